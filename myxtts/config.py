@@ -1,0 +1,376 @@
+"""Typed configuration: dataclasses, their YAML form and the named presets.
+
+:class:`XTTSConfig` is the whole of a model, its data and its training. It is
+strict: an unknown key, a mistyped value or an impossible combination raises
+:class:`~myxtts.errors.ConfigError` naming the key and the nearest valid one.
+
+Example:
+    >>> config = XTTSConfig.preset("tiny")
+    >>> config = config.merged({"training": {"gpt": {"steps": 500}}})
+    >>> config.to_yaml("config.yaml")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from myxtts.errors import ConfigError
+
+SPEAKER_ENCODER_TYPES = ("ecapa_tdnn", "resemblyzer", "coqui")
+STAGES = ("dvae", "gpt", "decoder")
+
+
+@dataclass(frozen=True)
+class DVAEConfig:
+    """Discrete VAE that turns mel frames into audio codes (four frames a code)."""
+
+    hidden_dim: int = field(default=512, metadata={"help": "width of the first strided conv"})
+    codebook_dim: int = field(default=512, metadata={"help": "dimension of a codebook entry"})
+    num_codes: int = field(default=1024, metadata={"help": "entries in the codebook"})
+    num_resnet_blocks: int = field(default=3, metadata={"help": "residual blocks each side"})
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Autoregressive transformer over text ids and audio codes."""
+
+    layers: int = field(default=30, metadata={"help": "transformer blocks"})
+    model_dim: int = field(default=1024, metadata={"help": "width of the transformer"})
+    heads: int = field(default=16, metadata={"help": "attention heads"})
+    num_text_tokens: int = field(default=6681, metadata={"help": "size of the text vocabulary"})
+    max_text_tokens: int = field(default=402, metadata={"help": "longest text in tokens"})
+    max_audio_tokens: int = field(default=605, metadata={"help": "longest speech in audio codes"})
+    start_text_token: int = field(default=261, metadata={"help": "id of [START]"})
+    stop_text_token: int = field(default=0, metadata={"help": "id of [STOP]"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout while training"})
+
+
+@dataclass(frozen=True)
+class ConditioningConfig:
+    """Conditioning encoder and Perceiver resampler of the ``original`` audio encoder."""
+
+    num_blocks: int = field(default=6, metadata={"help": "attention blocks of the encoder"})
+    num_latents: int = field(default=32, metadata={"help": "conditioning latents"})
+    perceiver_depth: int = field(default=2, metadata={"help": "Perceiver layers"})
+    perceiver_heads: int = field(default=8, metadata={"help": "Perceiver attention heads"})
+    perceiver_head_dim: int = field(default=64, metadata={"help": "width of a Perceiver head"})
+
+
+@dataclass(frozen=True)
+class SpeakerConfig:
+    """Speaker embedding that conditions the decoder.
+
+    The sizes are those of the residual speaker encoder, used by the
+    ``original`` audio encoder; ``embedding_dim`` holds in both modes.
+    """
+
+    embedding_dim: int = field(default=512, metadata={"help": "size of the speaker embedding"})
+    blocks: tuple[int, ...] = field(default=(3, 4, 6, 3), metadata={"help": "blocks a layer"})
+    channels: tuple[int, ...] = field(
+        default=(32, 64, 128, 256), metadata={"help": "channels a layer"}
+    )
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """HiFi-GAN decoder from GPT latents to a 24 kHz waveform."""
+
+    initial_channels: int = field(default=512, metadata={"help": "channels before upsampling"})
+    upsample_rates: tuple[int, ...] = field(
+        default=(8, 8, 2, 2), metadata={"help": "upsampling factors; their product is 256"}
+    )
+    upsample_kernels: tuple[int, ...] = field(
+        default=(16, 16, 4, 4), metadata={"help": "kernel of each upsampling"}
+    )
+    resblock_kernels: tuple[int, ...] = field(
+        default=(3, 7, 11), metadata={"help": "kernels of the parallel residual blocks"}
+    )
+    resblock_dilations: tuple[int, ...] = field(
+        default=(1, 3, 5), metadata={"help": "dilations inside each residual block"}
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that decides the shapes of the weights."""
+
+    dvae: DVAEConfig = field(default_factory=DVAEConfig)
+    gpt: GPTConfig = field(default_factory=GPTConfig)
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    speaker: SpeakerConfig = field(default_factory=SpeakerConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    use_pretrained_speaker_encoder: bool = field(
+        default=False,
+        metadata={"help": "condition on a pretrained speaker encoder and a trained projection"},
+    )
+    speaker_encoder_type: Literal["ecapa_tdnn", "resemblyzer", "coqui"] = field(
+        default="ecapa_tdnn", metadata={"help": "which pretrained speaker encoder"}
+    )
+    freeze_speaker_encoder: bool = field(
+        default=True, metadata={"help": "keep the pretrained speaker encoder fixed"}
+    )
+    pretrained_speaker_encoder_path: str | None = field(
+        default=None, metadata={"help": "file or folder with the encoder's weights"}
+    )
+    contrastive_loss_temperature: float = field(
+        default=0.1, metadata={"help": "divides the similarities of the contrastive speaker loss"}
+    )
+    contrastive_loss_margin: float = field(
+        default=0.2, metadata={"help": "similarity under which a negative pair costs nothing"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.gpt.model_dim % self.gpt.heads:
+            raise ConfigError(
+                f"model.gpt.model_dim ({self.gpt.model_dim}) must be a multiple of "
+                f"model.gpt.heads ({self.gpt.heads})."
+            )
+        _require_product(self.decoder.upsample_rates, 256, "model.decoder.upsample_rates")
+        _require_same_length(self.decoder, "upsample_rates", "upsample_kernels", "model.decoder")
+        _require_same_length(self.speaker, "blocks", "channels", "model.speaker")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Corpora and how utterances become batches."""
+
+    train_data: str | None = field(default=None, metadata={"help": "folder of the training corpus"})
+    val_data: str | None = field(default=None, metadata={"help": "folder of the validation corpus"})
+    dataset_format: Literal["auto", "ljspeech", "vctk", "libritts", "jsonl"] = field(
+        default="auto", metadata={"help": "layout of the corpora"}
+    )
+    language: str = field(
+        default="en", metadata={"help": "language of utterances whose metadata names none"}
+    )
+    cache_dir: str | None = field(
+        default=None, metadata={"help": "folder of cached features (default: inside the run)"}
+    )
+    tokenizer: str | None = field(
+        default=None, metadata={"help": "existing tokenizer.json to use instead of training one"}
+    )
+    min_seconds: float = field(default=0.5, metadata={"help": "shorter utterances are skipped"})
+    max_seconds: float = field(default=12.0, metadata={"help": "longer utterances are skipped"})
+    silence_db: float = field(
+        default=-60.0, metadata={"help": "an utterance whose peak is below this is silent (dBFS)"}
+    )
+    trim_silence: bool = field(default=True, metadata={"help": "trim silence at both ends"})
+    reference: Literal["same_speaker", "same_utterance"] = field(
+        default="same_speaker",
+        metadata={"help": "where the conditioning audio of a training example comes from"},
+    )
+    reference_seconds: float = field(
+        default=4.0, metadata={"help": "longest conditioning audio while training"}
+    )
+    speakers_per_batch: int = field(
+        default=0, metadata={"help": "draw batches of this many speakers; 0: by length only"}
+    )
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Length and optimisation of one training stage."""
+
+    steps: int = field(default=100_000, metadata={"help": "optimiser steps"})
+    batch_size: int = field(default=16, metadata={"help": "utterances a batch"})
+    learning_rate: float = field(default=1e-4, metadata={"help": "peak learning rate"})
+    warmup_steps: int = field(default=500, metadata={"help": "steps of linear warm-up"})
+    final_lr_fraction: float = field(
+        default=0.05, metadata={"help": "end of the cosine decay, as a fraction of the peak"}
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Training stages and everything they share."""
+
+    output_dir: str = field(default="runs/xtts", metadata={"help": "folder of the run"})
+    stage: Literal["all", "dvae", "gpt", "decoder"] = field(
+        default="all", metadata={"help": "stage to run; all runs dvae, gpt, decoder in order"}
+    )
+    dvae: StageConfig = field(default_factory=StageConfig)
+    gpt: StageConfig = field(default_factory=StageConfig)
+    decoder: StageConfig = field(default_factory=StageConfig)
+    seed: int = field(default=0, metadata={"help": "seed of weights, batches and dropout"})
+    weight_decay: float = field(default=1e-2, metadata={"help": "AdamW weight decay"})
+    gradient_clip: float = field(default=1.0, metadata={"help": "largest global gradient norm"})
+    gradient_accumulation: int = field(
+        default=1, metadata={"help": "batches whose gradients are averaged for one step"}
+    )
+    mixed_precision: bool = field(
+        default=False, metadata={"help": "compute in bfloat16, keep weights in float32"}
+    )
+    xla: bool = field(default=False, metadata={"help": "compile the training step with XLA"})
+    text_loss_weight: float = field(default=0.01, metadata={"help": "GPT text cross-entropy"})
+    audio_loss_weight: float = field(default=1.0, metadata={"help": "GPT audio cross-entropy"})
+    contrastive_loss_weight: float = field(
+        default=0.0, metadata={"help": "contrastive speaker loss on the speaker embedding"}
+    )
+    mel_loss_weight: float = field(default=45.0, metadata={"help": "decoder mel L1 loss"})
+    feature_loss_weight: float = field(
+        default=2.0, metadata={"help": "decoder feature-matching loss"}
+    )
+    segment_codes: int = field(
+        default=16, metadata={"help": "decoder training segment, in audio codes of 46 ms"}
+    )
+    adversarial_start: int = field(
+        default=0, metadata={"help": "decoder step from which the discriminators take part"}
+    )
+    validate_every: int = field(default=1000, metadata={"help": "steps between validations"})
+    checkpoint_every: int = field(default=1000, metadata={"help": "steps between checkpoints"})
+    keep_checkpoints: int = field(default=3, metadata={"help": "latest checkpoints kept a stage"})
+    early_stopping: int = field(
+        default=0, metadata={"help": "validations without progress before stopping; 0: never"}
+    )
+    resume: bool = field(default=False, metadata={"help": "continue the run in output_dir"})
+
+    def stage_config(self, stage: str) -> StageConfig:
+        """Settings of ``stage``, one of ``dvae``, ``gpt``, ``decoder``."""
+        return getattr(self, stage)
+
+
+@dataclass(frozen=True)
+class XTTSConfig:
+    """Model, data and training configuration of one XTTS."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    @classmethod
+    def preset(cls, name: str) -> XTTSConfig:
+        """Return the preset ``tiny``, ``small``, ``normal`` or ``xtts_v2``."""
+        from myxtts.presets import PRESETS
+
+        if name not in PRESETS:
+            raise ConfigError(f"unknown preset {name!r}{_nearest(name, PRESETS)}.")
+        return from_dict(cls, PRESETS[name])
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, base: XTTSConfig | None = None) -> XTTSConfig:
+        """Read a YAML file over ``base`` (the defaults when None).
+
+        Raises:
+            ConfigError: the file is missing, is not YAML or has a wrong key or value.
+        """
+        return (base or cls()).merged(read_yaml(path), source=str(path))
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write every field to ``path``."""
+        Path(path).write_text(yaml.safe_dump(to_dict(self), sort_keys=False), encoding="utf-8")
+
+    def merged(self, values: dict[str, Any], source: str = "configuration") -> XTTSConfig:
+        """Return a copy with the nested ``values`` laid over this configuration."""
+        return _merge(self, values, source, prefix="")
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping; a missing or malformed file is a ``ConfigError``."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path}{line}: not valid YAML.") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping with model, data, training.")
+    return values
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Nested plain dictionaries and lists of a configuration dataclass."""
+    return {
+        item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)
+    }
+
+
+def from_dict(cls: type, values: dict[str, Any], source: str = "configuration") -> Any:
+    """Build the dataclass ``cls`` from nested ``values`` over its defaults."""
+    return _merge(cls(), values, source, prefix="")
+
+
+def field_types(cls: type) -> dict[str, Any]:
+    """Resolved type hints of the fields of a configuration dataclass."""
+    return typing.get_type_hints(cls)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _merge(config: Any, values: dict[str, Any], source: str, prefix: str) -> Any:
+    hints = field_types(type(config))
+    changes = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in hints:
+            raise ConfigError(f"{source}: unknown key {name!r}{_nearest(str(key), hints)}.")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{source}: {name} must be a mapping, not {value!r}.")
+            changes[key] = _merge(getattr(config, key), value, source, f"{name}.")
+        else:
+            changes[key] = coerce(value, hints[key], f"{source}: {name}")
+    return dataclasses.replace(config, **changes)
+
+
+def coerce(value: Any, hint: Any, name: str) -> Any:
+    """Check ``value`` against a field's type ``hint``; raise naming ``name``."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        (inner,) = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+        return coerce(value, inner, name)
+    if origin is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(f"{name} is {value!r}{_nearest(str(value), choices)}.")
+        return value
+    if origin is tuple:
+        return _coerce_tuple(value, typing.get_args(hint)[0], name)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, bool) or not isinstance(value, hint):
+        raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}.")
+    return value
+
+
+def _coerce_tuple(value: Any, item_hint: Any, name: str) -> tuple:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ConfigError(f"{name} must be a non-empty list, not {value!r}.")
+    return tuple(coerce(item, item_hint, name) for item in value)
+
+
+def _nearest(word: str, choices: typing.Iterable[str]) -> str:
+    choices = list(choices)
+    close = difflib.get_close_matches(word, choices, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}"
+    return f"; choose one of {', '.join(map(repr, choices))}"
+
+
+def _require_product(values: tuple[int, ...], product: int, name: str) -> None:
+    total = 1
+    for value in values:
+        total *= value
+    if total != product:
+        raise ConfigError(f"{name} multiplies to {total}; it must multiply to {product}.")
+
+
+def _require_same_length(config: Any, first: str, second: str, prefix: str) -> None:
+    if len(getattr(config, first)) != len(getattr(config, second)):
+        raise ConfigError(f"{prefix}.{first} and {prefix}.{second} must have the same length.")

@@ -1,0 +1,79 @@
+"""Named configurations, each given as its differences from the defaults.
+
+The defaults are the sizes of Coqui's XTTS-v2, so ``xtts_v2`` only names what
+its training recipe changes.
+"""
+
+from typing import Any
+
+_TINY_MODEL: dict[str, Any] = {
+    "dvae": {"hidden_dim": 128, "codebook_dim": 128, "num_codes": 512, "num_resnet_blocks": 2},
+    "gpt": {
+        "layers": 4,
+        "model_dim": 192,
+        "heads": 4,
+        "num_text_tokens": 300,
+        "max_text_tokens": 200,
+        "max_audio_tokens": 320,
+    },
+    "conditioning": {
+        "num_blocks": 2,
+        "num_latents": 8,
+        "perceiver_depth": 1,
+        "perceiver_heads": 4,
+        "perceiver_head_dim": 32,
+    },
+    "speaker": {"embedding_dim": 64, "blocks": [1, 1, 1, 1], "channels": [8, 16, 24, 32]},
+    "decoder": {
+        "initial_channels": 96,
+        "resblock_kernels": [3, 7],
+        "resblock_dilations": [1, 3],
+    },
+}
+
+_SMALL_MODEL: dict[str, Any] = {
+    "dvae": {"hidden_dim": 256, "codebook_dim": 256},
+    "gpt": {"layers": 8, "model_dim": 384, "heads": 6, "num_text_tokens": 512},
+    "conditioning": {"num_blocks": 4, "num_latents": 16},
+    "speaker": {"embedding_dim": 256, "blocks": [2, 2, 2, 2], "channels": [16, 32, 64, 128]},
+    "decoder": {"initial_channels": 192},
+}
+
+_NORMAL_MODEL: dict[str, Any] = {
+    "gpt": {"layers": 16, "model_dim": 768, "heads": 12, "num_text_tokens": 2048},
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "model": _TINY_MODEL,
+        "training": {
+            "dvae": {"steps": 1500, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
+            "gpt": {"steps": 2000, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 100},
+            "decoder": {"steps": 1000, "batch_size": 4, "learning_rate": 5e-4, "warmup_steps": 50},
+            "validate_every": 250,
+            "checkpoint_every": 250,
+        },
+    },
+    "small": {
+        "model": _SMALL_MODEL,
+        "training": {
+            "dvae": {"steps": 20_000, "learning_rate": 5e-4},
+            "gpt": {"steps": 50_000, "learning_rate": 3e-4},
+            "decoder": {"steps": 100_000, "batch_size": 8, "learning_rate": 2e-4},
+        },
+    },
+    "normal": {
+        "model": _NORMAL_MODEL,
+        "training": {
+            "dvae": {"steps": 100_000, "batch_size": 32, "learning_rate": 3e-4},
+            "gpt": {"steps": 300_000, "batch_size": 32, "learning_rate": 2e-4},
+            "decoder": {"steps": 500_000, "learning_rate": 2e-4},
+        },
+    },
+    "xtts_v2": {
+        "training": {
+            "gpt": {"batch_size": 4, "learning_rate": 5e-6, "steps": 50_000},
+            "gradient_accumulation": 63,
+        },
+    },
+}

@@ -1,0 +1,31 @@
+"""Packaging of MyXTTS; the core needs no torch."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def requirements() -> list[str]:
+    """Lines of requirements.txt that name a package."""
+    lines = (HERE / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+setup(
+    name="myxtts",
+    version="0.1.0",
+    description="XTTS in Keras 3: text and a few seconds of a voice in, speech out",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["myxtts", "myxtts.*"]),
+    python_requires=">=3.10",
+    install_requires=requirements(),
+    extras_require={
+        "resemblyzer": ["torch"],
+        "judges": ["faster-whisper", "speechmos"],
+        "dev": ["pytest>=8", "ruff>=0.6"],
+    },
+)
