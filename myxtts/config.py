@@ -133,6 +133,12 @@ class ModelConfig:
                 f"model.gpt.model_dim ({self.gpt.model_dim}) must be a multiple of "
                 f"model.gpt.heads ({self.gpt.heads})."
             )
+        _require(
+            self.gpt.num_text_tokens > self.gpt.start_text_token,
+            "model.gpt.num_text_tokens",
+            f"above model.gpt.start_text_token ({self.gpt.start_text_token})",
+            self.gpt.num_text_tokens,
+        )
         _require_product(self.decoder.upsample_rates, 256, "model.decoder.upsample_rates")
         _require_same_length(self.decoder, "upsample_rates", "upsample_kernels", "model.decoder")
         _require_same_length(self.speaker, "blocks", "channels", "model.speaker")
@@ -186,6 +192,11 @@ class StageConfig:
         default=0.05, metadata={"help": "end of the cosine decay, as a fraction of the peak"}
     )
 
+    def __post_init__(self) -> None:
+        _require(self.steps >= 0, "steps of a stage", "at least 0", self.steps)
+        _require(self.batch_size >= 1, "batch_size of a stage", "at least 1", self.batch_size)
+        _require(self.learning_rate > 0, "learning_rate of a stage", "above 0", self.learning_rate)
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -231,18 +242,63 @@ class TrainingConfig:
     )
     resume: bool = field(default=False, metadata={"help": "continue the run in output_dir"})
 
+    def __post_init__(self) -> None:
+        for name in ("validate_every", "checkpoint_every", "keep_checkpoints", "segment_codes"):
+            value = getattr(self, name)
+            _require(value >= 1, f"training.{name}", "at least 1", value)
+        accumulation = self.gradient_accumulation
+        _require(accumulation >= 1, "training.gradient_accumulation", "at least 1", accumulation)
+
     def stage_config(self, stage: str) -> StageConfig:
         """Settings of ``stage``, one of ``dvae``, ``gpt``, ``decoder``."""
         return getattr(self, stage)
 
 
 @dataclass(frozen=True)
+class SynthesisConfig:
+    """How audio codes are sampled and turned into a waveform."""
+
+    temperature: float = field(default=0.75, metadata={"help": "sampling temperature; 0: greedy"})
+    top_k: int = field(default=50, metadata={"help": "sample among this many codes; 0: all"})
+    top_p: float = field(default=0.85, metadata={"help": "sample within this probability mass"})
+    repetition_penalty: float = field(
+        default=1.0, metadata={"help": "divides the scores of codes already spoken; 1: off"}
+    )
+    synthesis_seed: int = field(default=0, metadata={"help": "seed of the sampling"})
+    seconds_per_character: float = field(
+        default=0.25, metadata={"help": "bound of the output length, beside two seconds"}
+    )
+    vocoder: Literal["auto", "griffin_lim", "hifi"] = field(
+        default="auto",
+        metadata={"help": "auto takes hifi once the decoder stage has been trained"},
+    )
+
+    def __post_init__(self) -> None:
+        _require(self.temperature >= 0, "synthesis.temperature", "at least 0", self.temperature)
+        _require(self.top_k >= 0, "synthesis.top_k", "at least 0", self.top_k)
+        _require(0 < self.top_p <= 1, "synthesis.top_p", "in (0, 1]", self.top_p)
+        _require(
+            self.repetition_penalty > 0,
+            "synthesis.repetition_penalty",
+            "above 0",
+            self.repetition_penalty,
+        )
+        _require(
+            self.seconds_per_character > 0,
+            "synthesis.seconds_per_character",
+            "above 0",
+            self.seconds_per_character,
+        )
+
+
+@dataclass(frozen=True)
 class XTTSConfig:
-    """Model, data and training configuration of one XTTS."""
+    """Model, data, training and synthesis configuration of one XTTS."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
 
     @classmethod
     def preset(cls, name: str) -> XTTSConfig:
@@ -290,9 +346,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Nested plain dictionaries and lists of a configuration dataclass."""
-    return {
-        item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)
-    }
+    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
 
 
 def from_dict(cls: type, values: dict[str, Any], source: str = "configuration") -> Any:
@@ -344,7 +398,7 @@ def coerce(value: Any, hint: Any, name: str) -> Any:
         return _coerce_tuple(value, typing.get_args(hint)[0], name)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if hint is int and isinstance(value, bool) or not isinstance(value, hint):
+    if (hint is int and isinstance(value, bool)) or not isinstance(value, hint):
         raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}.")
     return value
 
@@ -361,6 +415,11 @@ def _nearest(word: str, choices: typing.Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}"
     return f"; choose one of {', '.join(map(repr, choices))}"
+
+
+def _require(holds: bool, name: str, condition: str, value: Any) -> None:
+    if not holds:
+        raise ConfigError(f"{name} must be {condition}, not {value!r}.")
 
 
 def _require_product(values: tuple[int, ...], product: int, name: str) -> None:

@@ -75,5 +75,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "gpt": {"batch_size": 4, "learning_rate": 5e-6, "steps": 50_000},
             "gradient_accumulation": 63,
         },
+        "synthesis": {"repetition_penalty": 5.0},
     },
 }

@@ -1,0 +1,114 @@
+"""Objectives of the three training stages.
+
+All of them run on ``keras.ops`` and compute in float32 whatever the precision
+policy of the layers.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+IGNORED_TARGET = -1
+
+
+def masked_cross_entropy(logits, targets):
+    """Mean cross-entropy over the targets that are not ``IGNORED_TARGET``.
+
+    Args:
+        logits: float tensor ``(batch, positions, classes)``.
+        targets: int tensor ``(batch, positions)``; -1 marks positions left out.
+
+    Returns:
+        Scalar in nats; 0 when every position is left out.
+    """
+    kept = ops.cast(ops.not_equal(targets, IGNORED_TARGET), "float32")
+    labels = ops.maximum(targets, 0)
+    losses = ops.nn.sparse_categorical_crossentropy(
+        labels, ops.cast(logits, "float32"), from_logits=True
+    )
+    return ops.sum(losses * kept) / ops.maximum(ops.sum(kept), 1.0)
+
+
+def masked_accuracy(logits, targets):
+    """Share of the kept targets that the largest logit names, a scalar in [0, 1]."""
+    kept = ops.cast(ops.not_equal(targets, IGNORED_TARGET), "float32")
+    guesses = ops.cast(ops.argmax(logits, axis=-1), targets.dtype)
+    hits = ops.cast(ops.equal(guesses, targets), "float32")
+    return ops.sum(hits * kept) / ops.maximum(ops.sum(kept), 1.0)
+
+
+class ContrastiveSpeakerLoss(keras.losses.Loss):
+    """Pull a speaker's embeddings together and push other speakers' apart.
+
+    Similarities are ``normalised(e) @ normalised(e).T / temperature``. The
+    positive part is minus their mean over pairs of one speaker, the negative
+    part the mean over pairs of two speakers of ``relu(similarity - margin)``.
+    The diagonal takes no part, and a part without any pair is zero.
+
+    Args:
+        temperature: divides the cosine similarities.
+        margin: scaled similarity under which a negative pair costs nothing.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.1,
+        margin: float = 0.2,
+        name: str = "contrastive_speaker_loss",
+    ):
+        super().__init__(name=name, reduction=None)
+        self.temperature = temperature
+        self.margin = margin
+
+    def call(self, y_true, y_pred):
+        """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
+        speakers = ops.reshape(y_true, (-1,))
+        embeddings = ops.cast(y_pred, "float32")
+        embeddings = ops.normalize(embeddings, axis=-1, epsilon=1e-12)
+        similarities = ops.matmul(embeddings, ops.transpose(embeddings)) / self.temperature
+        same = ops.cast(ops.equal(speakers[:, None], speakers[None, :]), "float32")
+        positive = same - ops.eye(ops.shape(speakers)[0], dtype="float32")
+        pull = -_mean_over(similarities, positive)
+        push = _mean_over(ops.relu(similarities - self.margin), 1.0 - same)
+        return pull + push
+
+    def get_config(self) -> dict:
+        return {"temperature": self.temperature, "margin": self.margin, "name": self.name}
+
+
+def _mean_over(values, mask):
+    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def discriminator_loss(real_outputs, fake_outputs):
+    """Least-squares GAN loss of discriminators (HiFi-GAN, Kong et al. 2020).
+
+    Args:
+        real_outputs, fake_outputs: lists of ``(score, features)``, one a discriminator.
+
+    Returns:
+        Scalar summed over the discriminators.
+    """
+    total = 0.0
+    for (real, _), (fake, _) in zip(real_outputs, fake_outputs, strict=True):
+        total += ops.mean(ops.square(1.0 - ops.cast(real, "float32")))
+        total += ops.mean(ops.square(ops.cast(fake, "float32")))
+    return total
+
+
+def adversarial_loss(fake_outputs):
+    """Least-squares GAN loss of the generator over ``[(score, features), ...]``."""
+    return sum(ops.mean(ops.square(1.0 - ops.cast(fake, "float32"))) for fake, _ in fake_outputs)
+
+
+def feature_matching_loss(real_outputs, fake_outputs):
+    """Mean absolute difference of the discriminators' features, summed over their layers."""
+    total = 0.0
+    for (_, real), (_, fake) in zip(real_outputs, fake_outputs, strict=True):
+        for real_layer, fake_layer in zip(real, fake, strict=True):
+            difference = ops.cast(ops.stop_gradient(real_layer), "float32") - ops.cast(
+                fake_layer, "float32"
+            )
+            total += ops.mean(ops.abs(difference))
+    return total
