@@ -264,7 +264,7 @@ class SynthesisConfig:
     repetition_penalty: float = field(
         default=1.0, metadata={"help": "divides the scores of codes already spoken; 1: off"}
     )
-    synthesis_seed: int = field(default=0, metadata={"help": "seed of the sampling"})
+    seed: int = field(default=0, metadata={"help": "seed of the sampling"})
     seconds_per_character: float = field(
         default=0.25, metadata={"help": "bound of the output length, beside two seconds"}
     )

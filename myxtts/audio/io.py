@@ -1,0 +1,108 @@
+"""Reading, resampling and writing audio files."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from myxtts.errors import AudioError
+
+logger = logging.getLogger(__name__)
+
+
+def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+    """Read a WAV, FLAC, MP3 or OGG file of any rate and channel count as mono.
+
+    Args:
+        path: the file.
+        sample_rate: rate to resample to, in Hz; None keeps the file's.
+
+    Returns:
+        Float32 samples ``(samples,)`` in [-1, 1] and their rate.
+
+    Raises:
+        AudioError: the file is missing, empty, no audio, or holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AudioError(f"no audio file {path}.")
+    if not path.stat().st_size:
+        raise AudioError(f"{path} is empty (0 bytes).")
+    samples, rate = _decode(path)
+    if not samples.size:
+        raise AudioError(f"{path} holds no samples.")
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{path} holds samples that are NaN or infinite.")
+    mono = samples.mean(axis=1, dtype="float32")
+    if sample_rate is None or sample_rate == rate:
+        return mono, rate
+    return resample(mono, rate, sample_rate), sample_rate
+
+
+def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Resample float32 ``(samples,)`` with soxr at very high quality."""
+    if from_rate == to_rate or not len(audio):
+        return audio.astype("float32")
+    return soxr.resample(audio, from_rate, to_rate, quality="VHQ").astype("float32")
+
+
+def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Write float ``(samples,)`` to ``path``, whole or not at all.
+
+    The suffix decides the format (``.wav``, ``.flac``, ``.ogg``, ``.mp3``); WAV and FLAC
+    hold 16 bits. Samples beyond [-1, 1] are clipped.
+
+    Raises:
+        AudioError: the suffix is no audio format or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix[1:].upper() not in soundfile.available_formats():
+        raise AudioError(f"{path}: {path.suffix or 'no suffix'} is no audio format; use .wav.")
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        soundfile.write(temporary, np.clip(audio, -1.0, 1.0), sample_rate)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise AudioError(f"cannot write {path}: {error}.") from error
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int]:
+    """Samples ``(samples, channels)`` and rate by the fastest decoder that takes the file."""
+    fast = tensorflow_io()
+    if fast is not None and path.suffix.lower() in (".wav", ".flac", ".mp3", ".ogg"):
+        try:
+            decoded = fast.audio.AudioIOTensor(str(path))
+            samples = decoded.to_tensor().numpy()
+            if np.issubdtype(samples.dtype, np.integer):
+                samples = samples / np.float32(np.iinfo(samples.dtype).max + 1)
+            return samples.astype("float32"), int(decoded.rate.numpy())
+        except Exception as error:  # noqa: BLE001  tensorflow-io raises many types; soundfile decides
+            logger.debug("tensorflow-io did not take %s: %s", path, error)
+    try:
+        return soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, OSError, TypeError) as error:
+        raise AudioError(f"{path} is not audio that can be decoded.") from error
+
+
+@functools.cache
+def tensorflow_io():
+    """The ``tensorflow_io`` module where it is installed and loads, else None."""
+    try:
+        return importlib.import_module("tensorflow_io")
+    except Exception as error:  # noqa: BLE001  a mismatched build fails in many ways
+        logger.debug("tensorflow-io is not used: %s", error)
+        return None

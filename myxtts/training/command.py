@@ -1,0 +1,59 @@
+"""The command line of ``train_main.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+import yaml
+
+from myxtts.config import XTTSConfig, to_dict
+from myxtts.flags import add_config_flags, config_from_flags
+from myxtts.presets import PRESETS
+
+_EPILOG = "A flag beats the YAML file of --config, and the YAML file beats --preset."
+
+
+def parser() -> argparse.ArgumentParser:
+    """Flags of training: preset, YAML, and one for every configuration field."""
+    parser = argparse.ArgumentParser(
+        prog="train_main.py",
+        description="Train an XTTS on a corpus: audio codes (dvae), then gpt, then decoder.",
+        epilog=_EPILOG,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, default="small", help="sizes to start from (default: small)"
+    )
+    parser.add_argument("--config", metavar="YAML", help="configuration laid over the preset")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved configuration and stop"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    add_config_flags(parser, ("model", "data", "training"))
+    return parser
+
+
+def resolve(args: argparse.Namespace) -> XTTSConfig:
+    """Preset, then YAML, then flags."""
+    config = XTTSConfig.preset(args.preset)
+    if args.config:
+        config = XTTSConfig.from_yaml(args.config, base=config)
+    return config_from_flags(args, config)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, and print where the trained preset lies."""
+    config = resolve(args)
+    if args.dry_run:
+        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        return
+    # Imported late: --help and --dry-run need no TensorFlow.
+    from myxtts.training.run import train
+
+    result = train(config)
+    if args.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        print(result.preset)

@@ -1,0 +1,176 @@
+"""Stage ``decoder``: HiFi-GAN from GPT latents to a waveform."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.config import XTTSConfig
+from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss
+from myxtts.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from myxtts.models.xtts import XTTS
+from myxtts.training.gpt_task import code_lengths, gpt_inputs
+from myxtts.training.optimizers import apply_gradients, make_optimizer
+
+OUTPUT_SAMPLE_RATE = 24_000
+# One code is 1024 samples of 22.05 kHz.
+SAMPLES_PER_CODE = 4 * XTTS_DVAE.hop_length * OUTPUT_SAMPLE_RATE / XTTS_DVAE.sample_rate
+# The mel loss sees the decoder's whole band, unlike the 8 kHz of the codes' mels.
+LOSS_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_SAMPLE_RATE, f_max=12_000.0)
+
+
+class DecoderTask:
+    """Mel, adversarial and feature-matching losses on random segments (Kong et al. 2020).
+
+    GPT and DVAE stand still; the decoder and the speaker path of the audio
+    encoder learn. The discriminators join at ``training.adversarial_start``.
+    """
+
+    metric = "mel_loss"
+
+    def __init__(self, model: XTTS, config: XTTSConfig):
+        self.model = model
+        self.config = config.training
+        self.mel = MelSpectrogram(LOSS_MEL, name="loss_mel")
+        self.segments = keras.random.SeedGenerator(config.training.seed)
+        self.discriminators = _discriminators(config)
+        settings = config.training.decoder
+        self.optimizers = [make_optimizer(settings, config.training) for _ in range(2)]
+        for optimizer, variables in zip(
+            self.optimizers, (self.generator_variables, self.discriminator_variables), strict=True
+        ):
+            optimizer.build(variables)
+
+    @property
+    def generator_variables(self) -> list:
+        """The decoder and the speaker path of the audio encoder."""
+        encoder = self.model.audio_encoder
+        return self.model.decoder.trainable_variables + encoder.speaker_variables
+
+    @property
+    def discriminator_variables(self) -> list:
+        return [var for item in self.discriminators for var in item.trainable_variables]
+
+    @property
+    def variables(self) -> list:
+        """All state of the stage: generator, speaker path, discriminators, segment seed."""
+        states = self.model.decoder.variables + self.model.audio_encoder.variables
+        for item in self.discriminators:
+            states += item.variables
+        return [*states, self.segments.state]
+
+    def train_step(self, batch: dict) -> dict:
+        latents, wave = self._segments(batch, self._latents(batch))
+        started = self.optimizers[0].iterations >= self.config.adversarial_start
+        with tf.GradientTape() as tape:
+            fake = self.model.decoder(latents, self._speaker(batch, training=True), training=True)
+            mel_loss = self._mel_loss(wave, fake)
+            adversarial, features = tf.cond(
+                started, lambda: self._adversarial(wave, fake), lambda: (0.0, 0.0)
+            )
+            loss = self.config.mel_loss_weight * mel_loss + adversarial
+            loss += self.config.feature_loss_weight * features
+        norm = apply_gradients(self.optimizers[0], tape, loss, self.generator_variables)
+        judged = tf.cond(started, lambda: self._train_discriminators(wave, fake), lambda: 0.0)
+        return {
+            "loss": loss,
+            "mel_loss": mel_loss,
+            "adversarial_loss": adversarial,
+            "feature_loss": features,
+            "discriminator_loss": judged,
+            "gradient_norm": norm,
+        }
+
+    def validation_step(self, batch: dict) -> dict:
+        fake = self._speak(batch)
+        samples = tf.minimum(tf.shape(fake)[1], tf.shape(batch["wave"])[1])
+        mask = tf.sequence_mask(batch["wave_lengths"], samples, dtype="float32")
+        mel_loss = self._mel_loss(batch["wave"][:, :samples] * mask, fake[:, :samples] * mask)
+        weight = tf.reduce_sum(tf.cast(batch["wave_lengths"], "float32"))
+        return {"loss": mel_loss, "mel_loss": mel_loss, "weight": weight}
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]:
+        """Mel of the recording beside the decoder's."""
+        length = int(batch["wave_lengths"][0])
+        spoken = self._speak(batch)[:1, :length]
+        return {
+            "mel/target": np.asarray(self.mel(batch["wave"][:1, :length])[0]),
+            "mel/spoken": np.asarray(self.mel(spoken)[0]),
+        }
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """The first recording of the batch and the decoder's rendering of it."""
+        length = int(batch["wave_lengths"][0])
+        spoken = np.asarray(self._speak(batch)[0, :length])
+        return {
+            "target": (OUTPUT_SAMPLE_RATE, np.asarray(batch["wave"][0, :length])),
+            "spoken": (OUTPUT_SAMPLE_RATE, spoken),
+        }
+
+    def _latents(self, batch: dict):
+        encoder = self.model.audio_encoder
+        conditioning = encoder.conditioning_latents(encoder.features_from_batch(batch))
+        outputs = self.model.gpt(gpt_inputs(self.model, batch, conditioning), training=False)
+        return tf.stop_gradient(outputs["audio_latents"][:, :-1])
+
+    def _speaker(self, batch: dict, training: bool):
+        encoder = self.model.audio_encoder
+        return encoder.speaker_embedding(encoder.features_from_batch(batch), training=training)
+
+    def _speak(self, batch: dict):
+        speaker = self._speaker(batch, training=False)
+        return self.model.decoder(self._latents(batch), speaker, training=False)
+
+    def _segments(self, batch: dict, latents) -> tuple:
+        """Cut one random segment of each utterance out of latents and waveform."""
+        size = self.config.segment_codes
+        spare = tf.maximum(code_lengths(batch["mel_lengths"]) - size, 0)
+        draws = keras.random.uniform((tf.shape(latents)[0],), seed=self.segments)
+        starts = tf.cast(draws * tf.cast(spare + 1, "float32"), "int32")
+        samples = self.model.decoder.output_length(size)
+        first = tf.cast(tf.round(tf.cast(starts, "float32") * SAMPLES_PER_CODE), "int32")
+        latents = _windows(latents, starts, size)
+        return latents, _windows(batch["wave"], first, samples)
+
+    def _mel_loss(self, real, fake):
+        return tf.reduce_mean(tf.abs(self.mel(real) - self.mel(fake)))
+
+    def _judge(self, wave) -> list:
+        wave = wave[..., None]
+        return [output for item in self.discriminators for output in item(wave)]
+
+    def _adversarial(self, real, fake) -> tuple:
+        judged_fake = self._judge(fake)
+        features = feature_matching_loss(self._judge(real), judged_fake)
+        return adversarial_loss(judged_fake), features
+
+    def _train_discriminators(self, real, fake):
+        fake = tf.stop_gradient(fake)
+        with tf.GradientTape() as tape:
+            loss = discriminator_loss(self._judge(real), self._judge(fake))
+        apply_gradients(self.optimizers[1], tape, loss, self.discriminator_variables)
+        return loss
+
+
+def _discriminators(config: XTTSConfig) -> list:
+    """Both HiFi-GAN discriminators, as wide as the decoder is."""
+    scale = config.model.decoder.initial_channels / 512
+    items = [
+        MultiPeriodDiscriminator(channels=scale, name="multi_period"),
+        MultiScaleDiscriminator(channels=scale, name="multi_scale"),
+    ]
+    for item in items:
+        item.build((None, None, 1))
+    return items
+
+
+def _windows(values, starts, size: int):
+    """Rows ``values[i, starts[i]:starts[i] + size]``, zero beyond the end."""
+    padding = [[0, 0], [0, size]] + [[0, 0]] * (len(values.shape) - 2)
+    positions = starts[:, None] + tf.range(size)[None]
+    return tf.gather(tf.pad(values, padding), positions, batch_dims=1)

@@ -1,0 +1,128 @@
+"""Stage ``gpt``: predict audio codes from text and a voice."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.config import XTTSConfig
+from myxtts.losses import ContrastiveSpeakerLoss, masked_accuracy, masked_cross_entropy
+from myxtts.models.xtts import XTTS
+from myxtts.training.optimizers import apply_gradients, make_optimizer
+
+
+class GPTTask:
+    """Cross-entropy of text and audio codes, as Coqui's XTTS trainer weighs them.
+
+    The audio encoder learns here too. Batches are those of kind ``gpt``
+    (:mod:`myxtts.data.pipeline`).
+    """
+
+    metric = "audio_loss"
+
+    def __init__(self, model: XTTS, config: XTTSConfig):
+        self.model = model
+        self.training = config.training
+        self.contrastive = ContrastiveSpeakerLoss(
+            config.model.contrastive_loss_temperature, config.model.contrastive_loss_margin
+        )
+        self.optimizers = [make_optimizer(config.training.gpt, config.training)]
+        self.optimizers[0].build(self.trainable_variables)
+
+    @property
+    def variables(self) -> list:
+        """All state of GPT and audio encoder, dropout seeds included."""
+        return self.model.gpt.variables + self.model.audio_encoder.variables
+
+    @property
+    def trainable_variables(self) -> list:
+        """What this stage updates; the speaker path only when its loss has a weight."""
+        encoder = self.model.audio_encoder
+        variables = self.model.gpt.trainable_variables + encoder.conditioning_variables
+        if self.training.contrastive_loss_weight:
+            variables += encoder.speaker_variables
+        return variables
+
+    def train_step(self, batch: dict) -> dict:
+        with tf.GradientTape() as tape:
+            numbers, _ = self._forward(batch, training=True)
+        norm = apply_gradients(
+            self.optimizers[0], tape, numbers["loss"], self.trainable_variables
+        )
+        return numbers | {"gradient_norm": norm}
+
+    def validation_step(self, batch: dict) -> dict:
+        numbers, _ = self._forward(batch, training=False)
+        weight = tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
+        return numbers | {"weight": weight}
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]:
+        """Mel of the true codes beside the mel of the codes predicted under teacher forcing."""
+        numbers, outputs = self._forward(batch, training=False)
+        codes, lengths = encode_codes(self.model, batch)
+        length = int(lengths[0])
+        guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length]), axis=-1)
+        guessed = np.minimum(guessed, self.model.dvae.num_codes - 1)
+        stats = np.asarray(self.model.mel_norm.mel_stats)
+
+        def mel(row):
+            return np.asarray(self.model.dvae.decode(np.asarray(row, "int32")[None])[0]) * stats
+
+        probabilities = tf.nn.softmax(tf.cast(outputs["audio_logits"][0, :length], "float32"))
+        return {
+            "mel/target": mel(codes[0, :length]),
+            "mel/predicted": mel(guessed),
+            "codes/probabilities": np.asarray(probabilities),
+        }
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """Teacher-forced prediction through Griffin-Lim."""
+        from myxtts.audio.frontends import XTTS_DVAE
+        from myxtts.audio.griffin_lim import griffin_lim
+
+        mel = self.pictures(batch)["mel/predicted"]
+        return {"predicted": (XTTS_DVAE.sample_rate, griffin_lim(mel, XTTS_DVAE))}
+
+    def _forward(self, batch: dict, training: bool) -> tuple[dict, dict]:
+        encoder = self.model.audio_encoder
+        features = encoder.features_from_batch(batch)
+        latents = encoder.conditioning_latents(features, training=training)
+        outputs = self.model.gpt(gpt_inputs(self.model, batch, latents), training=training)
+        text = masked_cross_entropy(outputs["text_logits"], outputs["text_targets"])
+        audio = masked_cross_entropy(outputs["audio_logits"], outputs["audio_targets"])
+        loss = self.training.text_loss_weight * text + self.training.audio_loss_weight * audio
+        numbers = {
+            "text_loss": text,
+            "audio_loss": audio,
+            "accuracy": masked_accuracy(outputs["audio_logits"], outputs["audio_targets"]),
+        }
+        if self.training.contrastive_loss_weight:
+            embedding = encoder.speaker_embedding(features, training=training)
+            contrastive = self.contrastive(batch["speaker_ids"], embedding)
+            loss += self.training.contrastive_loss_weight * contrastive
+            numbers["contrastive_loss"] = contrastive
+        return {"loss": loss} | numbers, outputs
+
+
+def code_lengths(frames):
+    """Audio codes of utterances of ``frames`` mel frames: two stride-2 convolutions."""
+    half = (frames + 1) // 2
+    return (half + 1) // 2
+
+
+def encode_codes(model: XTTS, batch: dict) -> tuple:
+    """Codes ``(batch, length)`` of a batch's mels and their lengths ``(batch,)``."""
+    codes = model.dvae.encode(model.mel_norm(batch["mel"]))
+    return tf.stop_gradient(codes), code_lengths(batch["mel_lengths"])
+
+
+def gpt_inputs(model: XTTS, batch: dict, latents) -> dict:
+    """Inputs of :class:`~myxtts.models.gpt.GPT` for a training batch."""
+    codes, lengths = encode_codes(model, batch)
+    return {
+        "text_ids": batch["text_ids"],
+        "text_lengths": batch["text_lengths"],
+        "audio_codes": codes,
+        "code_lengths": lengths,
+        "conditioning_latents": latents,
+    }
