@@ -1,1 +1,1 @@
-
+"""Keras models, one architecture a file."""

@@ -1,0 +1,273 @@
+"""Discrete VAE: mel frames to audio codes and back.
+
+The architecture is that of XTTS-v2's DVAE (Coqui, ``DiscreteVAE`` over one
+dimension; van den Oord et al. 2017 for the moving-average codebook).
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from myxtts.config import DVAEConfig
+
+FRAMES_PER_CODE = 4
+CODEBOOK_DECAY = 0.99
+CODEBOOK_EPSILON = 1e-5
+# An entry whose moving count falls below this is given a new place.
+DEAD_COUNT = 0.03
+
+
+class DVAE(keras.Model):
+    """Autoencoder with a codebook between two strided convolutions and their mirror.
+
+    Mels in and out are already divided by the corpus's ``mel_stats``.
+
+    Args:
+        hidden_dim: channels after the first strided convolution; the second has twice as many.
+        codebook_dim: dimension of a codebook entry.
+        num_codes: entries in the codebook.
+        num_resnet_blocks: residual blocks before and after the codebook.
+        n_mels: mel channels.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int = 512,
+        codebook_dim: int = 512,
+        num_codes: int = 1024,
+        num_resnet_blocks: int = 3,
+        n_mels: int = 80,
+        name: str = "dvae",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.hidden_dim = hidden_dim
+        self.codebook_dim = codebook_dim
+        self.num_codes = num_codes
+        self.num_resnet_blocks = num_resnet_blocks
+        self.n_mels = n_mels
+        inner = 2 * hidden_dim
+        blocks = range(num_resnet_blocks)
+        self.down = [_conv(hidden_dim, 3, "down_0", 2), _conv(inner, 3, "down_1", 2)]
+        self.encoder_blocks = [ResBlock(inner, name=f"encoder_block_{i}") for i in blocks]
+        self.to_codebook = _conv(codebook_dim, 1, "to_codebook")
+        self.codebook = Codebook(codebook_dim, num_codes, name="codebook")
+        self.from_codebook = _conv(inner, 1, "from_codebook")
+        self.decoder_blocks = [ResBlock(inner, name=f"decoder_block_{i}") for i in blocks]
+        self.up = [_conv(inner, 3, "up_0"), _conv(hidden_dim, 3, "up_1")]
+        self.to_mel = _conv(n_mels, 1, "to_mel")
+
+    @classmethod
+    def from_section(cls, section: DVAEConfig) -> DVAE:
+        """Build from the ``model.dvae`` section of a configuration."""
+        return cls(
+            section.hidden_dim, section.codebook_dim, section.num_codes, section.num_resnet_blocks
+        )
+
+    def build(self, input_shape=None):
+        inner = 2 * self.hidden_dim
+        for layer, channels in zip(self.down, (self.n_mels, self.hidden_dim), strict=True):
+            layer.build((None, None, channels))
+        for block in [*self.encoder_blocks, *self.decoder_blocks]:
+            block.build((None, None, inner))
+        self.to_codebook.build((None, None, inner))
+        self.codebook.build((None, None, self.codebook_dim))
+        self.from_codebook.build((None, None, self.codebook_dim))
+        for layer in self.up:
+            layer.build((None, None, inner))
+        self.to_mel.build((None, None, self.hidden_dim))
+        self.built = True
+
+    def call(self, mel, valid=None, training=False):
+        """Reconstruct ``mel`` through the codebook.
+
+        Args:
+            mel: ``(batch, frames, n_mels)``.
+            valid: bool ``(batch, frames)``, False on padding; None for no padding.
+            training: update the codebook by moving averages.
+
+        Returns:
+            ``mel`` (reconstruction, the shape of the input), ``codes`` ``(batch, length)``,
+            scalars ``recon_loss`` (mean squared error), ``commitment_loss`` and
+            ``codebook_usage`` (share of the entries this batch used).
+        """
+        frames = ops.shape(mel)[1]
+        if valid is None:
+            valid = ops.ones(ops.shape(mel)[:2], dtype="bool")
+        hidden = self._encode(mel)
+        quantised, codes, commitment, usage = self.codebook(
+            hidden, valid=valid[:, ::FRAMES_PER_CODE], training=training
+        )
+        rebuilt = ops.cast(self._decode(quantised)[:, :frames], "float32")
+        error = ops.mean(ops.square(rebuilt - ops.cast(mel, "float32")), axis=-1)
+        return {
+            "mel": rebuilt,
+            "codes": codes,
+            "recon_loss": masked_mean(error, valid),
+            "commitment_loss": commitment,
+            "codebook_usage": usage,
+        }
+
+    def encode(self, mel):
+        """Audio codes ``(batch, ceil(ceil(frames / 2) / 2))`` of mels ``(batch, frames, n_mels)``."""
+        return self.codebook.nearest(self._encode(mel))
+
+    def decode(self, codes):
+        """Mels ``(batch, 4 * length, n_mels)`` of audio codes ``(batch, length)``."""
+        return self._decode(self.codebook.lookup(codes))
+
+    def _encode(self, mel):
+        hidden = mel
+        for layer in self.down:
+            hidden = ops.relu(layer(ops.pad(hidden, [[0, 0], [1, 1], [0, 0]])))
+        for block in self.encoder_blocks:
+            hidden = block(hidden)
+        return self.to_codebook(hidden)
+
+    def _decode(self, quantised):
+        hidden = self.from_codebook(quantised)
+        for block in self.decoder_blocks:
+            hidden = block(hidden)
+        for layer in self.up:
+            hidden = ops.relu(layer(ops.repeat(hidden, 2, axis=1)))
+        return self.to_mel(hidden)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "hidden_dim": self.hidden_dim,
+            "codebook_dim": self.codebook_dim,
+            "num_codes": self.num_codes,
+            "num_resnet_blocks": self.num_resnet_blocks,
+            "n_mels": self.n_mels,
+        }
+
+
+class Codebook(keras.layers.Layer):
+    """Nearest-neighbour quantiser whose entries follow their members' moving average.
+
+    Entries start at encoder outputs of the first training batch, and an entry
+    that has lost its members starts again at an encoder output of the current
+    one, so that a corpus of minutes fills the codebook too.
+
+    Args:
+        dim: dimension of an entry.
+        num_codes: number of entries.
+    """
+
+    def __init__(self, dim: int, num_codes: int, seed: int = 0, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.num_codes = num_codes
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        def state(name, shape, initializer):
+            return self.add_weight(
+                name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
+            )
+
+        normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
+        self.embed = state("embed", (self.dim, self.num_codes), normal)
+        self.cluster_size = state("cluster_size", (self.num_codes,), "zeros")
+        self.embed_avg = state("embed_avg", (self.dim, self.num_codes), normal)
+        self.built = True
+
+    def call(self, hidden, valid, training=False):
+        """Quantise ``(batch, length, dim)``; ``valid`` ``(batch, length)`` is False on padding.
+
+        Returns:
+            Quantised ``hidden`` with a straight-through gradient, codes, commitment loss, usage.
+        """
+        hidden = ops.cast(hidden, "float32")
+        codes = self.nearest(hidden)
+        members = ops.one_hot(ops.reshape(codes, (-1,)), self.num_codes, dtype="float32")
+        members = members * ops.reshape(ops.cast(valid, "float32"), (-1, 1))
+        quantised = self.lookup(codes)
+        if training:
+            self._update(ops.stop_gradient(ops.reshape(hidden, (-1, self.dim))), members, valid)
+        quantised = ops.stop_gradient(quantised)
+        commitment = masked_mean(ops.mean(ops.square(quantised - hidden), axis=-1), valid)
+        usage = ops.mean(ops.cast(ops.any(members > 0, axis=0), "float32"))
+        through = hidden + ops.stop_gradient(quantised - hidden)
+        return ops.cast(through, self.compute_dtype), codes, commitment, usage
+
+    def nearest(self, hidden):
+        """Index ``(batch, length)`` of the nearest entry to each vector ``(batch, length, dim)``."""
+        hidden = ops.cast(hidden, "float32")
+        # |x|^2 is the same for every entry and takes no part in the choice.
+        scores = 2.0 * ops.matmul(hidden, self.embed) - ops.sum(ops.square(self.embed), axis=0)
+        return ops.cast(ops.argmax(scores, axis=-1), "int32")
+
+    def lookup(self, codes):
+        """Entries ``(batch, length, dim)`` of ``codes`` ``(batch, length)``."""
+        return ops.take(ops.transpose(self.embed), codes, axis=0)
+
+    def _update(self, vectors, members, valid):
+        """Move every entry towards its members of this batch, and revive the dead ones."""
+        fresh = self._draw(vectors, valid)
+        first = ops.equal(ops.max(self.cluster_size), 0.0)
+        counts = ops.where(first, 1.0, self.cluster_size)
+        sums = ops.where(first, fresh, self.embed_avg)
+        counts = CODEBOOK_DECAY * counts + (1 - CODEBOOK_DECAY) * ops.sum(members, axis=0)
+        added = ops.matmul(ops.transpose(vectors), members)
+        sums = CODEBOOK_DECAY * sums + (1 - CODEBOOK_DECAY) * added
+        dead = counts < DEAD_COUNT
+        counts = ops.where(dead, 1.0, counts)
+        sums = ops.where(dead, fresh, sums)
+        self.cluster_size.assign(counts)
+        self.embed_avg.assign(sums)
+        total = ops.sum(counts)
+        smoothed = (counts + CODEBOOK_EPSILON) / (total + self.num_codes * CODEBOOK_EPSILON) * total
+        self.embed.assign(sums / smoothed)
+
+    def _draw(self, vectors, valid):
+        """As many random unpadded vectors as there are entries, ``(dim, num_codes)``."""
+        logits = ops.where(ops.reshape(valid, (1, -1)), 0.0, -1e9)
+        rows = keras.random.categorical(logits, self.num_codes, seed=self.seed_generator)
+        return ops.transpose(ops.take(vectors, rows[0], axis=0))
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "num_codes": self.num_codes,
+            "seed": self.seed,
+        }
+
+
+class ResBlock(keras.layers.Layer):
+    """Two convolutions of width 3 and one of width 1 around a residual, ``(batch, time, dim)``."""
+
+    def __init__(self, dim: int, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.convs = [_conv(dim, 3, "conv_0"), _conv(dim, 3, "conv_1"), _conv(dim, 1, "conv_2")]
+
+    def build(self, input_shape):
+        for conv in self.convs:
+            conv.build((None, None, self.dim))
+        self.built = True
+
+    def call(self, inputs):
+        hidden = ops.relu(self.convs[0](inputs))
+        hidden = ops.relu(self.convs[1](hidden))
+        return self.convs[2](hidden) + inputs
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "dim": self.dim}
+
+
+def masked_mean(values, valid):
+    """Mean of ``values`` where ``valid`` is True."""
+    weights = ops.cast(valid, "float32")
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+
+
+def _conv(filters: int, kernel: int, name: str, stride: int = 1) -> keras.layers.Conv1D:
+    # Strided convolutions are padded by one on both sides by the caller: Keras's
+    # "same" would put the whole padding behind.
+    padding = "same" if stride == 1 else "valid"
+    return keras.layers.Conv1D(filters, kernel, strides=stride, padding=padding, name=name)

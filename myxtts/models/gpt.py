@@ -1,0 +1,350 @@
+"""GPT over text ids and audio codes.
+
+A sequence is ``[conditioning latents][START text STOP][START_AUDIO codes]``. The
+architecture is XTTS-v2's: GPT-2 blocks (Radford et al. 2019) without their own
+positions, learned positions that restart for text and for audio, and two layer
+norms in a row before the heads.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from myxtts.config import ModelConfig
+from myxtts.losses import IGNORED_TARGET
+from myxtts.models.conditioning import NORM_EPSILON, attend, causal_bias, key_bias
+
+
+class GPT(keras.Model):
+    """Autoregressive model of text ids and audio codes under conditioning latents.
+
+    Args:
+        layers: transformer blocks.
+        model_dim: width.
+        heads: attention heads.
+        num_text_tokens: size of the text vocabulary.
+        max_text_tokens: longest text.
+        max_audio_tokens: longest speech; sequences of up to three codes less can be generated.
+        num_codes: audio codes; the start and stop codes follow them.
+        start_text_token, stop_text_token: text ids around every text.
+        dropout: on embeddings, attention weights and residuals, while training.
+    """
+
+    def __init__(
+        self,
+        layers: int,
+        model_dim: int,
+        heads: int,
+        num_text_tokens: int,
+        max_text_tokens: int,
+        max_audio_tokens: int,
+        num_codes: int,
+        start_text_token: int = 261,
+        stop_text_token: int = 0,
+        dropout: float = 0.1,
+        name: str = "gpt",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.num_layers = layers
+        self.model_dim = model_dim
+        self.heads = heads
+        self.num_text_tokens = num_text_tokens
+        self.max_text_tokens = max_text_tokens
+        self.max_audio_tokens = max_audio_tokens
+        self.num_codes = num_codes
+        self.start_text_token = start_text_token
+        self.stop_text_token = stop_text_token
+        self.dropout = dropout
+        self._make_layers()
+
+    @classmethod
+    def from_section(cls, config: ModelConfig) -> GPT:
+        """Build from the ``model`` section: GPT sizes, and the codes of its DVAE."""
+        gpt = config.gpt
+        return cls(
+            gpt.layers,
+            gpt.model_dim,
+            gpt.heads,
+            gpt.num_text_tokens,
+            gpt.max_text_tokens,
+            gpt.max_audio_tokens,
+            config.dvae.num_codes,
+            gpt.start_text_token,
+            gpt.stop_text_token,
+            gpt.dropout,
+        )
+
+    @property
+    def start_audio_token(self) -> int:
+        """Code before all speech."""
+        return self.num_codes
+
+    @property
+    def stop_audio_token(self) -> int:
+        """Code after all speech."""
+        return self.num_codes + 1
+
+    @property
+    def num_audio_tokens(self) -> int:
+        """Audio codes with the start and stop codes."""
+        return self.num_codes + 2
+
+    @property
+    def max_new_codes(self) -> int:
+        """Longest speech that can be generated, in codes."""
+        return self.max_audio_tokens - 3
+
+    def _make_layers(self) -> None:
+        dim = self.model_dim
+        self.text_embedding = _embedding(self.num_text_tokens, dim, "text_embedding")
+        self.audio_embedding = _embedding(self.num_audio_tokens, dim, "audio_embedding")
+        self.text_positions = _embedding(self.max_text_tokens + 2, dim, "text_positions")
+        self.audio_positions = _embedding(self.max_audio_tokens + 3, dim, "audio_positions")
+        self.embedding_dropout = keras.layers.Dropout(self.dropout, name="embedding_dropout")
+        self.blocks = [
+            GPTBlock(dim, self.heads, self.num_layers, self.dropout, name=f"block_{i}")
+            for i in range(self.num_layers)
+        ]
+        self.ln_f = _norm("ln_f")
+        self.final_norm = _norm("final_norm")
+        self.text_head = keras.layers.Dense(
+            self.num_text_tokens, kernel_initializer=_normal(), name="text_head"
+        )
+        self.audio_head = keras.layers.Dense(
+            self.num_audio_tokens, kernel_initializer=_normal(), name="audio_head"
+        )
+
+    def build(self, input_shape=None):
+        shape = (None, None, self.model_dim)
+        for embedding in (
+            self.text_embedding,
+            self.audio_embedding,
+            self.text_positions,
+            self.audio_positions,
+        ):
+            embedding.build((None, None))
+        for layer in (*self.blocks, self.ln_f, self.final_norm, self.text_head, self.audio_head):
+            layer.build(shape)
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """Predict every next id and code under teacher forcing.
+
+        Args:
+            inputs: dictionary of
+
+                * ``text_ids`` int ``(batch, text)``, padded, without start and stop;
+                * ``text_lengths`` int ``(batch,)``;
+                * ``audio_codes`` int ``(batch, codes)``, padded, without start and stop;
+                * ``code_lengths`` int ``(batch,)``;
+                * ``conditioning_latents`` ``(batch, latents, model_dim)``.
+
+        Returns:
+            ``text_logits`` ``(batch, text + 2, num_text_tokens)`` and ``audio_logits``
+            ``(batch, codes + 1, num_audio_tokens)`` with their ``text_targets`` and
+            ``audio_targets`` (-1 where nothing is to be predicted), and ``audio_latents``
+            ``(batch, codes + 1, model_dim)``: latent i is the state that predicts code i.
+        """
+        lengths = inputs["text_lengths"]
+        text, text_targets = self._text(inputs["text_ids"], lengths)
+        audio, audio_targets = self._audio(inputs["audio_codes"], inputs["code_lengths"])
+        latents = ops.cast(inputs["conditioning_latents"], self.compute_dtype)
+        hidden = ops.concatenate(
+            [latents, self._embed_text(text), self._embed_audio(audio, 0)], axis=1
+        )
+        valid = ops.concatenate(
+            [
+                ops.ones(ops.shape(latents)[:2], dtype="bool"),
+                sequence_mask(lengths + 2, ops.shape(text)[1]),
+                sequence_mask(inputs["code_lengths"] + 1, ops.shape(audio)[1]),
+            ],
+            axis=1,
+        )
+        hidden = self._transform(hidden, valid, training)
+        start = ops.shape(latents)[1]
+        middle = start + ops.shape(text)[1]
+        audio_latents = hidden[:, middle:]
+        return {
+            "text_logits": self.text_head(hidden[:, start:middle]),
+            "text_targets": text_targets,
+            "audio_logits": self.audio_head(audio_latents),
+            "audio_targets": audio_targets,
+            "audio_latents": audio_latents,
+        }
+
+    def generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling):
+        """Speak: see :func:`myxtts.models.generation.generate`."""
+        from myxtts.models.generation import generate
+
+        return generate(
+            self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling
+        )
+
+    def prompt(self, text_ids, text_lengths, conditioning_latents):
+        """Embeddings and validity of all that stands before the first code.
+
+        Returns:
+            ``(batch, latents + text + 3, model_dim)`` ending with the start code, and
+            bool ``(batch, latents + text + 3)``.
+        """
+        text, _ = self._text(text_ids, text_lengths)
+        latents = ops.cast(conditioning_latents, self.compute_dtype)
+        batch = ops.shape(latents)[0]
+        start = ops.full((batch, 1), self.start_audio_token, dtype="int32")
+        hidden = [latents, self._embed_text(text), self._embed_audio(start, 0)]
+        valid = [
+            ops.ones(ops.shape(latents)[:2], dtype="bool"),
+            sequence_mask(text_lengths + 2, ops.shape(text)[1]),
+            ops.ones((batch, 1), dtype="bool"),
+        ]
+        return ops.concatenate(hidden, axis=1), ops.concatenate(valid, axis=1)
+
+    def embed_code(self, codes, position):
+        """Embeddings ``(batch, 1, model_dim)`` of codes ``(batch,)`` at one position."""
+        return self._embed_audio(codes[:, None], position)
+
+    def finish(self, hidden):
+        """The two closing layer norms."""
+        return self.final_norm(self.ln_f(hidden))
+
+    def _transform(self, hidden, valid, training):
+        hidden = self.embedding_dropout(hidden, training=training)
+        bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
+        for block in self.blocks:
+            hidden, _ = block(hidden, bias, training=training)
+        return self.finish(hidden)
+
+    def _text(self, ids, lengths):
+        """Inputs ``[START] text [STOP]...`` and their targets, ``(batch, text + 2)`` each."""
+        length = ops.shape(ids)[1]
+        ids = ops.where(sequence_mask(lengths, length), ids, self.stop_text_token)
+        inputs = ops.pad(ids, [[0, 0], [1, 1]], constant_values=self.stop_text_token)
+        first = ops.equal(ops.arange(length + 2), 0)[None]
+        inputs = ops.where(first, self.start_text_token, inputs)
+        targets = ops.pad(ids, [[0, 0], [0, 2]], constant_values=self.stop_text_token)
+        kept = sequence_mask(lengths + 1, length + 2)
+        return inputs, ops.where(kept, targets, IGNORED_TARGET)
+
+    def _audio(self, codes, lengths):
+        """Inputs ``[START_AUDIO] codes`` and targets ``codes [STOP_AUDIO]``."""
+        length = ops.shape(codes)[1]
+        codes = ops.where(sequence_mask(lengths, length), codes, self.stop_audio_token)
+        inputs = ops.pad(codes, [[0, 0], [1, 0]], constant_values=self.start_audio_token)
+        targets = ops.pad(codes, [[0, 0], [0, 1]], constant_values=self.stop_audio_token)
+        kept = sequence_mask(lengths + 1, length + 1)
+        return inputs, ops.where(kept, targets, IGNORED_TARGET)
+
+    def _embed_text(self, ids):
+        return self.text_embedding(ids) + self.text_positions(ops.arange(ops.shape(ids)[1]))
+
+    def _embed_audio(self, codes, first_position):
+        positions = first_position + ops.arange(ops.shape(codes)[1])
+        return self.audio_embedding(codes) + self.audio_positions(positions)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "layers": self.num_layers,
+            "model_dim": self.model_dim,
+            "heads": self.heads,
+            "num_text_tokens": self.num_text_tokens,
+            "max_text_tokens": self.max_text_tokens,
+            "max_audio_tokens": self.max_audio_tokens,
+            "num_codes": self.num_codes,
+            "start_text_token": self.start_text_token,
+            "stop_text_token": self.stop_text_token,
+            "dropout": self.dropout,
+        }
+
+
+class GPTBlock(keras.layers.Layer):
+    """Pre-norm transformer block ``(batch, length, dim)`` of GPT-2, with a cache for decoding.
+
+    Args:
+        dim: width.
+        heads: attention heads.
+        depth: blocks of the whole model; residual projections start smaller by its root.
+        dropout: on attention weights and residuals.
+    """
+
+    def __init__(self, dim: int, heads: int, depth: int, dropout: float, **kwargs):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.heads = heads
+        self.depth = depth
+        self.dropout = dropout
+        residual = _normal(0.02 / (2 * depth) ** 0.5)
+        self.ln_1 = _norm("ln_1")
+        self.qkv = keras.layers.Dense(3 * dim, kernel_initializer=_normal(), name="qkv")
+        self.attention_out = keras.layers.Dense(
+            dim, kernel_initializer=residual, name="attention_out"
+        )
+        self.ln_2 = _norm("ln_2")
+        self.expand = keras.layers.Dense(4 * dim, kernel_initializer=_normal(), name="expand")
+        self.contract = keras.layers.Dense(dim, kernel_initializer=residual, name="contract")
+        self.attention_dropout = keras.layers.Dropout(dropout, name="attention_dropout")
+        self.residual_dropout = keras.layers.Dropout(dropout, name="residual_dropout")
+
+    def build(self, input_shape):
+        for layer in (self.ln_1, self.qkv, self.attention_out, self.ln_2, self.expand):
+            layer.build((None, None, self.dim))
+        self.contract.build((None, None, 4 * self.dim))
+        self.built = True
+
+    def call(self, hidden, bias, cache=None, training=False):
+        """Transform ``hidden``.
+
+        Args:
+            hidden: ``(batch, length, dim)``.
+            bias: added to the attention scores.
+            cache: None, or ``(keys, values, position)`` with ``(batch, heads, slots,
+                head_dim)`` tensors into which the new keys and values go at ``position``.
+            training: apply dropout.
+
+        Returns:
+            The new hidden states and ``(keys, values)``: those of the cache when one was given.
+        """
+        query, key, value = self._heads(self.qkv(self.ln_1(hidden)))
+        if cache is not None:
+            keys, values, position = cache
+            key = ops.slice_update(keys, (0, 0, position, 0), ops.cast(key, keys.dtype))
+            value = ops.slice_update(values, (0, 0, position, 0), ops.cast(value, values.dtype))
+        attended = attend(query, key, value, bias, self.attention_dropout, training)
+        joined = ops.reshape(attended, ops.shape(hidden))
+        hidden = hidden + self.residual_dropout(self.attention_out(joined), training=training)
+        expanded = ops.gelu(self.expand(self.ln_2(hidden)), approximate=True)
+        hidden = hidden + self.residual_dropout(self.contract(expanded), training=training)
+        return hidden, (key, value)
+
+    def _heads(self, qkv):
+        batch, length = ops.shape(qkv)[0], ops.shape(qkv)[1]
+        shape = (batch, length, 3, self.heads, self.dim // self.heads)
+        return ops.unstack(ops.transpose(ops.reshape(qkv, shape), (2, 0, 3, 1, 4)), 3)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "dim": self.dim,
+            "heads": self.heads,
+            "depth": self.depth,
+            "dropout": self.dropout,
+        }
+
+
+def sequence_mask(lengths, size):
+    """Bool ``(batch, size)``: True before each row's length."""
+    return ops.arange(size)[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def _embedding(size: int, dim: int, name: str) -> keras.layers.Embedding:
+    return keras.layers.Embedding(size, dim, embeddings_initializer=_normal(), name=name)
+
+
+def _norm(name: str) -> keras.layers.LayerNormalization:
+    return keras.layers.LayerNormalization(epsilon=NORM_EPSILON, name=name)
+
+
+def _normal(stddev: float = 0.02) -> keras.initializers.Initializer:
+    return keras.initializers.RandomNormal(stddev=stddev)
