@@ -1,1 +1,1 @@
-
+"""Corpora, from folders of recordings to batches of features."""

@@ -41,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--text", help="what to say")
     text.add_argument("--text-file", metavar="FILE", help="UTF-8 file with what to say")
     parser.add_argument(
-        "--reference-audio", nargs="+", required=True, metavar="FILE", help="recordings of the voice"
+        "--reference-audio",
+        nargs="+",
+        required=True,
+        metavar="FILE",
+        help="recordings of the voice",
     )
     parser.add_argument("--language", default="en", help="language of the text (default: en)")
     parser.add_argument("--output", default="output.wav", help="audio file to write")

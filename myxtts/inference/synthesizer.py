@@ -144,14 +144,19 @@ class Synthesizer:
         whole = [piece for piece in pieces if len(piece) >= size // 2]
         return whole or pieces[:1]
 
-    def _speak_piece(self, text, conditioning, language, rng) -> tuple[np.ndarray, np.ndarray, bool]:
+    def _speak_piece(
+        self, text, conditioning, language, rng
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
         ids = np.array(self.model.tokenizer.encode(text, language), "int32")
         bound = self._code_bound(text)
         padded = np.zeros((1, _round_up(len(ids), TEXT_MULTIPLE)), "int32")
         padded[0, : len(ids)] = ids
         uniforms = rng.random((1, _round_up(bound, CODE_MULTIPLE)), "float32")
         result = self._generate(
-            tf.constant(padded), tf.constant([len(ids)]), conditioning.latents, tf.constant(uniforms)
+            tf.constant(padded),
+            tf.constant([len(ids)]),
+            conditioning.latents,
+            tf.constant(uniforms),
         )
         length = min(int(result["lengths"][0]), bound)
         finished = bool(result["finished"][0]) and length < bound

@@ -136,9 +136,7 @@ class PerceiverResampler(keras.layers.Layer):
         heads, head_dim: of the cross-attention, whatever ``dim`` is.
     """
 
-    def __init__(
-        self, dim: int, depth: int, num_latents: int, heads: int, head_dim: int, **kwargs
-    ):
+    def __init__(self, dim: int, depth: int, num_latents: int, heads: int, head_dim: int, **kwargs):
         super().__init__(**kwargs)
         self.dim = dim
         self.depth = depth

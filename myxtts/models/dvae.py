@@ -110,7 +110,7 @@ class DVAE(keras.Model):
         }
 
     def encode(self, mel):
-        """Audio codes ``(batch, ceil(ceil(frames / 2) / 2))`` of mels ``(batch, frames, n_mels)``."""
+        """Codes ``(batch, ceil(ceil(frames / 2) / 2))`` of mels ``(batch, frames, n_mels)``."""
         return self.codebook.nearest(self._encode(mel))
 
     def decode(self, codes):
@@ -195,7 +195,7 @@ class Codebook(keras.layers.Layer):
         return ops.cast(through, self.compute_dtype), codes, commitment, usage
 
     def nearest(self, hidden):
-        """Index ``(batch, length)`` of the nearest entry to each vector ``(batch, length, dim)``."""
+        """Index ``(batch, length)`` of the nearest entry to vectors ``(batch, length, dim)``."""
         hidden = ops.cast(hidden, "float32")
         # |x|^2 is the same for every entry and takes no part in the choice.
         scores = 2.0 * ops.matmul(hidden, self.embed) - ops.sum(ops.square(self.embed), axis=0)

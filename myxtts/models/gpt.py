@@ -178,9 +178,7 @@ class GPT(keras.Model):
         """Speak: see :func:`myxtts.models.generation.generate`."""
         from myxtts.models.generation import generate
 
-        return generate(
-            self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling
-        )
+        return generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling)
 
     def prompt(self, text_ids, text_lengths, conditioning_latents):
         """Embeddings and validity of all that stands before the first code.

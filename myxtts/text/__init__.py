@@ -1,1 +1,1 @@
-
+"""Cleaning, tokenising and splitting text."""

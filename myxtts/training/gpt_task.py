@@ -46,9 +46,7 @@ class GPTTask:
     def train_step(self, batch: dict) -> dict:
         with tf.GradientTape() as tape:
             numbers, _ = self._forward(batch, training=True)
-        norm = apply_gradients(
-            self.optimizers[0], tape, numbers["loss"], self.trainable_variables
-        )
+        norm = apply_gradients(self.optimizers[0], tape, numbers["loss"], self.trainable_variables)
         return numbers | {"gradient_norm": norm}
 
     def validation_step(self, batch: dict) -> dict:

@@ -1,0 +1,182 @@
+"""Corpus layouts: a folder becomes a list of utterances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from myxtts.errors import DataError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and what is said in it.
+
+    Attributes:
+        path: audio file; it need not exist yet.
+        text: transcript.
+        speaker: name, unique within the corpus.
+        language: code such as ``en``.
+    """
+
+    path: Path
+    text: str
+    speaker: str
+    language: str
+
+
+def find_utterances(
+    folder: str | Path, dataset_format: str = "auto", language: str = "en"
+) -> list[Utterance]:
+    """List the utterances of a corpus in a fixed order.
+
+    Args:
+        folder: top of the corpus.
+        dataset_format: ``auto`` or a key of ``LAYOUTS``.
+        language: of utterances whose metadata names none.
+
+    Raises:
+        DataError: the folder is missing or empty, its layout is unknown, or a metadata
+            line is malformed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"the corpus folder {folder} does not exist.")
+    if not any(folder.iterdir()):
+        raise DataError(f"the corpus folder {folder} is empty.")
+    name = recognise(folder) if dataset_format == "auto" else dataset_format
+    utterances = list(LAYOUTS[name].read(folder, language))
+    if not utterances:
+        raise DataError(f"{folder} holds no utterance in the {name} layout.")
+    return utterances
+
+
+def recognise(folder: Path) -> str:
+    """Name of the layout of ``folder``.
+
+    Raises:
+        DataError: it is none of the known ones.
+    """
+    for name, layout in LAYOUTS.items():
+        if layout.matches(folder):
+            return name
+    raise DataError(
+        f"{folder} is no corpus of a known layout ({', '.join(LAYOUTS)}); it needs a "
+        "metadata.jsonl, a metadata.csv with wavs/, a txt/ with wav48/, or speaker/chapter folders."
+    )
+
+
+def _read_ljspeech(folder: Path, language: str) -> Iterator[Utterance]:
+    """``metadata.csv`` of ``id|text|normalised text`` beside ``wavs/``."""
+    metadata = folder / "metadata.csv"
+    for number, line in _lines(metadata):
+        columns = line.split("|")
+        if len(columns) not in (2, 3):
+            raise DataError(
+                f"{metadata}, line {number}: {len(columns)} columns, expected id|text|normalised."
+            )
+        text = columns[-1].strip() or columns[1].strip()
+        path = _with_suffix(folder / "wavs" / columns[0].strip())
+        yield Utterance(path, text, folder.resolve().name, language)
+
+
+def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
+    """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe ``speaker``."""
+    metadata = folder / "metadata.jsonl"
+    for number, line in _lines(metadata):
+        try:
+            item = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{metadata}, line {number}: not valid JSON.") from error
+        if not isinstance(item, dict):
+            raise DataError(f"{metadata}, line {number}: expected a JSON object.")
+        for key in ("file_name", "text"):
+            if not isinstance(item.get(key), str):
+                raise DataError(f"{metadata}, line {number}: {key!r} is missing or no string.")
+        yield Utterance(
+            folder / item["file_name"],
+            item["text"].strip(),
+            str(item.get("speaker", folder.resolve().name)),
+            str(item.get("language", language)),
+        )
+
+
+def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
+    """``txt/SPEAKER/UTTERANCE.txt`` beside ``wav48*/SPEAKER/UTTERANCE[_mic1]``."""
+    audio = _vctk_audio(folder)
+    for transcript in sorted(folder.glob("txt/*/*.txt")):
+        speaker = transcript.parent.name
+        stem = audio / speaker / transcript.stem
+        path = _with_suffix(stem.with_name(f"{stem.name}_mic1"))
+        if not path.is_file():
+            path = _with_suffix(stem)
+        yield Utterance(path, _transcript(transcript), speaker, language)
+
+
+def _read_libritts(folder: Path, language: str) -> Iterator[Utterance]:
+    """``SPEAKER/CHAPTER/UTTERANCE`` with ``UTTERANCE.normalized.txt`` beside it."""
+    for path in sorted(folder.glob("*/*/*")):
+        if path.suffix.lower() not in AUDIO_SUFFIXES:
+            continue
+        transcript = path.with_name(f"{path.stem}.normalized.txt")
+        if not transcript.is_file():
+            transcript = path.with_name(f"{path.stem}.original.txt")
+        text = _transcript(transcript) if transcript.is_file() else ""
+        yield Utterance(path, text, path.parts[-3], language)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to tell a layout and how to read it."""
+
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, str], Iterator[Utterance]]
+
+
+LAYOUTS: dict[str, Layout] = {
+    "jsonl": Layout(lambda folder: (folder / "metadata.jsonl").is_file(), _read_jsonl),
+    "ljspeech": Layout(lambda folder: (folder / "metadata.csv").is_file(), _read_ljspeech),
+    "vctk": Layout(
+        lambda folder: (folder / "txt").is_dir() and any(folder.glob("wav48*")), _read_vctk
+    ),
+    "libritts": Layout(
+        lambda folder: next(folder.glob("*/*/*.normalized.txt"), None) is not None, _read_libritts
+    ),
+}
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Numbered lines of a metadata file that are not blank."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}.") from error
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield number, line
+
+
+def _transcript(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}.") from error
+
+
+def _with_suffix(stem: Path) -> Path:
+    """The audio file called ``stem``, by the first suffix that exists, else ``.wav``."""
+    if stem.suffix.lower() in AUDIO_SUFFIXES:
+        return stem
+    for suffix in AUDIO_SUFFIXES:
+        path = stem.with_name(stem.name + suffix)
+        if path.is_file():
+            return path
+    return stem.with_name(f"{stem.name}.wav")
+
+
+def _vctk_audio(folder: Path) -> Path:
+    return sorted(folder.glob("wav48*"))[-1]

@@ -1,0 +1,202 @@
+"""Batches of features as ``tf.data`` streams that can begin at any step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
+from myxtts.data.corpus import Corpus
+from myxtts.data.features import DECODER_SAMPLE_RATE, SPEAKER_SAMPLE_RATE
+from myxtts.data.plan import BatchPlan
+
+# Lengths are padded to these multiples, which bounds how often a graph is traced.
+FRAME_MULTIPLE = 64
+TEXT_MULTIPLE = 16
+# The audio codes of a training crop see one and a half seconds.
+DVAE_CROP_FRAMES = 128
+LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What goes into the batches of kinds ``gpt`` and ``decoder``.
+
+    Attributes:
+        seed: of crops and references.
+        reference: ``same_speaker`` or ``same_utterance``.
+        reference_seconds: longest conditioning audio.
+        reference_audio: whether the reference's 16 kHz waveform is needed.
+    """
+
+    seed: int
+    reference: str = "same_speaker"
+    reference_seconds: float = 4.0
+    reference_audio: bool = False
+
+
+def make_dataset(
+    corpus: Corpus, plan: BatchPlan, kind: str, options: BatchOptions, start_step: int = 0
+) -> tf.data.Dataset:
+    """Endless stream of batches that begins at the batch numbered ``start_step``.
+
+    Args:
+        corpus: screened utterances.
+        plan: which of them meet.
+        kind: ``dvae``, ``gpt`` or ``decoder``; see :func:`dvae_batch`, :func:`gpt_batch`
+            and :func:`decoder_batch`.
+        options: crops and references.
+        start_step: global number of the first batch.
+    """
+    build = BUILDERS[kind]
+
+    def stream() -> Iterator[dict]:
+        for epoch, indices in plan.stream(start_step):
+            yield build(corpus, indices, epoch, options)
+
+    return _dataset(stream, build(corpus, np.array([0]), 0, options))
+
+
+def make_validation(corpus: Corpus, batch_size: int, kind: str, options: BatchOptions):
+    """One pass over ``corpus`` in a fixed order with fixed crops and references."""
+    build = BUILDERS[kind]
+    order = np.argsort(corpus.frames, kind="stable")
+    cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+
+    def stream() -> Iterator[dict]:
+        for indices in cuts:
+            yield build(corpus, indices, 0, options)
+
+    return _dataset(stream, build(corpus, np.array([0]), 0, options))
+
+
+def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """Random crops: ``mel`` ``(batch, frames, 80)`` un-normalised, ``mel_mask`` bool."""
+    mels = []
+    for index in indices:
+        mel = corpus.features(index)["dvae_mel"]
+        rng = _rng(options, epoch, index)
+        mels.append(_crop(mel, DVAE_CROP_FRAMES, rng))
+    mel = np.full((len(mels), DVAE_CROP_FRAMES, XTTS_DVAE.n_mels), LOG_MEL_FLOOR, "float32")
+    mask = np.zeros(mel.shape[:2], bool)
+    for row, piece in enumerate(mels):
+        mel[row, : len(piece)] = piece
+        mask[row, : len(piece)] = True
+    return {"mel": mel, "mel_mask": mask}
+
+
+def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """Text, speech and the voice's reference.
+
+    Returns:
+        ``text_ids`` ``(batch, text)``, ``text_lengths``, ``mel`` ``(batch, frames, 80)``
+        un-normalised, ``mel_lengths``, ``speaker_ids``, and of another clip of the same
+        speaker (or of the clip itself) ``reference_mel`` ``(batch, frames, 80)`` and
+        ``reference_mask``; ``embedding`` ``(batch, dim)`` when the corpus has
+        embeddings, ``reference_16k`` ``(batch, samples)`` and ``reference_16k_lengths``
+        when the options ask for it.
+    """
+    texts = [corpus.text_ids[index] for index in indices]
+    mels = [corpus.features(index)["dvae_mel"] for index in indices]
+    batch = {
+        "text_ids": _pad(texts, TEXT_MULTIPLE, 0, "int32"),
+        "text_lengths": _lengths(texts),
+        "mel": _pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR),
+        "mel_lengths": _lengths(mels),
+        "speaker_ids": corpus.speakers[indices].astype("int32"),
+    }
+    return batch | _references(corpus, indices, epoch, options)
+
+
+def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """A ``gpt`` batch with ``wave`` ``(batch, samples)`` at 24 kHz and ``wave_lengths``."""
+    waves = [_float(corpus.features(index)["wave"]) for index in indices]
+    return gpt_batch(corpus, indices, epoch, options) | {
+        "wave": _pad(waves, DECODER_SAMPLE_RATE // 2, 0.0),
+        "wave_lengths": _lengths(waves),
+    }
+
+
+BUILDERS: dict[str, Callable[[Corpus, np.ndarray, int, BatchOptions], dict]] = {
+    "dvae": dvae_batch,
+    "gpt": gpt_batch,
+    "decoder": decoder_batch,
+}
+
+
+def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    chosen, mels, waves = [], [], []
+    for index in indices:
+        rng = _rng(options, epoch, index)
+        others = corpus.companions(index)
+        if options.reference == "same_speaker" and len(others):
+            index = rng.choice(others)
+        chosen.append(index)
+        mel, wave = _reference_crop(corpus.features(index), options.reference_seconds, rng)
+        mels.append(mel)
+        waves.append(wave)
+    mel = _pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR)
+    batch = {
+        "reference_mel": mel,
+        "reference_mask": np.arange(mel.shape[1])[None] < _lengths(mels)[:, None],
+    }
+    if options.reference_audio:
+        batch["reference_16k"] = _pad(waves, SPEAKER_SAMPLE_RATE, 0.0)
+        batch["reference_16k_lengths"] = _lengths(waves)
+    if corpus.embeddings is not None:
+        batch["embedding"] = corpus.embeddings[chosen]
+    return batch
+
+
+def _reference_crop(features: dict, seconds: float, rng: np.random.Generator) -> tuple:
+    """The same random stretch of the conditioning mel and of the 16 kHz waveform."""
+    frame_seconds = XTTS_CONDITIONING.hop_length / XTTS_CONDITIONING.sample_rate
+    size = max(1, int(seconds / frame_seconds))
+    mel = features["cond_mel"]
+    start = int(rng.integers(0, max(1, len(mel) - size + 1)))
+    first = int(start * frame_seconds * SPEAKER_SAMPLE_RATE)
+    samples = int(seconds * SPEAKER_SAMPLE_RATE)
+    wave = features["audio_16k"][first : first + samples]
+    return mel[start : start + size].astype("float32"), _float(wave)
+
+
+def _crop(mel: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    start = int(rng.integers(0, max(1, len(mel) - size + 1)))
+    return mel[start : start + size].astype("float32")
+
+
+def _rng(options: BatchOptions, epoch: int, index: int) -> np.random.Generator:
+    return np.random.default_rng([options.seed, epoch, int(index)])
+
+
+def _pad(rows: list[np.ndarray], multiple: int, value: float, dtype="float32") -> np.ndarray:
+    """Stack rows padded to the longest, rounded up to ``multiple``."""
+    longest = max(len(row) for row in rows)
+    size = -(-longest // multiple) * multiple
+    stacked = np.full((len(rows), size, *rows[0].shape[1:]), value, dtype)
+    for target, row in zip(stacked, rows, strict=True):
+        target[: len(row)] = row
+    return stacked
+
+
+def _lengths(rows: list[np.ndarray]) -> np.ndarray:
+    return np.array([len(row) for row in rows], "int32")
+
+
+def _float(samples: np.ndarray) -> np.ndarray:
+    return samples.astype("float32") / 32767
+
+
+def _dataset(stream: Callable[[], Iterator[dict]], example: dict) -> tf.data.Dataset:
+    signature = {name: _spec(name, value) for name, value in example.items()}
+    return tf.data.Dataset.from_generator(stream, output_signature=signature).prefetch(4)
+
+
+def _spec(name: str, value: np.ndarray) -> tf.TensorSpec:
+    """Batch and length may vary; channels, and the size of an embedding, may not."""
+    fixed = value.shape[1:] if name == "embedding" else value.shape[2:]
+    free = value.ndim - len(fixed)
+    return tf.TensorSpec([None] * free + list(fixed), value.dtype)

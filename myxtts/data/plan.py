@@ -1,0 +1,83 @@
+"""Which utterances meet in which batch: a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+# Batches are cut from pools this many batches long, sorted by length.
+POOL_BATCHES = 16
+
+
+class BatchPlan:
+    """Batches of utterances of similar length, in an order that can be resumed.
+
+    Args:
+        lengths: of the utterances, in any unit.
+        speakers: integer speaker of each utterance.
+        batch_size: utterances a batch; the last of an epoch may have fewer.
+        seed: of the order.
+        speakers_per_batch: above 0, each batch holds this many speakers with
+            ``batch_size // speakers_per_batch`` utterances each.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        speakers: Sequence[int],
+        batch_size: int,
+        seed: int,
+        speakers_per_batch: int = 0,
+    ):
+        self.lengths = np.asarray(lengths)
+        self.speakers = np.asarray(speakers)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.speakers_per_batch = min(speakers_per_batch, len(np.unique(self.speakers)))
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """Index arrays of the batches of one epoch."""
+        rng = np.random.default_rng([self.seed, number])
+        if self.speakers_per_batch:
+            return self._balanced(rng)
+        order = rng.permutation(len(self.lengths))
+        pool = self.batch_size * POOL_BATCHES
+        batches = []
+        for start in range(0, len(order), pool):
+            members = order[start : start + pool]
+            members = members[np.argsort(self.lengths[members], kind="stable")]
+            batches += [
+                members[cut : cut + self.batch_size]
+                for cut in range(0, len(members), self.batch_size)
+            ]
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches an epoch; the same for every epoch."""
+        return len(self.epoch(0))
+
+    def stream(self, start_step: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """Endless ``(epoch, indices)`` from the batch with this global number on."""
+        epoch, skipped = divmod(start_step, self.steps_per_epoch)
+        while True:
+            for indices in self.epoch(epoch)[skipped:]:
+                yield epoch, indices
+            epoch, skipped = epoch + 1, 0
+
+    def _balanced(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Every utterance about once an epoch, drawn speaker by speaker."""
+        each = max(1, self.batch_size // self.speakers_per_batch)
+        names = np.unique(self.speakers)
+        members = {name: np.flatnonzero(self.speakers == name) for name in names}
+        count = max(1, round(len(self.lengths) / (each * self.speakers_per_batch)))
+        batches = []
+        for _ in range(count):
+            chosen = rng.choice(names, self.speakers_per_batch, replace=False)
+            rows = [
+                rng.choice(members[name], each, replace=len(members[name]) < each)
+                for name in chosen
+            ]
+            batches.append(np.concatenate(rows))
+        return batches

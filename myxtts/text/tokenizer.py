@@ -1,0 +1,152 @@
+"""The byte-pair tokenizer of XTTS, over Hugging Face ``tokenizers``.
+
+A text becomes ``[en]cleaned[SPACE]text`` and then ids; ``[START]`` and ``[STOP]``
+are the GPT's and never part of the ids.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from myxtts.errors import ConfigError, TextError
+from myxtts.text.cleaners import clean_text
+
+STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
+# Ids of Coqui's vocabulary, kept by vocabularies trained here.
+STOP_ID, UNKNOWN_ID, SPACE_ID, START_ID = 0, 1, 2, 261
+_BASE_CHARACTERS = "abcdefghijklmnopqrstuvwxyz'.,!?-;:"
+_SPECIAL_NAMES = (STOP, UNKNOWN, SPACE, START)
+
+
+class VoiceBpeTokenizer:
+    """Text to ids and back.
+
+    Args:
+        source: path of a ``tokenizer.json`` (or XTTS ``vocab.json``), or a ``Tokenizer``.
+
+    Raises:
+        TextError: the file is missing, is no tokenizer, or lacks a special token.
+    """
+
+    def __init__(self, source: str | Path | Tokenizer):
+        self._tokenizer = source if isinstance(source, Tokenizer) else _load(source)
+        vocabulary = self._tokenizer.get_vocab()
+        missing = [name for name in _SPECIAL_NAMES if name not in vocabulary]
+        if missing:
+            raise TextError(f"the tokenizer {source} lacks the token {missing[0]}.")
+        self.start_id = vocabulary[START]
+        self.stop_id = vocabulary[STOP]
+        self.vocab_size = max(vocabulary.values()) + 1
+        self.languages = sorted(
+            token[1:-1]
+            for token in vocabulary
+            if token.startswith("[") and token.endswith("]") and token[1:-1].islower()
+        )
+
+    def clean(self, text: str, language: str) -> str:
+        """``text`` as it is read aloud, see :func:`myxtts.text.cleaners.clean_text`."""
+        return clean_text(text, language.split("-")[0])
+
+    def encode(self, text: str, language: str) -> list[int]:
+        """Ids of ``text``, its language token first, without start and stop.
+
+        Raises:
+            TextError: the vocabulary does not know ``language``.
+        """
+        name = self.language_token(language)
+        marked = f"[{name}]{self.clean(text, language)}".replace(" ", SPACE)
+        return self._tokenizer.encode(marked).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Cleaned text of ``ids``, its language token included."""
+        joined = self._tokenizer.decode(list(ids), skip_special_tokens=False).replace(" ", "")
+        return joined.replace(SPACE, " ").replace(STOP, "").replace(UNKNOWN, "")
+
+    def language_token(self, language: str) -> str:
+        """Name of the vocabulary's language token for a code such as ``en`` or ``en-us``.
+
+        Raises:
+            TextError: there is none.
+        """
+        base = language.split("-")[0].lower()
+        name = "zh-cn" if base == "zh" else base
+        if name not in self.languages:
+            known = ", ".join(self.languages)
+            raise TextError(f"unknown language {language!r}; this model speaks {known}.")
+        return name
+
+    def save(self, path: str | Path) -> None:
+        """Write the vocabulary as JSON, whole or not at all."""
+        path = Path(path)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".json")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(self._tokenizer.to_str(pretty=True))
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+
+
+def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceBpeTokenizer:
+    """Learn a byte-pair vocabulary (Sennrich et al. 2016) from a corpus.
+
+    ``[STOP]``, ``[UNK]``, ``[SPACE]`` and ``[START]`` get the ids they have in Coqui's
+    vocabulary. A small corpus may fill fewer ids than ``vocab_size``.
+
+    Args:
+        texts: pairs of a text and its language code; every language gets a token.
+        vocab_size: bound of the ids.
+
+    Raises:
+        ConfigError: ``vocab_size`` leaves no room for the characters.
+    """
+    texts = [(text, language.split("-")[0].lower()) for text, language in texts]
+    languages = sorted({language for _, language in texts})
+    names = ["zh-cn" if language == "zh" else language for language in languages]
+    room = vocab_size - len(_SPECIAL_NAMES) - len(names)
+    if vocab_size <= START_ID + len(names) or room < len(_BASE_CHARACTERS):
+        raise ConfigError(
+            f"a vocabulary of {vocab_size} is too small; it needs at least "
+            f"{START_ID + len(names) + 1} entries."
+        )
+    learner = Tokenizer(models.BPE(unk_token=UNKNOWN))
+    learner.pre_tokenizer = pre_tokenizers.Whitespace()
+    trainer = trainers.BpeTrainer(
+        vocab_size=room,
+        initial_alphabet=list(_BASE_CHARACTERS),
+        limit_alphabet=room,
+        show_progress=False,
+    )
+    learner.train_from_iterator((clean_text(*pair) for pair in texts), trainer)
+    return VoiceBpeTokenizer(_with_xtts_ids(learner, names))
+
+
+def _with_xtts_ids(learner: Tokenizer, languages: list[str]) -> Tokenizer:
+    """The learner's tokens renumbered around the fixed ids of the special tokens."""
+    learned = json.loads(learner.to_str())["model"]
+    special = {STOP: STOP_ID, UNKNOWN: UNKNOWN_ID, SPACE: SPACE_ID, START: START_ID}
+    special |= {f"[{name}]": START_ID + 1 + i for i, name in enumerate(languages)}
+    taken = set(special.values())
+    tokens = sorted(learned["vocab"], key=learned["vocab"].get)
+    free = (number for number in range(len(tokens) + len(taken) + START_ID) if number not in taken)
+    vocabulary = special | dict(zip(tokens, free, strict=False))
+    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
+              for merge in learned["merges"]]  # fmt: skip
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(list(special))
+    return tokenizer
+
+
+def _load(path: str | Path) -> Tokenizer:
+    path = Path(path)
+    if not path.is_file():
+        raise TextError(f"no tokenizer file {path}.")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # tokenizers raises bare Exception for malformed files
+        raise TextError(f"{path} is not a tokenizer file: {error}.") from error
