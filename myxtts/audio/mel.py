@@ -26,12 +26,18 @@ class MelSpectrogram(keras.layers.Layer):
     def build(self, input_shape):
         self.built = True
 
-    def call(self, audio):
+    def call(self, audio, lengths=None):
+        """Transform ``audio``; with ``lengths`` ``(batch,)`` padding changes no valid frame.
+
+        The valid frames of a row are its first ``1 + length // hop_length``.
+        """
         spec = self.spec
+        half = spec.n_fft // 2
         audio = ops.cast(audio, "float32")
         if spec.preemphasis:
             audio = _preemphasis(audio, spec.preemphasis)
-        half = spec.n_fft // 2
+        if lengths is not None:
+            audio = _end_rows(audio, lengths, half if spec.pad_mode == "reflect" else 0)
         audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
         real, imaginary = _stft(audio, spec)
         power = ops.square(real) + ops.square(imaginary)
@@ -83,6 +89,16 @@ def _stft(audio, spec: MelSpec):
     """Real and imaginary parts ``(batch, frames, n_fft // 2 + 1)`` of windowed frames."""
     frames = ops.extract_sequences(audio, spec.n_fft, spec.hop_length)
     return ops.rfft(frames * ops.convert_to_tensor(analysis_window(spec)))
+
+
+def _end_rows(audio, lengths, reflected: int):
+    """Continue each row by ``reflected`` mirrored samples, then by zeros, behind its length."""
+    positions = ops.arange(ops.shape(audio)[1])[None, :]
+    last = ops.cast(lengths, "int32")[:, None] - 1
+    mirrored = ops.where(positions <= last, positions, 2 * last - positions)
+    values = ops.take_along_axis(audio, ops.maximum(mirrored, 0), axis=1)
+    heard = ops.logical_and(positions <= last + reflected, mirrored >= 0)
+    return ops.where(heard, values, 0.0)
 
 
 def _preemphasis(audio, coefficient: float):

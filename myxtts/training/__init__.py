@@ -1,1 +1,1 @@
-
+"""Training stages, their loop, checkpoints and logs."""

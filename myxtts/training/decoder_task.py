@@ -40,11 +40,10 @@ class DecoderTask:
         self.segments = keras.random.SeedGenerator(config.training.seed)
         self.discriminators = _discriminators(config)
         settings = config.training.decoder
-        self.optimizers = [make_optimizer(settings, config.training) for _ in range(2)]
-        for optimizer, variables in zip(
-            self.optimizers, (self.generator_variables, self.discriminator_variables), strict=True
-        ):
-            optimizer.build(variables)
+        self.optimizers = [
+            make_optimizer(settings, config.training, variables)
+            for variables in (self.generator_variables, self.discriminator_variables)
+        ]
 
     @property
     def generator_variables(self) -> list:

@@ -11,6 +11,9 @@ from myxtts.config import XTTSConfig
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 
+# Of van den Oord et al. 2017.
+COMMITMENT_WEIGHT = 0.25
+
 
 class DVAETask:
     """Reconstruct log-mels through the codebook.
@@ -24,8 +27,8 @@ class DVAETask:
     def __init__(self, model: XTTS, config: XTTSConfig):
         self.model = model
         self.dvae = model.dvae
-        self.optimizers = [make_optimizer(config.training.dvae, config.training)]
-        self.optimizers[0].build(self.dvae.trainable_variables)
+        training = config.training
+        self.optimizers = [make_optimizer(training.dvae, training, self.dvae.trainable_variables)]
 
     @property
     def variables(self) -> list:
@@ -35,14 +38,14 @@ class DVAETask:
     def train_step(self, batch: dict) -> dict:
         with tf.GradientTape() as tape:
             outputs = self._forward(batch, training=True)
-            loss = outputs["recon_loss"] + outputs["commitment_loss"]
+            loss = self._loss(outputs)
         norm = apply_gradients(self.optimizers[0], tape, loss, self.dvae.trainable_variables)
         return self._numbers(outputs, loss) | {"gradient_norm": norm}
 
     def validation_step(self, batch: dict) -> dict:
         outputs = self._forward(batch, training=False)
         weight = tf.reduce_sum(tf.cast(batch["mel_mask"], "float32"))
-        loss = outputs["recon_loss"] + outputs["commitment_loss"]
+        loss = self._loss(outputs)
         return self._numbers(outputs, loss) | {"weight": weight}
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
@@ -59,7 +62,11 @@ class DVAETask:
 
     def _forward(self, batch: dict, training: bool) -> dict:
         mel = self.model.mel_norm(batch["mel"])
-        return self.dvae(mel, mask=batch["mel_mask"], training=training)
+        return self.dvae(mel, valid=batch["mel_mask"], training=training)
+
+    @staticmethod
+    def _loss(outputs: dict):
+        return outputs["recon_loss"] + COMMITMENT_WEIGHT * outputs["commitment_loss"]
 
     def _mel(self, outputs: dict, frames: int) -> np.ndarray:
         stats = np.asarray(self.model.mel_norm.mel_stats)

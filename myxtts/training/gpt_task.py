@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
 from myxtts.losses import ContrastiveSpeakerLoss, masked_accuracy, masked_cross_entropy
 from myxtts.models.xtts import XTTS
@@ -26,8 +28,8 @@ class GPTTask:
         self.contrastive = ContrastiveSpeakerLoss(
             config.model.contrastive_loss_temperature, config.model.contrastive_loss_margin
         )
-        self.optimizers = [make_optimizer(config.training.gpt, config.training)]
-        self.optimizers[0].build(self.trainable_variables)
+        settings = config.training.gpt
+        self.optimizers = [make_optimizer(settings, config.training, self.trainable_variables)]
 
     @property
     def variables(self) -> list:
@@ -56,7 +58,7 @@ class GPTTask:
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
         """Mel of the true codes beside the mel of the codes predicted under teacher forcing."""
-        numbers, outputs = self._forward(batch, training=False)
+        _, outputs = self._forward(batch, training=False)
         codes, lengths = encode_codes(self.model, batch)
         length = int(lengths[0])
         guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length]), axis=-1)
@@ -75,9 +77,6 @@ class GPTTask:
 
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
         """Teacher-forced prediction through Griffin-Lim."""
-        from myxtts.audio.frontends import XTTS_DVAE
-        from myxtts.audio.griffin_lim import griffin_lim
-
         mel = self.pictures(batch)["mel/predicted"]
         return {"predicted": (XTTS_DVAE.sample_rate, griffin_lim(mel, XTTS_DVAE))}
 

@@ -1,0 +1,163 @@
+"""HiFi-GAN's discriminators (Kong et al. 2020): multi-period and multi-scale.
+
+Used by the ``decoder`` training stage only.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+LEAK = 0.1
+PERIODS = (2, 3, 5, 7, 11)
+SCALES = 3
+
+
+class MultiPeriodDiscriminator(keras.Model):
+    """Judges a waveform folded at several periods.
+
+    Args:
+        channels: factor on the channels of the original, for small models.
+        periods: in samples.
+    """
+
+    def __init__(self, channels: float = 1.0, periods=PERIODS, name="multi_period", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.channels = channels
+        self.periods = tuple(periods)
+        self.judges = [
+            PeriodDiscriminator(period, channels, name=f"period_{period}")
+            for period in self.periods
+        ]
+
+    def build(self, input_shape=None):
+        for judge in self.judges:
+            judge.build((None, None, 1))
+        self.built = True
+
+    def call(self, waveform) -> list:
+        """``[(score, features), ...]`` of a waveform ``(batch, samples, 1)``."""
+        return [judge(waveform) for judge in self.judges]
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "channels": self.channels, "periods": self.periods}
+
+
+class MultiScaleDiscriminator(keras.Model):
+    """Judges a waveform and smoothed, halved versions of it.
+
+    Args:
+        channels: factor on the channels of the original, for small models.
+        scales: how many versions.
+    """
+
+    def __init__(self, channels: float = 1.0, scales: int = SCALES, name="multi_scale", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.channels = channels
+        self.scales = scales
+        self.judges = [ScaleDiscriminator(channels, name=f"scale_{i}") for i in range(scales)]
+
+    def build(self, input_shape=None):
+        for judge in self.judges:
+            judge.build((None, None, 1))
+        self.built = True
+
+    def call(self, waveform) -> list:
+        """``[(score, features), ...]`` of a waveform ``(batch, samples, 1)``."""
+        outputs = []
+        for judge in self.judges:
+            outputs.append(judge(waveform))
+            waveform = ops.average_pool(waveform, 4, strides=2, padding="same")
+        return outputs
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "channels": self.channels, "scales": self.scales}
+
+
+class _ConvStack(keras.layers.Layer):
+    """Convolutions with leaky rectifiers; returns the score and all features."""
+
+    convs: list
+
+    def build(self, input_shape):
+        channels = 1
+        for conv in self.convs:
+            conv.build((None,) * (conv.rank + 1) + (channels,))
+            channels = conv.filters
+        self.built = True
+
+    def _run(self, hidden):
+        features = []
+        for conv in self.convs[:-1]:
+            hidden = ops.leaky_relu(conv(hidden), negative_slope=LEAK)
+            features.append(hidden)
+        score = self.convs[-1](hidden)
+        return score, [*features, score]
+
+
+class PeriodDiscriminator(_ConvStack):
+    """Convolves along rows of samples that lie ``period`` apart."""
+
+    def __init__(self, period: int, channels: float, **kwargs):
+        super().__init__(**kwargs)
+        self.period = period
+        self.channels = channels
+        widths = [_width(size, channels) for size in (32, 128, 512, 1024, 1024)]
+        strides = (3, 3, 3, 3, 1)
+        self.convs = [
+            keras.layers.Conv2D(
+                width, (5, 1), strides=(stride, 1), padding="same", name=f"conv_{i}"
+            )
+            for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
+        ]
+        self.convs.append(keras.layers.Conv2D(1, (3, 1), padding="same", name="score"))
+
+    def call(self, waveform):
+        samples = ops.shape(waveform)[1]
+        missing = (self.period - samples % self.period) % self.period
+        padded = ops.pad(waveform, [[0, 0], [0, missing], [0, 0]])
+        rows = (samples + missing) // self.period
+        return self._run(ops.reshape(padded, (-1, rows, self.period, 1)))
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "period": self.period, "channels": self.channels}
+
+
+class ScaleDiscriminator(_ConvStack):
+    """Grouped strided convolutions over the waveform."""
+
+    def __init__(self, channels: float, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        sizes = (
+            (128, 15, 1, 1),
+            (128, 41, 2, 4),
+            (256, 41, 2, 16),
+            (512, 41, 4, 16),
+            (1024, 41, 4, 16),
+            (1024, 41, 1, 16),
+            (1024, 5, 1, 1),
+        )
+        self.convs = [
+            keras.layers.Conv1D(
+                _width(width, channels),
+                kernel,
+                strides=stride,
+                groups=groups,
+                padding="same",
+                name=f"conv_{i}",
+            )
+            for i, (width, kernel, stride, groups) in enumerate(sizes)
+        ]
+        self.convs.append(keras.layers.Conv1D(1, 3, padding="same", name="score"))
+
+    def call(self, waveform):
+        return self._run(waveform)
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "channels": self.channels}
+
+
+def _width(size: int, factor: float) -> int:
+    """Scaled channels, a multiple of 16 so that the groups divide them."""
+    return max(16, round(size * factor / 16) * 16)

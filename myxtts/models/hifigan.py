@@ -1,0 +1,200 @@
+"""HiFi-GAN decoder from GPT latents to a waveform.
+
+XTTS-v2's ``HifiDecoder`` (Coqui) without its speaker encoder: HiFi-GAN v1 (Kong
+et al. 2020) conditioned on a speaker embedding, behind two linear
+interpolations of the latents. Its weight norms are folded into plain kernels.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import keras
+from keras import ops
+
+from myxtts.config import ModelConfig
+
+HOP_LENGTH = 256
+FRAMES_PER_LATENT = 4
+# From the 22.05 kHz frames of the codes to frames of the 24 kHz output.
+RATE_RATIO = Fraction(24_000, 22_050)
+LEAK = 0.1
+# The last activation of the reference keeps torch's default slope.
+FINAL_LEAK = 0.01
+
+
+class HifiDecoder(keras.Model):
+    """Latents ``(batch, length, latent_dim)`` to a waveform ``(batch, samples)`` at 24 kHz.
+
+    ``samples`` is ``256 * floor(4 * length * 24000 / 22050)``; a latent lasts 46 ms.
+
+    Args:
+        latent_dim: width of the latents.
+        speaker_dim: size of the speaker embedding.
+        initial_channels: channels before the first upsampling; each upsampling halves them.
+        upsample_rates, upsample_kernels: of the transposed convolutions; the rates
+            multiply to 256.
+        resblock_kernels: of the parallel residual blocks behind each upsampling.
+        resblock_dilations: inside each residual block.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        speaker_dim: int,
+        initial_channels: int = 512,
+        upsample_rates: tuple[int, ...] = (8, 8, 2, 2),
+        upsample_kernels: tuple[int, ...] = (16, 16, 4, 4),
+        resblock_kernels: tuple[int, ...] = (3, 7, 11),
+        resblock_dilations: tuple[int, ...] = (1, 3, 5),
+        name: str = "decoder",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.latent_dim = latent_dim
+        self.speaker_dim = speaker_dim
+        self.initial_channels = initial_channels
+        self.upsample_rates = tuple(upsample_rates)
+        self.upsample_kernels = tuple(upsample_kernels)
+        self.resblock_kernels = tuple(resblock_kernels)
+        self.resblock_dilations = tuple(resblock_dilations)
+        self._make_layers()
+
+    @classmethod
+    def from_section(cls, config: ModelConfig) -> HifiDecoder:
+        """Build from the ``model`` section of a configuration."""
+        section = config.decoder
+        return cls(
+            config.gpt.model_dim,
+            config.speaker.embedding_dim,
+            section.initial_channels,
+            section.upsample_rates,
+            section.upsample_kernels,
+            section.resblock_kernels,
+            section.resblock_dilations,
+        )
+
+    def _make_layers(self) -> None:
+        conv = keras.layers.Conv1D
+        self.conv_pre = conv(self.initial_channels, 7, padding="same", name="conv_pre")
+        self.cond_pre = keras.layers.Dense(self.initial_channels, name="cond_pre")
+        self.ups, self.conds, self.resblocks = [], [], []
+        for stage, (rate, kernel) in enumerate(
+            zip(self.upsample_rates, self.upsample_kernels, strict=True)
+        ):
+            channels = self._channels(stage)
+            self.ups.append(
+                keras.layers.Conv1DTranspose(
+                    channels, kernel, strides=rate, padding="same", name=f"up_{stage}"
+                )
+            )
+            self.conds.append(keras.layers.Dense(channels, name=f"cond_{stage}"))
+            self.resblocks.append(
+                [
+                    HifiResBlock(channels, size, self.resblock_dilations, name=f"res_{stage}_{j}")
+                    for j, size in enumerate(self.resblock_kernels)
+                ]
+            )
+        self.conv_post = conv(1, 7, padding="same", use_bias=False, name="conv_post")
+
+    def _channels(self, stage: int) -> int:
+        return self.initial_channels // 2 ** (stage + 1)
+
+    def build(self, input_shape=None, speaker_shape=None):
+        self.conv_pre.build((None, None, self.latent_dim))
+        self.cond_pre.build((None, self.speaker_dim))
+        channels = self.initial_channels
+        for stage, (up, cond) in enumerate(zip(self.ups, self.conds, strict=True)):
+            up.build((None, None, channels))
+            cond.build((None, self.speaker_dim))
+            channels = self._channels(stage)
+            for block in self.resblocks[stage]:
+                block.build((None, None, channels))
+        self.conv_post.build((None, None, channels))
+        self.built = True
+
+    def call(self, latents, speaker_embedding, training=False):
+        """Synthesise; ``speaker_embedding`` is ``(batch, speaker_dim)``."""
+        hidden = interpolate(latents, Fraction(FRAMES_PER_LATENT))
+        hidden = self.conv_pre(interpolate(hidden, RATE_RATIO))
+        hidden = hidden + self.cond_pre(speaker_embedding)[:, None]
+        for up, cond, blocks in zip(self.ups, self.conds, self.resblocks, strict=True):
+            hidden = up(ops.leaky_relu(hidden, negative_slope=LEAK))
+            hidden = hidden + cond(speaker_embedding)[:, None]
+            hidden = sum(block(hidden) for block in blocks) / len(blocks)
+        hidden = self.conv_post(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK))
+        return ops.tanh(ops.cast(hidden[..., 0], "float32"))
+
+    def output_length(self, length):
+        """Samples of ``length`` latents; works on integers and on integer tensors."""
+        return HOP_LENGTH * scaled_length(length * FRAMES_PER_LATENT, RATE_RATIO)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "latent_dim": self.latent_dim,
+            "speaker_dim": self.speaker_dim,
+            "initial_channels": self.initial_channels,
+            "upsample_rates": self.upsample_rates,
+            "upsample_kernels": self.upsample_kernels,
+            "resblock_kernels": self.resblock_kernels,
+            "resblock_dilations": self.resblock_dilations,
+        }
+
+
+class HifiResBlock(keras.layers.Layer):
+    """Dilated residual convolutions ``(batch, time, channels)``, HiFi-GAN's first kind."""
+
+    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+        self.kernel = kernel
+        self.dilations = tuple(dilations)
+
+        def conv(dilation, name):
+            return keras.layers.Conv1D(
+                channels, kernel, dilation_rate=dilation, padding="same", name=name
+            )
+
+        self.dilated = [conv(rate, f"dilated_{i}") for i, rate in enumerate(self.dilations)]
+        self.plain = [conv(1, f"plain_{i}") for i in range(len(self.dilations))]
+
+    def build(self, input_shape):
+        for layer in [*self.dilated, *self.plain]:
+            layer.build((None, None, self.channels))
+        self.built = True
+
+    def call(self, inputs):
+        for dilated, plain in zip(self.dilated, self.plain, strict=True):
+            hidden = dilated(ops.leaky_relu(inputs, negative_slope=LEAK))
+            inputs = inputs + plain(ops.leaky_relu(hidden, negative_slope=LEAK))
+        return inputs
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "channels": self.channels,
+            "kernel": self.kernel,
+            "dilations": self.dilations,
+        }
+
+
+def interpolate(inputs, scale: Fraction):
+    """Linear interpolation of ``(batch, length, dim)`` in time by ``scale``.
+
+    Sample centres are mapped by the scale itself (torch's ``scale_factor``), not by
+    the ratio of the rounded lengths.
+    """
+    length = ops.shape(inputs)[1]
+    positions = ops.arange(scaled_length(length, scale), dtype="float32") + 0.5
+    source = ops.maximum(positions * float(1 / scale) - 0.5, 0.0)
+    left = ops.cast(ops.floor(source), "int32")
+    right = ops.minimum(left + 1, length - 1)
+    weight = ops.cast(source - ops.floor(source), inputs.dtype)[None, :, None]
+    left_values = ops.take(inputs, left, axis=1)
+    return left_values + weight * (ops.take(inputs, right, axis=1) - left_values)
+
+
+def scaled_length(length, scale: Fraction):
+    """``floor(length * scale)`` in whole numbers."""
+    return length * scale.numerator // scale.denominator

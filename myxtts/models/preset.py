@@ -1,0 +1,118 @@
+"""Preset folders: a model as configuration, weights, vocabulary and manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import myxtts
+from myxtts.config import XTTSConfig
+from myxtts.errors import CheckpointError
+from myxtts.models.variables import load_variables, named, save_variables
+
+if TYPE_CHECKING:
+    from myxtts.models.xtts import XTTS
+
+CONFIG = "config.yaml"
+TOKENIZER = "tokenizer.json"
+MANIFEST = "manifest.json"
+# The DVAE is needed for training and for Griffin-Lim only, and lies apart.
+WEIGHTS = {
+    "xtts.safetensors": ("mel_norm", "audio_encoder", "gpt", "decoder"),
+    "dvae.safetensors": ("dvae",),
+}
+
+
+def save(model: XTTS, folder: Path) -> None:
+    """Write ``model`` to ``folder``; a preset already there is replaced at the very end.
+
+    Raises:
+        CheckpointError: something cannot be written; what was there before is still there.
+    """
+    if model.tokenizer is None:
+        raise CheckpointError("a model without a tokenizer cannot be saved as a preset.")
+    fresh = folder.with_name(f".{folder.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        model.config.to_yaml(fresh / CONFIG)
+        model.tokenizer.save(fresh / TOKENIZER)
+        for file, parts in WEIGHTS.items():
+            save_variables(fresh / file, part_variables(model, parts))
+        (fresh / MANIFEST).write_text(json.dumps(_manifest(model, fresh), indent=2))
+        _replace(folder, fresh)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the preset {folder}: {error}.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load(model: XTTS, folder: Path) -> None:
+    """Fill the weights of ``model`` and its record of training from ``folder``."""
+    manifest = _read_manifest(folder)
+    for file, parts in WEIGHTS.items():
+        load_variables(folder / file, part_variables(model, parts))
+    model.trained_steps = dict(manifest["trained_steps"])
+    if model.encoder_provenance is not None:
+        model.audio_encoder.speaker_encoder.provenance = manifest["encoder_provenance"]
+
+
+def read_config(folder: Path) -> XTTSConfig:
+    """Configuration of a preset folder.
+
+    Raises:
+        CheckpointError: the folder is no preset.
+    """
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} is no preset: it has no {CONFIG}.")
+    return XTTSConfig.from_yaml(folder / CONFIG)
+
+
+def part_variables(model: XTTS, parts: tuple[str, ...]) -> dict:
+    """Saved variables of the named parts, under their paths."""
+    return {
+        f"{part}/{name}": variable
+        for part in parts
+        for name, variable in named(getattr(model, part).weights, part).items()
+    }
+
+
+def _manifest(model: XTTS, folder: Path) -> dict:
+    return {
+        "myxtts": myxtts.__version__,
+        "trained_steps": model.trained_steps,
+        "encoder_provenance": model.encoder_provenance,
+        "parameters": {name: part.count_params() for name, part in model.parts().items()},
+        "sha256": {file: _sha256(folder / file) for file in WEIGHTS},
+    }
+
+
+def _read_manifest(folder: Path) -> dict:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        for key in ("trained_steps", "encoder_provenance"):
+            manifest[key]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / MANIFEST} is missing or damaged: {error}.") from error
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _replace(folder: Path, fresh: Path) -> None:
+    """Put ``fresh`` in the place of ``folder``; the old one goes only once the new one stands."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

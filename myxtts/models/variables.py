@@ -1,0 +1,91 @@
+"""Variables to safetensors files and back, by name and strictly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from myxtts.errors import CheckpointError
+
+
+def named(variables: Sequence, root: str = "") -> dict:
+    """Variables under their paths below the layer called ``root``.
+
+    Raises:
+        CheckpointError: two variables share a path.
+    """
+    result: dict = {}
+    for variable in variables:
+        name = variable.path
+        if root:
+            name = f"/{name}".partition(f"/{root}/")[2] or name
+        if name in result:
+            raise CheckpointError(f"two variables are called {name!r}.")
+        result[name] = variable
+    return result
+
+
+def save_variables(path: Path, variables: dict, metadata: dict[str, str] | None = None) -> None:
+    """Write named variables to ``path``, whole or not at all.
+
+    Raises:
+        CheckpointError: the file cannot be written (no space, no permission).
+    """
+    arrays = {name: np.ascontiguousarray(_array(value)) for name, value in variables.items()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(arrays, temporary, metadata=metadata)
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error}.") from error
+
+
+def load_variables(path: Path, variables: dict) -> dict[str, str]:
+    """Assign the arrays of ``path`` to the named variables; return the file's metadata.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its names or shapes are not
+            those of the variables.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            _check_names(path, set(file.keys()), set(variables))
+            for name, variable in variables.items():
+                stored = file.get_tensor(name)
+                if tuple(stored.shape) != tuple(variable.shape):
+                    raise CheckpointError(
+                        f"{path}: {name} has shape {tuple(stored.shape)}, the model expects "
+                        f"{tuple(variable.shape)}; the checkpoint is of another configuration."
+                    )
+                variable.assign(stored)
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no weights file {path}.") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _array(variable) -> np.ndarray:
+    array = np.asarray(variable)
+    # safetensors' numpy side has no bfloat16; float32 holds every one of its values.
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _check_names(path: Path, stored: set[str], wanted: set[str]) -> None:
+    if stored == wanted:
+        return
+    missing, extra = sorted(wanted - stored), sorted(stored - wanted)
+    parts = []
+    if missing:
+        parts.append(f"lacks {missing[0]!r} and {len(missing) - 1} more")
+    if extra:
+        parts.append(f"has {extra[0]!r} and {len(extra) - 1} more that the model does not")
+    raise CheckpointError(
+        f"{path} {' and '.join(parts)}; the checkpoint is of another configuration."
+    )

@@ -1,0 +1,89 @@
+"""XTTS: tokenizer, DVAE, audio encoder, GPT and decoder, composed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.mel import MelNorm
+from myxtts.config import XTTSConfig
+from myxtts.models import preset
+from myxtts.models.audio_encoder import AudioEncoder
+from myxtts.models.dvae import DVAE
+from myxtts.models.gpt import GPT
+from myxtts.models.hifigan import HifiDecoder
+from myxtts.text.tokenizer import VoiceBpeTokenizer
+
+__all__ = ["XTTS", "AudioEncoder"]
+
+
+class XTTS(keras.Model):
+    """The parts of an XTTS and the folder they are kept in.
+
+    Every part is built at once, so that weights can be loaded without data.
+
+    Args:
+        config: sizes and kind of audio encoder.
+        tokenizer: its text vocabulary; needed to speak and to save.
+
+    Attributes:
+        dvae, audio_encoder, gpt, decoder: the models.
+        mel_norm: divides the log-mels of the DVAE by the corpus's statistics.
+        trained_steps: optimiser steps each training stage has made.
+    """
+
+    def __init__(self, config: XTTSConfig, tokenizer: VoiceBpeTokenizer | None = None):
+        super().__init__(name="xtts")
+        self.config = config
+        self.tokenizer = tokenizer
+        self.trained_steps: dict[str, int] = {}
+        self.dvae = DVAE.from_section(config.model.dvae)
+        self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
+        self.audio_encoder = AudioEncoder(config.model)
+        self.gpt = GPT.from_section(config.model)
+        self.decoder = HifiDecoder.from_section(config.model)
+        self.build()
+
+    def build(self, input_shape=None):
+        for part in self.parts().values():
+            if not part.built:
+                part.build(None)
+        self.built = True
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        """Models and layers with weights, by attribute name."""
+        names = ("dvae", "mel_norm", "audio_encoder", "gpt", "decoder")
+        return {name: getattr(self, name) for name in names}
+
+    def set_mel_stats(self, stats: np.ndarray) -> None:
+        """Set the per-channel statistics ``(80,)`` that log-mels are divided by."""
+        self.mel_norm.mel_stats.assign(stats)
+        own = getattr(self.audio_encoder, "mel_norm", None)
+        if own is not None:
+            own.mel_stats.assign(stats)
+
+    @property
+    def encoder_provenance(self) -> str | None:
+        """Where a pretrained speaker encoder's weights came from; None in ``original`` mode."""
+        return getattr(self.audio_encoder.speaker_encoder, "provenance", None)
+
+    def save_to_preset(self, folder: str | Path) -> None:
+        """Write the model to ``folder``, see :func:`myxtts.models.preset.save`."""
+        preset.save(self, Path(folder))
+
+    @classmethod
+    def from_preset(cls, folder: str | Path) -> XTTS:
+        """Read a model written by :meth:`save_to_preset`.
+
+        Raises:
+            CheckpointError: the folder is no preset, or its weights do not fit its
+                configuration.
+        """
+        folder = Path(folder)
+        config = preset.read_config(folder)
+        model = cls(config, VoiceBpeTokenizer(folder / preset.TOKENIZER))
+        preset.load(model, folder)
+        return model

@@ -1,0 +1,150 @@
+"""Checkpoints of a training stage: whole or not at all, the last few and the best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from myxtts.errors import CheckpointError
+from myxtts.models.variables import load_variables, save_variables
+
+logger = logging.getLogger(__name__)
+
+STATE = "state.json"
+BEST = "best.json"
+TASK_FILE = "task.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a stage has come.
+
+    Attributes:
+        step: optimiser steps made.
+        best: lowest validation metric so far; None before the first validation.
+        best_step: step of it.
+        stalled: validations since then.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stalled: int = 0
+
+
+class CheckpointFolder:
+    """Checkpoints of one stage under ``folder``.
+
+    Args:
+        folder: made when the first checkpoint is written.
+        task: its ``variables`` and the ``variables`` of its ``optimizers`` are the state.
+        keep: latest checkpoints to keep, beside the best.
+    """
+
+    def __init__(self, folder: Path, task, keep: int):
+        self.folder = folder
+        self.task = task
+        self.keep = keep
+
+    def save(self, progress: Progress, is_best: bool) -> None:
+        """Write a checkpoint and drop those that are no longer kept.
+
+        Raises:
+            CheckpointError: it cannot be written; earlier checkpoints are untouched.
+        """
+        target = self._path(progress.step)
+        fresh = target.with_name(f".{target.name}.new")
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            for file, variables in self._files().items():
+                save_variables(fresh / file, variables)
+            (fresh / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.rename(target)
+            if is_best:
+                self._point_best(progress.step)
+        except OSError as error:
+            raise CheckpointError(f"cannot write the checkpoint {target}: {error}.") from error
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        self._prune(progress)
+
+    def restore(self) -> Progress | None:
+        """Load the newest checkpoint that is whole; None when there is none at all.
+
+        Raises:
+            CheckpointError: there are checkpoints and not one can be read, or the newest
+                belongs to another configuration.
+        """
+        steps = self.steps()
+        problem: CheckpointError | None = None
+        for step in reversed(steps):
+            try:
+                return self._load(step)
+            except CheckpointError as error:
+                if "another configuration" in str(error):
+                    raise
+                problem = problem or error
+                logger.warning("%s Trying the checkpoint before it.", error)
+        if problem is not None:
+            raise problem
+        return None
+
+    def load_best(self) -> int | None:
+        """Load the weights of the best checkpoint; return its step, None without one."""
+        step = self.best_step()
+        if step is None:
+            return None
+        load_variables(self._path(step) / TASK_FILE, self._files()[TASK_FILE])
+        return step
+
+    def steps(self) -> list[int]:
+        """Steps of the checkpoints there are, in order."""
+        return sorted(int(path.name.split("-")[1]) for path in self.folder.glob("step-*"))
+
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint, None without one."""
+        try:
+            step = json.loads((self.folder / BEST).read_text(encoding="utf-8"))["step"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return step if step in self.steps() else None
+
+    def _load(self, step: int) -> Progress:
+        path = self._path(step)
+        try:
+            progress = Progress(**json.loads((path / STATE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CheckpointError(f"{path / STATE} is missing or damaged: {error}.") from error
+        for file, variables in self._files().items():
+            load_variables(path / file, variables)
+        return progress
+
+    def _files(self) -> dict[str, dict]:
+        """Variables of every file, numbered: names of optimiser slots are not unique."""
+        files = {TASK_FILE: _numbered(self.task.variables)}
+        for index, optimizer in enumerate(self.task.optimizers):
+            files[f"optimizer-{index}.safetensors"] = _numbered(optimizer.variables)
+        return files
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def _point_best(self, step: int) -> None:
+        fresh = self.folder / f".{BEST}.new"
+        fresh.write_text(json.dumps({"step": step}), encoding="utf-8")
+        fresh.replace(self.folder / BEST)
+
+    def _prune(self, progress: Progress) -> None:
+        best = self.best_step()
+        for step in self.steps()[: -self.keep]:
+            if step != best:
+                shutil.rmtree(self._path(step), ignore_errors=True)
+
+
+def _numbered(variables: list) -> dict:
+    return {f"{index:05d}": variable for index, variable in enumerate(variables)}

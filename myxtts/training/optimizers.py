@@ -1,0 +1,94 @@
+"""AdamW with warm-up, cosine decay, clipping and gradient accumulation."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from myxtts.config import StageConfig, TrainingConfig
+
+BETA_1, BETA_2 = 0.9, 0.96
+# Weight decay pulls on kernels only.
+NOT_DECAYED = ("bias", "gamma", "beta", "embeddings", "latents")
+
+
+@keras.saving.register_keras_serializable("myxtts")
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up, then a cosine down to a fraction of the peak.
+
+    Args:
+        peak: highest learning rate.
+        warmup_steps: optimiser steps until the peak.
+        total_steps: optimiser steps until the end of the decay.
+        final_fraction: of the peak, from ``total_steps`` on.
+        accumulation: batches an optimiser step; Keras counts batches.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        warmup_steps: int,
+        total_steps: int,
+        final_fraction: float,
+        accumulation: int = 1,
+    ):
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self.final_fraction = final_fraction
+        self.accumulation = accumulation
+
+    def __call__(self, step):
+        done = ops.floor(ops.cast(step, "float32") / self.accumulation)
+        warmup = (done + 1.0) / max(self.warmup_steps, 1)
+        span = max(self.total_steps - self.warmup_steps, 1)
+        progress = ops.clip((done - self.warmup_steps) / span, 0.0, 1.0)
+        cosine = 0.5 * (1.0 + ops.cos(math.pi * progress))
+        decay = self.final_fraction + (1.0 - self.final_fraction) * cosine
+        return self.peak * ops.minimum(warmup, decay)
+
+    def get_config(self) -> dict:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "final_fraction": self.final_fraction,
+            "accumulation": self.accumulation,
+        }
+
+
+def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list):
+    """AdamW for one stage, built for ``variables``.
+
+    Gradients of ``training.gradient_accumulation`` batches are averaged before they are
+    clipped to the global norm ``training.gradient_clip`` and applied.
+    """
+    accumulation = training.gradient_accumulation
+    schedule = WarmupCosine(
+        stage.learning_rate,
+        stage.warmup_steps,
+        stage.steps,
+        stage.final_lr_fraction,
+        accumulation,
+    )
+    optimizer = keras.optimizers.AdamW(
+        schedule,
+        weight_decay=training.weight_decay,
+        beta_1=BETA_1,
+        beta_2=BETA_2,
+        global_clipnorm=training.gradient_clip,
+        gradient_accumulation_steps=accumulation if accumulation > 1 else None,
+    )
+    optimizer.exclude_from_weight_decay(var_list=[v for v in variables if v.name in NOT_DECAYED])
+    optimizer.build(variables)
+    return optimizer
+
+
+def apply_gradients(optimizer, tape: tf.GradientTape, loss, variables: list):
+    """Step ``optimizer`` down the gradient of ``loss``; return the gradient's global norm."""
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    optimizer.apply(gradients, variables)
+    return tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])

@@ -1,0 +1,258 @@
+"""A training run: corpora in, preset folder out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from myxtts.config import STAGES, XTTSConfig, to_dict
+from myxtts.data.corpus import Corpus, open_corpus
+from myxtts.data.features import FeatureStore, Report, mel_stats
+from myxtts.data.formats import Utterance
+from myxtts.data.pipeline import BatchOptions, make_dataset, make_validation
+from myxtts.data.plan import BatchPlan
+from myxtts.errors import CheckpointError, ConfigError
+from myxtts.models.xtts import XTTS
+from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
+from myxtts.training.decoder_task import DecoderTask
+from myxtts.training.dvae_task import DVAETask
+from myxtts.training.gpt_task import GPTTask
+from myxtts.training.trainer import Trainer
+from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+
+logger = logging.getLogger(__name__)
+
+TASKS = {"dvae": DVAETask, "gpt": GPTTask, "decoder": DecoderTask}
+# Stages whose result a stage builds on.
+NEEDS = {"dvae": (), "gpt": ("dvae",), "decoder": ("dvae", "gpt")}
+CONFIG = "config.yaml"
+PRESET = "preset"
+# Without a validation corpus, every so many-th utterance is held out.
+HOLD_OUT = 20
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """Outcome of a run.
+
+    Attributes:
+        preset: folder of the trained model.
+        steps: optimiser steps of every stage trained so far.
+        best: best validation metric of the stages trained in this call.
+    """
+
+    preset: Path
+    steps: dict[str, int]
+    best: dict[str, float | None]
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        return {"preset": str(self.preset), "steps": self.steps, "best": self.best}
+
+
+def train(config: XTTSConfig) -> TrainingResult:
+    """Run the stages that ``config.training.stage`` names and keep the model as a preset.
+
+    Raises:
+        MyXTTSError: the configuration, the corpora, the weights or the run folder are unfit.
+    """
+    run_dir = prepare_folder(config)
+    keras.utils.set_random_seed(config.training.seed)
+    if config.training.mixed_precision:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    corpora = prepare_corpora(config, run_dir)
+    model = make_model(config, corpora, run_dir)
+    config.to_yaml(run_dir / CONFIG)
+    stages = STAGES if config.training.stage == "all" else (config.training.stage,)
+    best = {stage: train_stage(stage, model, corpora, config, run_dir) for stage in stages}
+    return TrainingResult(run_dir / PRESET, model.trained_steps, best)
+
+
+@dataclass
+class Corpora:
+    """Training and validation corpora with what was learned from the former."""
+
+    train: Corpus
+    validation: Corpus
+    tokenizer: VoiceBpeTokenizer
+    mel_stats: np.ndarray
+
+
+def prepare_folder(config: XTTSConfig) -> Path:
+    """Make the run folder; a run of another model in it is an error."""
+    if config.data.train_data is None:
+        raise ConfigError("no training corpus: give --train-data (data.train_data).")
+    run_dir = Path(config.training.output_dir)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"cannot make the run folder {run_dir}: {error}.") from error
+    if (run_dir / CONFIG).is_file():
+        stored = XTTSConfig.from_yaml(run_dir / CONFIG)
+        changed = differing_keys(to_dict(stored.model), to_dict(config.model))
+        if changed:
+            raise CheckpointError(
+                f"{run_dir} holds a run of another configuration (model.{changed[0]} differs); "
+                "name another --output-dir."
+            )
+    return run_dir
+
+
+def prepare_corpora(config: XTTSConfig, run_dir: Path) -> Corpora:
+    """Screen both corpora, with the vocabulary of the run or one learned from its texts."""
+    store = FeatureStore(config.data, config.data.cache_dir or run_dir / "cache")
+    train, tokenizer, report = open_corpus(
+        config.data.train_data, config, store, lambda found: _tokenizer(config, run_dir, found)
+    )
+    reports = {"train": report}
+    if config.data.val_data is None:
+        logger.info("no validation corpus: every %dth utterance is held out", HOLD_OUT)
+        train, validation = _hold_out(train, store, tokenizer)
+    else:
+        validation, _, reports["validation"] = open_corpus(
+            config.data.val_data, config, store, lambda found: tokenizer
+        )
+    _write_reports(reports, run_dir)
+    return Corpora(train, validation, tokenizer, mel_stats(train.utterances, store))
+
+
+def make_model(config: XTTSConfig, corpora: Corpora, run_dir: Path) -> XTTS:
+    """The run's model so far, or a fresh one."""
+    if (run_dir / PRESET / CONFIG).is_file():
+        model = XTTS.from_preset(run_dir / PRESET)
+        model.config = config
+    else:
+        model = XTTS(config, corpora.tokenizer)
+        model.set_mel_stats(corpora.mel_stats)
+        if config.model.use_pretrained_speaker_encoder:
+            load_pretrained_speaker_encoder(
+                model.audio_encoder.speaker_encoder, config.model.pretrained_speaker_encoder_path
+            )
+    if config.model.use_pretrained_speaker_encoder and config.model.freeze_speaker_encoder:
+        _embed_speakers(model, corpora)
+    return model
+
+
+def train_stage(
+    stage: str, model: XTTS, corpora: Corpora, config: XTTSConfig, run_dir: Path
+) -> float | None:
+    """Train one stage and save the preset; return its best validation metric."""
+    settings = config.training.stage_config(stage)
+    if not settings.steps:
+        logger.info("%s: no steps, skipped", stage)
+        return None
+    for needed in NEEDS[stage]:
+        if not model.trained_steps.get(needed):
+            raise CheckpointError(
+                f"stage {stage} needs a trained {needed}; run --stage {needed} or --stage all first."
+            )
+    trainer = Trainer(
+        stage,
+        TASKS[stage](model, config),
+        config.training,
+        run_dir,
+        *_streams(stage, corpora, config),
+    )
+    progress = trainer.run()
+    model.trained_steps[stage] = progress.step
+    model.save_to_preset(run_dir / PRESET)
+    logger.info("%s: done; the model so far is in %s", stage, run_dir / PRESET)
+    return progress.best
+
+
+def differing_keys(first: dict, second: dict, prefix: str = "") -> list[str]:
+    """Dotted names of the leaves in which two nested dictionaries differ."""
+    names = []
+    for key in sorted(first.keys() | second.keys()):
+        one, other = first.get(key), second.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += differing_keys(one, other, f"{prefix}{key}.")
+        elif one != other:
+            names.append(f"{prefix}{key}")
+    return names
+
+
+def _streams(stage: str, corpora: Corpora, config: XTTSConfig) -> tuple:
+    settings = config.training.stage_config(stage)
+    options = _batch_options(stage, config)
+    train = corpora.train
+    plan = BatchPlan(
+        train.frames,
+        train.speakers,
+        settings.batch_size,
+        config.training.seed,
+        config.data.speakers_per_batch if stage == "gpt" else 0,
+    )
+    return (
+        lambda start: make_dataset(train, plan, stage, options, start),
+        lambda: make_validation(corpora.validation, settings.batch_size, stage, options),
+    )
+
+
+def _batch_options(stage: str, config: XTTSConfig) -> BatchOptions:
+    model = config.model
+    hears_audio = not model.use_pretrained_speaker_encoder or not model.freeze_speaker_encoder
+    contrastive = config.training.contrastive_loss_weight > 0
+    unfrozen = model.use_pretrained_speaker_encoder and not model.freeze_speaker_encoder
+    return BatchOptions(
+        seed=config.training.seed,
+        reference=config.data.reference,
+        reference_seconds=config.data.reference_seconds,
+        reference_audio=unfrozen or (hears_audio and (stage == "decoder" or contrastive)),
+    )
+
+
+def _tokenizer(config: XTTSConfig, run_dir: Path, found: list[Utterance]) -> VoiceBpeTokenizer:
+    """The vocabulary that was named, else that of the run, else a new one."""
+    gpt = config.model.gpt
+    kept = run_dir / "tokenizer.json"
+    if config.data.tokenizer:
+        tokenizer = VoiceBpeTokenizer(config.data.tokenizer)
+    elif kept.is_file():
+        tokenizer = VoiceBpeTokenizer(kept)
+    else:
+        pairs = [(item.text, item.language) for item in found]
+        tokenizer = train_tokenizer(pairs, gpt.num_text_tokens)
+    if tokenizer.vocab_size > gpt.num_text_tokens:
+        raise ConfigError(
+            f"the tokenizer has {tokenizer.vocab_size} entries, model.gpt.num_text_tokens is "
+            f"{gpt.num_text_tokens}."
+        )
+    if (tokenizer.start_id, tokenizer.stop_id) != (gpt.start_text_token, gpt.stop_text_token):
+        raise ConfigError(
+            f"the tokenizer's [START] and [STOP] are {tokenizer.start_id} and {tokenizer.stop_id}, "
+            f"the model's {gpt.start_text_token} and {gpt.stop_text_token}."
+        )
+    tokenizer.save(kept)
+    return tokenizer
+
+
+def _hold_out(corpus: Corpus, store: FeatureStore, tokenizer: VoiceBpeTokenizer) -> tuple:
+    utterances = corpus.utterances
+    if len(utterances) < 2:
+        return corpus, corpus
+    every = min(HOLD_OUT, len(utterances))
+    held = utterances[every - 1 :: every]
+    rest = [item for index, item in enumerate(utterances) if index % every != every - 1]
+    return Corpus(rest, store, tokenizer), Corpus(held, store, tokenizer)
+
+
+def _write_reports(reports: dict[str, Report], run_dir: Path) -> None:
+    for name, report in reports.items():
+        report.write(run_dir / f"data-{name}.json")
+
+
+def _embed_speakers(model: XTTS, corpora: Corpora) -> None:
+    """Compute the frozen encoder's embeddings once: they cannot change in training."""
+    encoder = model.audio_encoder.speaker_encoder
+    key = "".join(char if char.isalnum() else "-" for char in encoder.provenance)[-40:]
+
+    def embed(audio: np.ndarray) -> np.ndarray:
+        return np.asarray(encoder(audio[None], np.array([len(audio)], "int32"))[0])
+
+    for corpus in {id(item): item for item in (corpora.train, corpora.validation)}.values():
+        corpus.embed(embed, key)

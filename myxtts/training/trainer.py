@@ -1,0 +1,233 @@
+"""The loop that every training stage runs in."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from myxtts.config import TrainingConfig
+from myxtts.errors import CheckpointError, DataError
+from myxtts.training.checkpoints import CheckpointFolder, Progress
+from myxtts.training.logs import RunLog
+
+logger = logging.getLogger(__name__)
+
+# Steps between two readings of the losses: reading them waits for the device.
+LOG_EVERY = 10
+
+
+class Task(Protocol):
+    """What a stage optimises.
+
+    Attributes:
+        metric: the validation number to minimise.
+        optimizers: stepped by ``train_step``.
+        variables: everything but the optimisers' state that a resumed run needs,
+            random seeds included.
+    """
+
+    metric: str
+    optimizers: list
+
+    @property
+    def variables(self) -> list: ...
+
+    def train_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """Update the model; return scalars."""
+        ...
+
+    def validation_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """Return scalars, and under ``weight`` how much the batch counts."""
+        ...
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]: ...
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]: ...
+
+
+class Trainer:
+    """Runs a task to its last step: logs, validates, checkpoints, stops early, resumes.
+
+    Args:
+        stage: name of the stage.
+        task: what to optimise.
+        config: shared training settings.
+        run_dir: folder of the run.
+        batches: function from a batch number to the endless stream that begins there.
+        validation: function to one pass over the validation set.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        task: Task,
+        config: TrainingConfig,
+        run_dir: Path,
+        batches: Callable[[int], tf.data.Dataset],
+        validation: Callable[[], tf.data.Dataset],
+    ):
+        self.stage = stage
+        self.task = task
+        self.config = config
+        self.run_dir = run_dir
+        self.batches = batches
+        self.validation = validation
+        self.total = config.stage_config(stage).steps
+        self.checkpoints = CheckpointFolder(
+            run_dir / "checkpoints" / stage, task, config.keep_checkpoints
+        )
+        self.progress = Progress()
+        self._train_step = tf.function(task.train_step, jit_compile=config.xla)
+        self._validation_step = tf.function(task.validation_step)
+        self._stopping = False
+
+    def run(self) -> Progress:
+        """Train; the task ends with the weights of the best validation.
+
+        Raises:
+            CheckpointError: checkpoints are in the way, or cannot be read or written.
+            DataError: a loss became NaN.
+            KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
+        """
+        self._start()
+        self.log = RunLog(self.run_dir, self.stage, self.progress.step)
+        with self._catching_signals(), self._bar() as bar:
+            stream = iter(self.batches(self.progress.step * self.config.gradient_accumulation))
+            while self.progress.step < self.total and not self._done_early():
+                numbers = self._step(stream)
+                bar.update()
+                self._after_step(numbers, bar)
+        if self.progress.best is None and self.total:
+            self._validate()
+            self._save()
+        self.log.flush()
+        self.checkpoints.load_best()
+        return self.progress
+
+    def _start(self) -> None:
+        existing = self.checkpoints.steps()
+        if existing and not self.config.resume:
+            raise CheckpointError(
+                f"{self.checkpoints.folder} already holds checkpoints; add --resume to go on, or "
+                "name another --output-dir."
+            )
+        restored = self.checkpoints.restore() if existing else None
+        if restored is not None:
+            self.progress = restored
+            logger.info("%s: going on from step %d", self.stage, restored.step)
+
+    def _step(self, stream: Iterator) -> dict:
+        numbers: dict = {}
+        for _ in range(self.config.gradient_accumulation):
+            numbers = self._train_step(next(stream))
+        self.progress.step += 1
+        return numbers
+
+    def _after_step(self, numbers: dict, bar: tqdm) -> None:
+        step = self.progress.step
+        last = step == self.total
+        if step % LOG_EVERY == 0 or last or self._stopping:
+            self._record(numbers, bar)
+        validated = step % self.config.validate_every == 0 or last
+        if validated:
+            self._validate()
+        if validated or step % self.config.checkpoint_every == 0 or self._stopping:
+            self._save()
+        if self._stopping:
+            logger.info("stopped at step %d; add --resume to go on.", step)
+            raise KeyboardInterrupt
+
+    def _record(self, numbers: dict, bar: tqdm) -> None:
+        step = self.progress.step
+        values = {name: float(value) for name, value in numbers.items()}
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise DataError(
+                    f"{self.stage}: {name} is {value} at step {step}; lower the learning rate. "
+                    "The last checkpoint is untouched."
+                )
+        optimizer = self.task.optimizers[0]
+        values["learning_rate"] = float(optimizer.learning_rate)
+        self.log.numbers(step, values, "train")
+        bar.set_postfix({"loss": f"{values['loss']:.4f}"}, refresh=False)
+        if bar.disable and step % (50 * LOG_EVERY) == 0:
+            logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
+
+    def _validate(self) -> None:
+        """Average the validation numbers, and keep the first batch's pictures and sounds."""
+        totals: dict[str, float] = {}
+        weight, first = 0.0, None
+        for batch in self.validation():
+            first = batch if first is None else first
+            numbers = {name: float(value) for name, value in self._validation_step(batch).items()}
+            share = numbers.pop("weight")
+            weight += share
+            for name, value in numbers.items():
+                totals[name] = totals.get(name, 0.0) + share * value
+        values = {name: total / max(weight, 1e-9) for name, total in totals.items()}
+        step = self.progress.step
+        self.log.numbers(step, values, "validation")
+        self.log.pictures(step, self.task.pictures(first))
+        self.log.sounds(step, self.task.sounds(first))
+        self._judge(values[self.task.metric])
+        logger.info(
+            "%s step %d: validation %s",
+            self.stage,
+            step,
+            ", ".join(f"{name} {value:.4f}" for name, value in values.items()),
+        )
+
+    def _judge(self, metric: float) -> None:
+        progress = self.progress
+        if progress.best is None or metric < progress.best:
+            progress.best, progress.best_step, progress.stalled = metric, progress.step, 0
+        else:
+            progress.stalled += 1
+
+    def _save(self) -> None:
+        progress = self.progress
+        is_best = progress.best is not None and progress.best_step == progress.step
+        self.checkpoints.save(progress, is_best)
+        self.log.flush()
+
+    def _done_early(self) -> bool:
+        patience = self.config.early_stopping
+        if not patience or self.progress.stalled < patience:
+            return False
+        logger.info(
+            "%s: no better validation since step %d; stopping early.",
+            self.stage,
+            self.progress.best_step,
+        )
+        return True
+
+    def _bar(self) -> tqdm:
+        return tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
+
+    @contextmanager
+    def _catching_signals(self) -> Iterator[None]:
+        """Let Ctrl-C and termination end the current step instead of breaking it."""
+
+        def stop(number, frame):
+            self._stopping = True
+
+        names = (signal.SIGINT, signal.SIGTERM)
+        try:
+            before = {name: signal.signal(name, stop) for name in names}
+        except ValueError:  # not in the main thread: signals go elsewhere
+            yield
+            return
+        try:
+            yield
+        finally:
+            for name, handler in before.items():
+                signal.signal(name, handler)
