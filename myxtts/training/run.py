@@ -148,7 +148,7 @@ def train_stage(
     for needed in NEEDS[stage]:
         if not model.trained_steps.get(needed):
             raise CheckpointError(
-                f"stage {stage} needs a trained {needed}; run --stage {needed} or --stage all first."
+                f"stage {stage} needs a trained {needed}; run --stage {needed} or --stage all."
             )
     trainer = Trainer(
         stage,

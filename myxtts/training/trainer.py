@@ -86,8 +86,6 @@ class Trainer:
             run_dir / "checkpoints" / stage, task, config.keep_checkpoints
         )
         self.progress = Progress()
-        self._train_step = tf.function(task.train_step, jit_compile=config.xla)
-        self._validation_step = tf.function(task.validation_step)
         self._stopping = False
 
     def run(self) -> Progress:
@@ -100,8 +98,10 @@ class Trainer:
         """
         self._start()
         self.log = RunLog(self.run_dir, self.stage, self.progress.step)
+        batches = self.batches(self.progress.step * self.config.gradient_accumulation)
+        self._compile(batches.element_spec)
         with self._catching_signals(), self._bar() as bar:
-            stream = iter(self.batches(self.progress.step * self.config.gradient_accumulation))
+            stream = iter(batches)
             while self.progress.step < self.total and not self._done_early():
                 numbers = self._step(stream)
                 bar.update()
@@ -124,6 +124,14 @@ class Trainer:
         if restored is not None:
             self.progress = restored
             logger.info("%s: going on from step %d", self.stage, restored.step)
+
+    def _compile(self, spec: dict) -> None:
+        # One graph for all lengths; XLA wants fixed ones and compiles a graph for each.
+        signature = None if self.config.xla else [spec]
+        self._train_step = tf.function(
+            self.task.train_step, input_signature=signature, jit_compile=self.config.xla
+        )
+        self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 
     def _step(self, stream: Iterator) -> dict:
         numbers: dict = {}

@@ -1,0 +1,1 @@
+"""Side-by-side measurements; run from the top of the repository."""
