@@ -232,7 +232,10 @@ class TrainingConfig:
         default=16, metadata={"help": "decoder training segment, in audio codes of 46 ms"}
     )
     adversarial_start: int = field(
-        default=0, metadata={"help": "decoder step from which the discriminators take part"}
+        default=0,
+        metadata={
+            "help": "decoder step from which discriminators take part; beyond its steps: never"
+        },
     )
     validate_every: int = field(default=1000, metadata={"help": "steps between validations"})
     checkpoint_every: int = field(default=1000, metadata={"help": "steps between checkpoints"})

@@ -36,7 +36,7 @@ def save_variables(path: Path, variables: dict, metadata: dict[str, str] | None 
     Raises:
         CheckpointError: the file cannot be written (no space, no permission).
     """
-    arrays = {name: np.ascontiguousarray(_array(value)) for name, value in variables.items()}
+    arrays = {name: np.array(_array(value), order="C") for name, value in variables.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, temporary, metadata=metadata)

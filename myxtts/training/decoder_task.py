@@ -65,17 +65,16 @@ class DecoderTask:
 
     def train_step(self, batch: dict) -> dict:
         latents, wave = self._segments(batch, self._latents(batch))
-        started = self.optimizers[0].iterations >= self.config.adversarial_start
         with tf.GradientTape() as tape:
             fake = self.model.decoder(latents, self._speaker(batch, training=True), training=True)
             mel_loss = self._mel_loss(wave, fake)
-            adversarial, features = tf.cond(
-                started, lambda: self._adversarial(wave, fake), lambda: (0.0, 0.0)
+            adversarial, features = self._once_started(
+                lambda: self._adversarial(wave, fake), (0.0, 0.0)
             )
             loss = self.config.mel_loss_weight * mel_loss + adversarial
             loss += self.config.feature_loss_weight * features
         norm = apply_gradients(self.optimizers[0], tape, loss, self.generator_variables)
-        judged = tf.cond(started, lambda: self._train_discriminators(wave, fake), lambda: 0.0)
+        judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
             "loss": loss,
             "mel_loss": mel_loss,
@@ -110,6 +109,13 @@ class DecoderTask:
             "target": (OUTPUT_SAMPLE_RATE, np.asarray(batch["wave"][0, :length])),
             "spoken": (OUTPUT_SAMPLE_RATE, spoken),
         }
+
+    def _once_started(self, adversarial, before):
+        """Result of ``adversarial()`` from the step on that the configuration names."""
+        if self.config.adversarial_start >= self.config.decoder.steps:
+            return before
+        started = self.optimizers[0].iterations >= self.config.adversarial_start
+        return tf.cond(started, adversarial, lambda: before)
 
     def _latents(self, batch: dict):
         encoder = self.model.audio_encoder

@@ -1,0 +1,143 @@
+"""``inference_main.py`` and ``train_main.py`` as a user meets them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from myxtts.flags import run
+from myxtts.inference import command as speak
+from myxtts.training import command as training
+
+
+def call(module, monkeypatch, *words) -> int:
+    monkeypatch.setattr("sys.argv", ["prog", *map(str, words)])
+    try:
+        return run(module.main, module.parser())
+    except SystemExit as stop:
+        return stop.code
+
+
+@pytest.fixture
+def speak_words(trained, corpus, tmp_path):
+    """Arguments of a call that works."""
+    return {
+        "--text": "Hello there.",
+        "--reference-audio": corpus / "clip_0.wav",
+        "--checkpoint": trained.preset,
+        "--output": tmp_path / "out.wav",
+        "--vocoder": "griffin_lim",
+    }
+
+
+def words(options: dict) -> list:
+    return [word for pair in options.items() for word in pair]
+
+
+def test_speaking_writes_audio_and_one_json_line(speak_words, monkeypatch, capsys):
+    assert call(speak, monkeypatch, *words(speak_words), "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    info = soundfile.info(result["output"])
+    assert info.samplerate == 24_000
+    assert result["duration"] == pytest.approx(info.duration, abs=0.01)
+    assert set(result) == {"output", "duration", "rtf", "vocoder", "finished", "similarity"}
+
+
+def test_run_folder_and_text_file_work_too(speak_words, monkeypatch, tmp_path, capsys):
+    path = tmp_path / "text.txt"
+    path.write_text("Hello there. And again.", encoding="utf-8")
+    del speak_words["--text"]
+    speak_words["--checkpoint-dir"] = speak_words.pop("--checkpoint").parent
+    assert call(speak, monkeypatch, *words(speak_words), "--text-file", path) == 0
+    assert capsys.readouterr().out.strip() == str(speak_words["--output"])
+
+
+def unfit_audio(folder):
+    (folder / "text.wav").write_text("This is no audio at all.")
+    (folder / "empty.wav").touch()
+    samples = np.full(22_050, np.nan, "float32")
+    soundfile.write(folder / "nan.wav", samples, 22_050, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--text": ""}, "is empty"),
+        ({"--text": "..."}, "nothing that can be spoken"),
+        ({"--language": "klingon"}, "unknown language 'klingon'"),
+        ({"--reference-audio": "text.wav"}, "not audio"),
+        ({"--reference-audio": "empty.wav"}, "0 bytes"),
+        ({"--reference-audio": "nan.wav"}, "NaN"),
+        ({"--reference-audio": "absent.wav"}, "no audio file"),
+        ({"--checkpoint": "nowhere"}, "no trained model"),
+        ({"--output": "/proc/out.wav"}, "cannot write"),
+        ({"--output": "out.xyz"}, "no audio format"),
+        ({"--top-p": "1.5"}, "top_p"),
+        ({"--speaker-encoder-type": "resemblyzer"}, "original audio encoder"),
+    ],
+)
+def test_bad_input_is_one_sentence(speak_words, monkeypatch, tmp_path, capsys, changes, message):
+    unfit_audio(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    status = call(speak, monkeypatch, *words(speak_words | changes))
+    error = capsys.readouterr().err
+    assert status in (1, 2)
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_weights_of_another_configuration_are_refused(
+    speak_words, trained, monkeypatch, tmp_path, capsys
+):
+    folder = tmp_path / "mixed"
+    shutil.copytree(trained.preset, folder)
+    text = (folder / "config.yaml").read_text().replace("layers: 2", "layers: 3")
+    (folder / "config.yaml").write_text(text)
+    assert call(speak, monkeypatch, *words(speak_words | {"--checkpoint": folder})) == 1
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_truncated_weights_are_refused(speak_words, trained, monkeypatch, tmp_path, capsys):
+    folder = tmp_path / "cut"
+    shutil.copytree(trained.preset, folder)
+    content = (folder / "xtts.safetensors").read_bytes()
+    (folder / "xtts.safetensors").write_bytes(content[: len(content) // 2])
+    assert call(speak, monkeypatch, *words(speak_words | {"--checkpoint": folder})) == 1
+    assert "damaged" in capsys.readouterr().err
+
+
+def test_dry_run_prints_the_resolved_configuration(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("training: {seed: 5, gpt: {steps: 7}}")
+    options = ["--preset", "tiny", "--config", path, "--gpt-steps", "9", "--dry-run"]
+    assert call(training, monkeypatch, *options) == 0
+    printed = capsys.readouterr().out
+    assert "seed: 5" in printed
+    assert "steps: 9" in printed
+    assert "model_dim: 192" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--train-data"),
+        (["--train-data", "absent"], "does not exist"),
+        (["--train-data", "void"], "is empty"),
+        (["--train-data", "lost"], "no usable utterance"),
+        (["--config", "typo.yaml"], "did you mean 'gpt'"),
+        (["--config", "absent.yaml"], "cannot read"),
+    ],
+)
+def test_bad_training_input_is_one_sentence(monkeypatch, tmp_path, capsys, options, message):
+    (tmp_path / "void").mkdir()
+    (tmp_path / "lost").mkdir()
+    line = {"file_name": "absent.wav", "text": "Nobody said this."}
+    (tmp_path / "lost" / "metadata.jsonl").write_text(json.dumps(line))
+    (tmp_path / "typo.yaml").write_text("model: {gtp: {layers: 2}}")
+    monkeypatch.chdir(tmp_path)
+    assert call(training, monkeypatch, *options) in (1, 2)
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error

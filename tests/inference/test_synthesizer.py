@@ -1,0 +1,125 @@
+"""Synthesis is bounded, deterministic and answers unfit input."""
+
+import numpy as np
+import pytest
+
+from myxtts.config import SynthesisConfig
+from myxtts.errors import AudioError, ConfigError, TextError
+from myxtts.inference.synthesizer import (
+    OUTPUT_SAMPLE_RATE,
+    Synthesizer,
+    choose_vocoder,
+    waveform_round_trip,
+)
+from myxtts.models.xtts import XTTS
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return XTTS.from_preset(trained.preset)
+
+
+@pytest.fixture(scope="module")
+def synthesizer(model):
+    return Synthesizer(model, SynthesisConfig(vocoder="griffin_lim"))
+
+
+@pytest.fixture(scope="module")
+def voice(synthesizer, corpus):
+    return synthesizer.condition([corpus / "clip_0.wav", corpus / "clip_2.wav"])
+
+
+@pytest.mark.parametrize("text", ["a", "Hello there.", "x" * 300, "12345", "Hi! 🎉 you"])
+def test_output_is_bounded_for_every_text(synthesizer, voice, text):
+    spoken = synthesizer.speak(text, voice)
+    pieces = len(spoken.codes)
+    longest = pieces * (80 * 1024 / 22_050 + 0.2)
+    assert spoken.duration <= longest
+    assert np.isfinite(spoken.waveform).all()
+    assert np.abs(spoken.waveform).max(initial=0) <= 1
+    assert len(spoken.finished) == pieces
+
+
+@pytest.mark.parametrize("text", ["", "   ", ".", "?!...", "🎉"])
+def test_text_without_speech_is_refused(synthesizer, voice, text):
+    with pytest.raises(TextError, match="nothing that can be spoken"):
+        synthesizer.speak(text, voice)
+
+
+def test_unknown_language_is_named(synthesizer, voice):
+    with pytest.raises(TextError, match=r"unknown language 'tlh'; this model speaks en"):
+        synthesizer.speak("Hello", voice, "tlh")
+
+
+def test_same_seed_same_speech(model, synthesizer, voice):
+    again = Synthesizer(model, SynthesisConfig(vocoder="griffin_lim"))
+    first = synthesizer.speak("Hello there.", voice)
+    np.testing.assert_array_equal(first.waveform, again.speak("Hello there.", voice).waveform)
+
+
+def test_another_seed_gives_other_codes(model, synthesizer, voice):
+    other = Synthesizer(model, SynthesisConfig(vocoder="griffin_lim", seed=7))
+    first = synthesizer.speak("Hello there.", voice).codes[0]
+    second = other.speak("Hello there.", voice).codes[0]
+    assert len(first) != len(second) or (first != second).any()
+
+
+def test_greedy_ignores_the_seed(model, voice):
+    codes = [
+        Synthesizer(model, SynthesisConfig(temperature=0.0, seed=seed, vocoder="griffin_lim"))
+        .speak("Hello", voice)
+        .codes[0]
+        for seed in (0, 1)
+    ]
+    np.testing.assert_array_equal(*codes)
+
+
+def test_both_vocoders_speak_as_long(model, voice):
+    waves = [
+        Synthesizer(model, SynthesisConfig(vocoder=vocoder)).speak("Hello", voice)
+        for vocoder in ("griffin_lim", "hifi")
+    ]
+    assert waves[0].sample_rate == waves[1].sample_rate == OUTPUT_SAMPLE_RATE
+    assert abs(len(waves[0].waveform) - len(waves[1].waveform)) < 1024
+
+
+def test_voices_differ_in_conditioning(synthesizer, corpus):
+    low = synthesizer.condition([corpus / "clip_0.wav"])
+    high = synthesizer.condition([corpus / "clip_1.wav"])
+    assert not np.allclose(low.latents, high.latents)
+    assert np.linalg.norm(low.speaker_embedding) == pytest.approx(1, abs=1e-4)
+
+
+def test_long_references_are_averaged_over_pieces(synthesizer):
+    rng = np.random.default_rng(0)
+    voice = synthesizer.condition([rng.normal(size=22_050 * 11).astype("float32") * 0.1])
+    assert voice.latents.shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("audio", "message"),
+    [
+        (np.full(3000, 0.1, "float32"), "at least 0.3 s"),
+        (np.zeros(22_050, "float32"), "silent"),
+    ],
+)
+def test_unfit_references_are_refused(synthesizer, audio, message):
+    with pytest.raises(AudioError, match=message):
+        synthesizer.condition([audio])
+
+
+def test_no_reference_is_refused(synthesizer):
+    with pytest.raises(AudioError, match="no reference"):
+        synthesizer.condition([])
+
+
+def test_round_trip_keeps_the_length(model):
+    audio = np.random.default_rng(0).normal(size=22_050).astype("float32") * 0.1
+    assert abs(len(waveform_round_trip(model, audio)) - 24_000) < 2000
+
+
+def test_untrained_decoder_is_never_chosen(model, monkeypatch):
+    monkeypatch.setattr(model, "trained_steps", {"dvae": 4, "gpt": 4})
+    assert choose_vocoder(model, "auto") == "griffin_lim"
+    with pytest.raises(ConfigError, match="has not been trained"):
+        choose_vocoder(model, "hifi")
