@@ -47,8 +47,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "model": _TINY_MODEL,
         "training": {
-            "dvae": {"steps": 1500, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
-            "gpt": {"steps": 2000, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 100},
+            "dvae": {"steps": 4000, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
+            "gpt": {"steps": 1500, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 100},
             "decoder": {"steps": 1000, "batch_size": 4, "learning_rate": 5e-4, "warmup_steps": 50},
             "validate_every": 250,
             "checkpoint_every": 250,

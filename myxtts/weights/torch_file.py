@@ -1,0 +1,59 @@
+"""Torch files as numpy arrays: the one place that imports torch, when it is called."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myxtts.errors import WeightsError
+
+
+def read_torch_file(path: str | Path, section: str | None = None) -> dict[str, np.ndarray]:
+    """Read a state dictionary without running any code the file may hold.
+
+    Args:
+        path: ``.pt`` or ``.pth`` file.
+        section: key of the state dictionary inside the file; None when the file is one.
+
+    Raises:
+        WeightsError: torch is not installed, the file is missing or no torch file, it
+            holds objects other than tensors, or it has no such section.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path}.")
+    content = _load(path)
+    if section is not None:
+        if not isinstance(content, dict) or section not in content:
+            raise WeightsError(f"{path} has no {section!r}.")
+        content = content[section]
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dictionary.")
+    return {
+        key: value.detach().cpu().numpy()
+        for key, value in content.items()
+        if hasattr(value, "detach")
+    }
+
+
+def _load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"reading {path} needs torch, once: pip install torch (a CPU build will do)."
+        ) from error
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = next(
+            (word for word in str(error).split() if "." in word and "torch" not in word), ""
+        )
+        raise WeightsError(
+            f"{path} is refused: it is no torch file, or holds objects other than tensors {named}."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} is not a torch file that can be read: {error}.") from error
