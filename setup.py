@@ -25,7 +25,6 @@ setup(
     install_requires=requirements(),
     extras_require={
         "resemblyzer": ["torch"],
-        "judges": ["faster-whisper", "speechmos"],
-        "dev": ["pytest>=8", "ruff>=0.6"],
+        "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff==0.17.5"],
     },
 )

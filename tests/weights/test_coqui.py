@@ -1,0 +1,110 @@
+"""Parity with Coqui's modules, live and by golden files, and its negative twins."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myxtts.errors import WeightsError
+from tests.golden import cases
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+TOLERANCE = 1e-4
+
+
+def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Largest difference over the reference's largest value."""
+    return float(np.max(np.abs(ours - theirs)) / max(float(np.max(np.abs(theirs))), 1e-12))
+
+
+def compare(case: cases.Case, ours: dict, theirs: dict) -> None:
+    assert set(ours) == set(theirs)
+    for name, expected in theirs.items():
+        assert ours[name].shape == expected.shape, name
+        if name in case.exact:
+            np.testing.assert_array_equal(ours[name], expected, err_msg=name)
+        else:
+            assert relative_error(ours[name], expected) <= TOLERANCE, name
+
+
+def golden(name: str) -> tuple[dict, dict, dict]:
+    """Weights, inputs and outputs of a golden file."""
+    with np.load(GOLDEN / f"{name}.npz") as archive:
+        shapes = {key: tuple(shape) for key, shape in json.loads(str(archive["shapes"])).items()}
+        inputs, outputs = (
+            {key.removeprefix(kind): archive[key] for key in archive.files if key.startswith(kind)}
+            for kind in ("input/", "output/")
+        )
+    return prune(name, cases.draw_weights(shapes)), inputs, outputs
+
+
+def prune(name: str, arrays: dict) -> dict:
+    """The part of an upstream state that the case's module is."""
+    if name == "hifigan":
+        prefix = "waveform_decoder."
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    return arrays
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_equals_the_golden_outputs(name):
+    case = cases.CASES[name]
+    weights, inputs, outputs = golden(name)
+    compare(case, case.run(weights, inputs), outputs)
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_equals_coquis_module(name):
+    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+    from tests.golden import reference
+
+    case = cases.CASES[name]
+    module = reference.build(name)
+    inputs = case.inputs(np.random.default_rng(2))
+    weights = prune(name, reference.state(module))
+    compare(case, case.run(weights, inputs), reference.run(name, module, inputs))
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_a_missing_key_is_refused(name):
+    weights, inputs, _ = golden(name)
+    del weights[sorted(key for key in weights if key.endswith("weight"))[-1]]
+    with pytest.raises((WeightsError, KeyError)):
+        cases.CASES[name].run(weights, inputs)
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_an_unknown_key_is_refused(name):
+    weights, inputs, _ = golden(name)
+    prefix = "conditioning_encoder." if name == "conditioning" else ""
+    weights[f"{prefix}surprise.weight"] = np.zeros(3)
+    with pytest.raises(WeightsError, match="not used surprise"):
+        cases.CASES[name].run(weights, inputs)
+
+
+TRANSPOSED = {
+    "dvae": "decoder.0.weight",
+    "conditioning": "conditioning_perceiver.layers.0.0.to_q.weight",
+    "gpt": "gpt.h.0.mlp.c_fc.weight",
+    "hifigan": "conv_pre.weight",
+    "resnet": "fc.weight",
+}
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_a_transposed_kernel_is_refused(name):
+    weights, inputs, _ = golden(name)
+    key = TRANSPOSED[name]
+    weights[key] = np.swapaxes(weights[key], 0, 1)
+    with pytest.raises(WeightsError, match="shape"):
+        cases.CASES[name].run(weights, inputs)
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_another_weight_would_be_noticed(name):
+    case = cases.CASES[name]
+    weights, inputs, outputs = golden(name)
+    weights[TRANSPOSED[name]] = weights[TRANSPOSED[name]] * 1.05
+    with pytest.raises(AssertionError):
+        compare(case, case.run(weights, inputs), outputs)
