@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,10 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.config import XTTSConfig
-from myxtts.data.features import FeatureStore, Report, screen_corpus
+from myxtts.data.features import FeatureStore, Report, screen_corpus, write_whole
 from myxtts.data.formats import Utterance, find_utterances
+from myxtts.data.plan import FRAME_MULTIPLE, TEXT_MULTIPLE, rounded_down
+from myxtts.errors import TextError
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
@@ -19,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 # Features of smaller corpora than this stay in memory after their first use.
 MEMORY_BYTES = 3 * 2**30
+FRAMES_PER_CODE = 4
 
 
 class Corpus:
@@ -84,12 +88,12 @@ class Corpus:
         rows = []
         for index, utterance in enumerate(tqdm(self.utterances, desc="speakers", disable=None)):
             path = folder / f"{self.store.path(utterance).stem}.npy"
-            if path.is_file():
-                rows.append(np.load(path, allow_pickle=False))
-                continue
-            audio = self.features(index)["audio_16k"].astype("float32") / 32767
-            rows.append(np.asarray(encoder(audio), "float32"))
-            _save_array(path, rows[-1])
+            row = _load_array(path)
+            if row is None:
+                audio = self.features(index)["audio_16k"].astype("float32") / 32767
+                row = np.asarray(encoder(audio), "float32")
+                write_whole(path, functools.partial(np.save, arr=row))
+            rows.append(row)
         self.embeddings = np.stack(rows)
 
 
@@ -112,21 +116,30 @@ def open_corpus(
     """
     found = find_utterances(folder, config.data.dataset_format, config.data.language)
     tokenizer = make_tokenizer([item for item in found if is_speakable(item.text)])
-    limit = config.model.gpt.max_text_tokens - 2
+    # Batches are padded before the GPT sees them, and its positions must still suffice.
+    limit = rounded_down(config.model.gpt.max_text_tokens, TEXT_MULTIPLE)
+    max_frames = rounded_down(FRAMES_PER_CODE * config.model.gpt.max_audio_tokens, FRAME_MULTIPLE)
 
     def text_problem(utterance: Utterance) -> str | None:
         if not is_speakable(utterance.text):
             return "no text"
-        length = len(tokenizer.encode(utterance.text, utterance.language))
+        try:
+            length = len(tokenizer.encode(utterance.text, utterance.language))
+        except TextError:
+            return f"unknown language: {utterance.language!r}"
         return f"text too long: {length} tokens" if length > limit else None
 
-    usable, report = screen_corpus(folder, found, store, text_problem)
+    usable, report = screen_corpus(folder, found, store, text_problem, max_frames)
     logger.info("%s", report)
     return Corpus(usable, store, tokenizer), tokenizer, report
 
 
-def _save_array(path: Path, array: np.ndarray) -> None:
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.save(file, array)
-    temporary.replace(path)
+def _load_array(path: Path) -> np.ndarray | None:
+    """A cached array, or None where there is none or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        logger.warning("the cached embedding %s is damaged; computing it again", path)
+        return None

@@ -14,8 +14,10 @@ import os
 import tempfile
 import zipfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import librosa
 import numpy as np
@@ -26,7 +28,7 @@ from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE, MelSpec, spec_d
 from myxtts.audio.io import read_audio, resample
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import DataConfig
-from myxtts.data.formats import Utterance
+from myxtts.data.formats import Utterance, is_file
 from myxtts.errors import AudioError, DataError
 
 logger = logging.getLogger(__name__)
@@ -100,21 +102,31 @@ class FeatureStore:
         Raises:
             AudioError: the recording cannot be used; the sentence starts with the reason.
         """
+        if not is_file(utterance.path):
+            raise AudioError(f"no audio file {utterance.path}.")
         path = self.path(utterance)
         if path.is_file():
             try:
                 return _read(path)
             except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
                 logger.warning("the cached features %s are damaged; computing them again", path)
-        return self._compute(utterance, path)
+        refusal = path.with_suffix(".refused")
+        if refusal.is_file():
+            raise AudioError(refusal.read_text(encoding="utf-8", errors="replace"))
+        try:
+            return self._compute(utterance, path)
+        except AudioError as error:
+            # A file that may not be read today may be readable tomorrow, unchanged.
+            if os.access(utterance.path, os.R_OK):
+                reason = str(error).encode("utf-8", "replace")
+                write_whole(refusal, lambda file: file.write(reason))
+            raise
 
     def path(self, utterance: Utterance) -> Path:
-        """Cache file of an utterance: a changed recording gets another one."""
+        """Cache file of a recording that exists: a changed recording gets another one."""
         source = utterance.path
-        stamp = ""
-        if source.is_file():
-            status = source.stat()
-            stamp = f"{status.st_size}:{status.st_mtime_ns}"
+        status = source.stat()
+        stamp = f"{status.st_size}:{status.st_mtime_ns}"
         name = hashlib.sha256(f"{source.resolve()}:{stamp}".encode()).hexdigest()[:24]
         return self.folder / f"{name}.npz"
 
@@ -129,7 +141,7 @@ class FeatureStore:
             "wave": _pcm16(resample(audio, original_rate, DECODER_SAMPLE_RATE)),
             "audio_16k": _pcm16(resample(audio, original_rate, SPEAKER_SAMPLE_RATE)),
         }
-        _write(path, features)
+        write_whole(path, lambda file: np.savez(file, **features))
         return features
 
     def _screen(self, audio: np.ndarray, rate: int) -> np.ndarray:
@@ -160,7 +172,8 @@ def screen_corpus(
     folder: str | Path,
     utterances: list[Utterance],
     store: FeatureStore,
-    fits_text,
+    fits_text: Callable[[Utterance], str | None],
+    max_frames: int | None = None,
 ) -> tuple[list[Utterance], Report]:
     """Compute (or find) the features of a corpus and leave out what cannot be used.
 
@@ -169,6 +182,7 @@ def screen_corpus(
         utterances: as :func:`~myxtts.data.formats.find_utterances` lists them.
         store: the feature cache.
         fits_text: function from an utterance to None or the reason its text cannot be used.
+        max_frames: longest speech the model can hold, in frames of the ``dvae_mel``.
 
     Returns:
         The usable utterances and the report.
@@ -179,15 +193,21 @@ def screen_corpus(
     report = Report(str(folder))
     usable = []
     for utterance in tqdm(utterances, desc=f"features of {Path(folder).name}", disable=None):
-        reason = fits_text(utterance) or _audio_problem(utterance, store, report)
+        reason = fits_text(utterance)
+        if reason is None:
+            reason, seconds = _hear(utterance, store, max_frames)
         if reason:
             report.skipped.append((str(utterance.path), reason))
         else:
             usable.append(utterance)
+            report.seconds += seconds
     report.kept = len(usable)
     if not usable:
         reasons = ", ".join(f"{count} {reason}" for reason, count in report.counts().items())
-        raise DataError(f"{folder} has no usable utterance: {reasons}.")
+        path, reason = report.skipped[0]
+        raise DataError(
+            f"{folder} has no usable utterance: {reasons}; first {path}: {reason.rstrip('.')}."
+        )
     return usable, report
 
 
@@ -213,21 +233,29 @@ def mel_stats(utterances: list[Utterance], store: FeatureStore) -> np.ndarray:
     return np.maximum(total / max(frames, 1), 1e-3).astype("float32")
 
 
-def _audio_problem(utterance: Utterance, store: FeatureStore, report: Report) -> str | None:
+def _hear(
+    utterance: Utterance, store: FeatureStore, max_frames: int | None
+) -> tuple[str | None, float]:
+    """Why a recording cannot be used, or None, and its seconds."""
     try:
         features = store.load(utterance)
     except AudioError as error:
-        return _reason(utterance, str(error))
-    report.seconds += len(features["wave"]) / DECODER_SAMPLE_RATE
-    return None
+        return _reason(utterance, str(error)), 0.0
+    except (MemoryError, OSError) as error:
+        # A header may lie about the size of its file, and a disk may fail.
+        return f"corrupt: {utterance.path} cannot be read: {error}", 0.0
+    seconds = len(features["wave"]) / DECODER_SAMPLE_RATE
+    if max_frames is not None and len(features["dvae_mel"]) > max_frames:
+        return f"too long for the model: {seconds:.2f} s", seconds
+    return None, seconds
 
 
 def _reason(utterance: Utterance, message: str) -> str:
-    if not utterance.path.is_file():
+    if not is_file(utterance.path):
         return "missing"
     if message.startswith(("silent", "too short", "too long")):
         return message
-    if "NaN" in message:
+    if message.endswith("NaN or infinite."):
         return "NaN samples"
     return "corrupt: " + message
 
@@ -245,12 +273,20 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return {name: archive[name] for name in ("dvae_mel", "cond_mel", "wave", "audio_16k")}
 
 
-def _write(path: Path, features: dict[str, np.ndarray]) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+def write_whole(path: Path, save: Callable[[BinaryIO], object]) -> None:
+    """Let ``save`` write a file that appears under ``path`` whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **features)
+            save(file)
         Path(temporary).replace(path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
         raise DataError(f"cannot write cached features to {path.parent}: {error}.") from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)

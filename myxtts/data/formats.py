@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from myxtts.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 
@@ -46,7 +49,11 @@ def find_utterances(
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"the corpus folder {folder} does not exist.")
-    if not any(folder.iterdir()):
+    try:
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"cannot read the corpus folder {folder}: {error}.") from error
+    if empty:
         raise DataError(f"the corpus folder {folder} is empty.")
     name = recognise(folder) if dataset_format == "auto" else dataset_format
     utterances = list(LAYOUTS[name].read(folder, language))
@@ -80,7 +87,10 @@ def _read_ljspeech(folder: Path, language: str) -> Iterator[Utterance]:
                 f"{metadata}, line {number}: {len(columns)} columns, expected id|text|normalised."
             )
         text = columns[-1].strip() or columns[1].strip()
-        path = _with_suffix(folder / "wavs" / columns[0].strip())
+        name = columns[0].strip()
+        if not Path(name).name:
+            raise DataError(f"{metadata}, line {number}: {name!r} is no id of a recording.")
+        path = _with_suffix(folder / "wavs" / name)
         yield Utterance(path, text, folder.resolve().name, language)
 
 
@@ -90,7 +100,7 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
     for number, line in _lines(metadata):
         try:
             item = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{metadata}, line {number}: not valid JSON.") from error
         if not isinstance(item, dict):
             raise DataError(f"{metadata}, line {number}: expected a JSON object.")
@@ -100,26 +110,25 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
         yield Utterance(
             folder / item["file_name"],
             item["text"].strip(),
-            str(item.get("speaker", folder.resolve().name)),
-            str(item.get("language", language)),
+            _field(item, "speaker", folder.resolve().name),
+            _field(item, "language", language),
         )
 
 
 def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
     """``txt/SPEAKER/UTTERANCE.txt`` beside ``wav48*/SPEAKER/UTTERANCE[_mic1]``."""
     audio = _vctk_audio(folder)
-    for transcript in sorted(folder.glob("txt/*/*.txt")):
+    for transcript in _visible(folder.glob("txt/*/*.txt")):
         speaker = transcript.parent.name
         stem = audio / speaker / transcript.stem
-        path = _with_suffix(stem.with_name(f"{stem.name}_mic1"))
-        if not path.is_file():
-            path = _with_suffix(stem)
+        choices = [_with_suffix(stem.with_name(stem.name + mic)) for mic in ("_mic1", "_mic2", "")]
+        path = next((choice for choice in choices if is_file(choice)), choices[-1])
         yield Utterance(path, _transcript(transcript), speaker, language)
 
 
 def _read_libritts(folder: Path, language: str) -> Iterator[Utterance]:
     """``SPEAKER/CHAPTER/UTTERANCE`` with ``UTTERANCE.normalized.txt`` beside it."""
-    for path in sorted(folder.glob("*/*/*")):
+    for path in _visible(folder.glob("*/*/*")):
         if path.suffix.lower() not in AUDIO_SUFFIXES:
             continue
         transcript = path.with_name(f"{path.stem}.normalized.txt")
@@ -141,7 +150,7 @@ LAYOUTS: dict[str, Layout] = {
     "jsonl": Layout(lambda folder: (folder / "metadata.jsonl").is_file(), _read_jsonl),
     "ljspeech": Layout(lambda folder: (folder / "metadata.csv").is_file(), _read_ljspeech),
     "vctk": Layout(
-        lambda folder: (folder / "txt").is_dir() and any(folder.glob("wav48*")), _read_vctk
+        lambda folder: (folder / "txt").is_dir() and bool(_vctk_folders(folder)), _read_vctk
     ),
     "libritts": Layout(
         lambda folder: next(folder.glob("*/*/*.normalized.txt"), None) is not None, _read_libritts
@@ -149,10 +158,19 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
+def is_file(path: Path) -> bool:
+    """Whether ``path`` is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Numbered lines of a metadata file that are not blank."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): the other line separators of Unicode may stand inside a text.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}.") from error
     for number, line in enumerate(lines, start=1):
@@ -160,11 +178,24 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
+def _field(item: dict, key: str, default: str) -> str:
+    """Value of an optional key; null is as good as absent."""
+    value = item.get(key)
+    return default if value is None else str(value)
+
+
 def _transcript(path: Path) -> str:
+    """Text of one utterance; an unreadable file costs that utterance, not the corpus."""
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error
+        logger.warning("cannot read the transcript %s: %s", path, error)
+        return ""
+
+
+def _visible(paths: Iterator[Path]) -> list[Path]:
+    """Sorted paths without hidden files, such as macOS leaves beside real ones."""
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def _with_suffix(stem: Path) -> Path:
@@ -173,10 +204,18 @@ def _with_suffix(stem: Path) -> Path:
         return stem
     for suffix in AUDIO_SUFFIXES:
         path = stem.with_name(stem.name + suffix)
-        if path.is_file():
+        if is_file(path):
             return path
     return stem.with_name(f"{stem.name}.wav")
 
 
 def _vctk_audio(folder: Path) -> Path:
-    return sorted(folder.glob("wav48*"))[-1]
+    folders = _vctk_folders(folder)
+    if not folders:
+        raise DataError(f"{folder} holds no wav48 folder, which the vctk layout needs.")
+    return folders[-1]
+
+
+def _vctk_folders(folder: Path) -> list[Path]:
+    """Audio folders: ``wav48``, or ``wav48_silence_trimmed`` of later releases."""
+    return sorted(path for path in folder.glob("wav48*") if path.is_dir())

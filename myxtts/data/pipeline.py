@@ -11,11 +11,8 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
 from myxtts.data.corpus import Corpus
 from myxtts.data.features import DECODER_SAMPLE_RATE, SPEAKER_SAMPLE_RATE
-from myxtts.data.plan import BatchPlan
+from myxtts.data.plan import FRAME_MULTIPLE, TEXT_MULTIPLE, BatchPlan
 
-# Lengths are padded to these multiples, which bounds how often a graph is traced.
-FRAME_MULTIPLE = 64
-TEXT_MULTIPLE = 16
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))

@@ -8,6 +8,9 @@ import numpy as np
 
 # Batches are cut from pools this many batches long, sorted by length.
 POOL_BATCHES = 16
+# Lengths are padded to these multiples, which bounds how often a graph is traced.
+FRAME_MULTIPLE = 64
+TEXT_MULTIPLE = 16
 
 
 class BatchPlan:
@@ -34,7 +37,7 @@ class BatchPlan:
         self.speakers = np.asarray(speakers)
         self.batch_size = batch_size
         self.seed = seed
-        self.speakers_per_batch = min(speakers_per_batch, len(np.unique(self.speakers)))
+        self.speakers_per_batch = min(speakers_per_batch, batch_size, len(np.unique(self.speakers)))
 
     def epoch(self, number: int) -> list[np.ndarray]:
         """Index arrays of the batches of one epoch."""
@@ -81,3 +84,8 @@ class BatchPlan:
             ]
             batches.append(np.concatenate(rows))
         return batches
+
+
+def rounded_down(length: int, multiple: int) -> int:
+    """Longest length whose padding to ``multiple`` does not pass ``length``."""
+    return length // multiple * multiple

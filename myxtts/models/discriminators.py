@@ -124,7 +124,11 @@ class PeriodDiscriminator(_ConvStack):
 
 
 class ScaleDiscriminator(_ConvStack):
-    """Grouped strided convolutions over the waveform."""
+    """Strided convolutions over the waveform, grouped at full width.
+
+    TensorFlow has no fast gradient of grouped convolutions on a processor, which is
+    where narrow discriminators run; they do without groups.
+    """
 
     def __init__(self, channels: float, **kwargs):
         super().__init__(**kwargs)
@@ -143,7 +147,7 @@ class ScaleDiscriminator(_ConvStack):
                 _width(width, channels),
                 kernel,
                 strides=stride,
-                groups=groups,
+                groups=groups if channels >= 1 else 1,
                 padding="same",
                 name=f"conv_{i}",
             )
