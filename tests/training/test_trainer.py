@@ -1,0 +1,277 @@
+"""The loop resumes exactly, stops cleanly and never loses a good checkpoint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from myxtts.config import TrainingConfig
+from myxtts.config import from_dict as config_from_dict
+from myxtts.errors import CheckpointError, DataError
+from myxtts.models import variables as variables_module
+from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class ToyTask:
+    """Regression with dropout: every kind of state that a stage has."""
+
+    metric = "loss"
+
+    def __init__(self, config: TrainingConfig, explode_at: int | None = None):
+        self.model = keras.Sequential(
+            [
+                keras.layers.Dense(8, activation="relu", name="hidden"),
+                keras.layers.Dropout(0.3, seed=1, name="dropout"),
+                keras.layers.Dense(1, name="out"),
+            ],
+            name="toy",
+        )
+        self.model.build((None, 4))
+        self.optimizers = [make_optimizer(config.gpt, config, self.model.trainable_variables)]
+        self.explode_at = explode_at
+
+    @property
+    def variables(self):
+        return self.model.variables
+
+    def train_step(self, batch):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self.model(batch["x"], training=True) - batch["y"]) ** 2)
+            if self.explode_at is not None:
+                late = self.optimizers[0].iterations >= self.explode_at
+                loss = tf.where(late, float("nan"), loss)
+        norm = apply_gradients(self.optimizers[0], tape, loss, self.model.trainable_variables)
+        return {"loss": loss, "gradient_norm": norm}
+
+    def validation_step(self, batch):
+        loss = tf.reduce_mean((self.model(batch["x"]) - batch["y"]) ** 2)
+        return {"loss": loss, "weight": tf.constant(1.0)}
+
+    def pictures(self, batch):
+        return {"x": np.asarray(batch["x"])}
+
+    def sounds(self, batch):
+        return {"tone": (8000, np.sin(np.arange(800) / 10))}
+
+
+def stream(start: int, rows: int = 6, delay: float = 0.0) -> tf.data.Dataset:
+    def batches():
+        step = start
+        while True:
+            rng = np.random.default_rng(step)
+            x = rng.normal(size=(rows, 4)).astype("float32")
+            time.sleep(delay)
+            yield {"x": x, "y": x.sum(axis=1, keepdims=True)}
+            step += 1
+
+    spec = {"x": tf.TensorSpec([None, 4]), "y": tf.TensorSpec([None, 1])}
+    return tf.data.Dataset.from_generator(batches, output_signature=spec)
+
+
+def settings(**changes) -> TrainingConfig:
+    base = {
+        "gpt": {"steps": 60, "learning_rate": 1e-2, "warmup_steps": 5},
+        "validate_every": 20,
+        "checkpoint_every": 7,
+        "keep_checkpoints": 2,
+    }
+    return config_from_dict(TrainingConfig, base | changes)
+
+
+def make_trainer(folder: Path, config: TrainingConfig, delay: float = 0.0, **task) -> Trainer:
+    keras.utils.set_random_seed(3)
+    return Trainer(
+        "gpt",
+        ToyTask(config, **task),
+        config,
+        folder,
+        lambda start: stream(start, delay=delay),
+        lambda: stream(10_000).take(2),
+    )
+
+
+def final_state(trainer: Trainer) -> list[np.ndarray]:
+    newest = trainer.checkpoints.steps()[-1]
+    trainer.checkpoints._load(newest)
+    variables = trainer.task.variables + trainer.task.optimizers[0].variables
+    return [np.asarray(variable) for variable in variables]
+
+
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, accumulation):
+    config = settings(gradient_accumulation=accumulation)
+    whole = make_trainer(tmp_path / "whole", config)
+    whole.run()
+    broken = tmp_path / "broken"
+    kill_in_the_middle(broken, accumulation)
+    survivor = make_trainer(broken, settings(gradient_accumulation=accumulation, resume=True))
+    survivor.run()
+    for ours, theirs in zip(final_state(survivor), final_state(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    history = json.loads((broken / "history.json").read_text())
+    steps = [record["step"] for record in history if record["kind"] == "train"]
+    assert steps == sorted(set(steps))
+
+
+def kill_in_the_middle(folder: Path, accumulation: int) -> None:
+    """Start the same run in a process, and kill it between two checkpoints."""
+    folder.mkdir()
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from tests.training.test_trainer import make_trainer, settings\n"
+        f"config = settings(gradient_accumulation={accumulation})\n"
+        f"make_trainer(Path({str(folder)!r}), config, delay=0.05).run()\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/gpt/step-00000014")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(folder.glob("checkpoints/gpt/step-00000060"))
+
+
+def test_termination_writes_a_checkpoint_first(tmp_path):
+    config = settings(checkpoint_every=1000, validate_every=1000)
+    trainer = make_trainer(tmp_path, config)
+    after_step = trainer._after_step
+
+    def interrupt(numbers, bar):
+        if trainer.progress.step == 11:
+            os.kill(os.getpid(), signal.SIGTERM)
+        after_step(numbers, bar)
+
+    trainer._after_step = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert trainer.checkpoints.steps() in ([11], [12])
+
+
+def test_last_and_best_checkpoints_are_kept(tmp_path):
+    trainer = make_trainer(tmp_path, settings(validate_every=10, checkpoint_every=5))
+    trainer.run()
+    steps = trainer.checkpoints.steps()
+    assert steps[-2:] == [55, 60]
+    assert trainer.checkpoints.best_step() in steps
+    assert len(steps) <= 3
+
+
+def test_run_ends_with_the_best_weights(tmp_path):
+    trainer = make_trainer(tmp_path, settings())
+    progress = trainer.run()
+    values = [
+        float(trainer.task.validation_step(batch)["loss"]) for batch in stream(10_000).take(2)
+    ]
+    assert np.mean(values) == pytest.approx(progress.best, rel=1e-4)
+
+
+def test_early_stopping_ends_a_stalled_run(tmp_path):
+    config = settings(
+        gpt={"steps": 500, "learning_rate": 1e-9, "warmup_steps": 0},
+        validate_every=10,
+        early_stopping=2,
+    )
+    trainer = make_trainer(tmp_path, config)
+    trainer._judge = lambda metric: setattr(
+        trainer.progress, "stalled", trainer.progress.stalled + 1
+    )
+    assert trainer.run().step == 20
+
+
+def test_nan_loss_names_its_step_and_keeps_checkpoints(tmp_path):
+    trainer = make_trainer(tmp_path, settings(), explode_at=22)
+    with pytest.raises(DataError, match="loss is nan at step 30"):
+        trainer.run()
+    assert 21 in trainer.checkpoints.steps()
+
+
+def test_checkpoints_in_the_way_are_not_overwritten(tmp_path):
+    make_trainer(tmp_path, settings()).run()
+    with pytest.raises(CheckpointError, match="--resume"):
+        make_trainer(tmp_path, settings()).run()
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, caplog):
+    first = make_trainer(tmp_path, settings())
+    first.run()
+    newest = first.checkpoints._path(first.checkpoints.steps()[-1])
+    (newest / "task.safetensors").write_bytes(b"broken")
+    second = make_trainer(tmp_path, settings(resume=True))
+    assert second.run().step == 60
+    assert "damaged" in caplog.text
+
+
+def test_all_checkpoints_damaged_is_an_error(tmp_path):
+    first = make_trainer(tmp_path, settings())
+    first.run()
+    for step in first.checkpoints.steps():
+        (first.checkpoints._path(step) / "state.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        make_trainer(tmp_path, settings(resume=True)).run()
+
+
+def test_full_disk_is_one_sentence_and_loses_nothing(tmp_path, monkeypatch):
+    trainer = make_trainer(tmp_path, settings())
+    written = variables_module.save_file
+
+    def full(*args, **options):
+        if trainer.progress.step > 14:
+            raise OSError(28, "No space left on device")
+        return written(*args, **options)
+
+    monkeypatch.setattr(variables_module, "save_file", full)
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        trainer.run()
+    assert trainer.checkpoints.steps() == [7, 14]
+    monkeypatch.setattr(variables_module, "save_file", written)
+    assert make_trainer(tmp_path, settings(resume=True)).run().step == 60
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    make_trainer(tmp_path, settings()).run()
+    other = make_trainer(tmp_path, settings(resume=True))
+    other.task.model = keras.Sequential([keras.layers.Dense(3)])
+    other.task.model.build((None, 4))
+    with pytest.raises(CheckpointError, match="another configuration"):
+        other.run()
+
+
+def test_accumulation_equals_one_large_batch():
+    config = settings(gradient_accumulation=2)
+    batches = list(stream(0, rows=4).take(2))
+    joined = {name: tf.concat([batch[name] for batch in batches], 0) for name in batches[0]}
+    results = []
+    for training, feed in ((config, batches), (settings(), [joined])):
+        keras.utils.set_random_seed(0)
+        task = ToyTask(training)
+        task.model.get_layer("dropout").rate = 0.0
+        for _ in range(3):
+            for batch in feed:
+                task.train_step(batch)
+        results.append([np.asarray(v) for v in task.model.trainable_variables])
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_xla_step_equals_plain_step(tmp_path):
+    losses = []
+    for xla in (False, True):
+        trainer = make_trainer(tmp_path / str(xla), settings(xla=xla))
+        # XLA draws other random numbers.
+        trainer.task.model.get_layer("dropout").rate = 0.0
+        losses.append(trainer.run().best)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
