@@ -49,7 +49,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "training": {
             "dvae": {"steps": 4000, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
             "gpt": {"steps": 1500, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 100},
-            "decoder": {"steps": 1000, "batch_size": 4, "learning_rate": 5e-4, "warmup_steps": 50},
+            "decoder": {"steps": 300, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 20},
+            # Minutes do not train discriminators: tiny learns the mel loss alone.
+            "adversarial_start": 300,
             "validate_every": 250,
             "checkpoint_every": 250,
         },

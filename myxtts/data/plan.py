@@ -49,7 +49,9 @@ class BatchPlan:
         batches = []
         for start in range(0, len(order), pool):
             members = order[start : start + pool]
-            members = members[np.argsort(self.lengths[members], kind="stable")]
+            # The jitter lets neighbours in length meet others in the next epoch.
+            jittered = self.lengths[members] * rng.uniform(0.9, 1.1, len(members))
+            members = members[np.argsort(jittered, kind="stable")]
             batches += [
                 members[cut : cut + self.batch_size]
                 for cut in range(0, len(members), self.batch_size)

@@ -12,23 +12,23 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
-from myxtts.audio.griffin_lim import griffin_lim
-from myxtts.audio.io import read_audio, resample
-from myxtts.audio.mel import MelSpectrogram
+from myxtts.audio.io import read_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE, codes_to_waveform
 from myxtts.models.xtts import XTTS
 from myxtts.text.split import split_text
 
 logger = logging.getLogger(__name__)
 
-OUTPUT_SAMPLE_RATE = 24_000
 SAMPLES_PER_CODE = 4 * XTTS_DVAE.hop_length
 MIN_REFERENCE_SECONDS = 0.3
 # Shapes are padded to these multiples so that few graphs serve all texts.
 TEXT_MULTIPLE = 32
 CODE_MULTIPLE = 32
 PAUSE_SECONDS = 0.12
+# What a token of text takes to say, with some to spare: 140 ms.
+CODES_PER_TOKEN = 3
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,7 @@ class Synthesizer:
             TextError: nothing in ``text`` can be spoken, or the language is unknown.
         """
         tokenizer = self.model.tokenizer
-        limit = self.model.config.model.gpt.max_text_tokens - 1
-        pieces = split_text(text, tokenizer, language, limit)
+        pieces = split_text(text, tokenizer, language, self._piece_tokens())
         if not pieces:
             raise TextError(f"the text {text[:40]!r} has nothing that can be spoken.")
         rng = np.random.default_rng(self.settings.seed)
@@ -124,6 +123,11 @@ class Synthesizer:
             codes=[codes for _, codes, _ in spoken],
             finished=[finished for _, _, finished in spoken],
         )
+
+    def _piece_tokens(self) -> int:
+        """Tokens of text that the model can both read and finish speaking at once."""
+        gpt = self.model.gpt
+        return min(gpt.max_text_tokens - 1, gpt.max_new_codes // CODES_PER_TOKEN)
 
     def _pieces(self, reference: str | Path | np.ndarray) -> list[np.ndarray]:
         """Cut one reference into pieces as long as those seen in training."""
@@ -149,7 +153,8 @@ class Synthesizer:
     ) -> tuple[np.ndarray, np.ndarray, bool]:
         ids = np.array(self.model.tokenizer.encode(text, language), "int32")
         bound = self._code_bound(text)
-        padded = np.zeros((1, _round_up(len(ids), TEXT_MULTIPLE)), "int32")
+        size = min(_round_up(len(ids), TEXT_MULTIPLE), self.model.gpt.max_text_tokens)
+        padded = np.zeros((1, size), "int32")
         padded[0, : len(ids)] = ids
         uniforms = rng.random((1, _round_up(bound, CODE_MULTIPLE)), "float32")
         result = self._generate(
@@ -181,7 +186,7 @@ class Synthesizer:
     def _code_bound(self, text: str) -> int:
         seconds = 2.0 + self.settings.seconds_per_character * len(text)
         codes = math.ceil(seconds * XTTS_DVAE.sample_rate / SAMPLES_PER_CODE)
-        return min(codes, self.model.config.model.gpt.max_audio_tokens - 3)
+        return min(codes, self.model.gpt.max_new_codes)
 
     def _vocode(self, codes: np.ndarray, latents, conditioning: Conditioning) -> np.ndarray:
         if not len(codes):
@@ -192,33 +197,8 @@ class Synthesizer:
         return codes_to_waveform(self.model, codes)
 
 
-def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:
-    """Log-mel ``(frames, n_mels)``, un-normalised, of audio codes ``(length,)``."""
-    mel = np.asarray(model.dvae.decode(np.asarray(codes, "int32")[None])[0], "float32")
-    return mel * np.asarray(model.mel_norm.mel_stats)
-
-
-def codes_to_waveform(model: XTTS, codes: np.ndarray) -> np.ndarray:
-    """24 kHz waveform ``(samples,)`` of audio codes by the DVAE decoder and Griffin-Lim."""
-    wave = griffin_lim(codes_to_mel(model, codes), XTTS_DVAE)
-    return resample(wave, XTTS_DVAE.sample_rate, OUTPUT_SAMPLE_RATE)
-
-
-def waveform_round_trip(model: XTTS, audio: np.ndarray) -> np.ndarray:
-    """The ceiling of what the codes can carry: audio to codes and back.
-
-    Args:
-        audio: float32 ``(samples,)`` at 22.05 kHz.
-
-    Returns:
-        float32 ``(samples,)`` at 24 kHz, through the DVAE decoder and Griffin-Lim.
-    """
-    mel = model.mel_norm(MelSpectrogram(XTTS_DVAE)(audio[None]))
-    return codes_to_waveform(model, np.asarray(model.dvae.encode(mel)[0]))
-
-
 def choose_vocoder(model: XTTS, wanted: str) -> str:
-    """Resolve ``auto`` by what has been trained, and say so.
+    """Resolve ``auto`` by what the decoder stage measured, and say so.
 
     Raises:
         ConfigError: ``hifi`` is wanted and the decoder has never been trained.
@@ -228,9 +208,16 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
         raise ConfigError("--vocoder hifi: the decoder of this checkpoint has not been trained.")
     if wanted != "auto":
         return wanted
-    chosen = "hifi" if trained else "griffin_lim"
+    errors = model.vocoder_errors
+    if not trained or not errors:
+        logger.info("vocoder: griffin_lim (the decoder stage has not been trained)")
+        return "griffin_lim"
+    chosen = min(errors, key=errors.get)
     logger.info(
-        "vocoder: %s (the decoder stage has %sbeen trained)", chosen, "" if trained else "not "
+        "vocoder: %s (mel error on validation speech: griffin_lim %.2f, hifi %.2f)",
+        chosen,
+        errors["griffin_lim"],
+        errors["hifi"],
     )
     return chosen
 

@@ -56,6 +56,7 @@ def load(model: XTTS, folder: Path) -> None:
     for file, parts in WEIGHTS.items():
         load_variables(folder / file, part_variables(model, parts))
     model.trained_steps = dict(manifest["trained_steps"])
+    model.vocoder_errors = dict(manifest["vocoder_errors"])
     if model.encoder_provenance is not None:
         model.audio_encoder.speaker_encoder.provenance = manifest["encoder_provenance"]
 
@@ -83,7 +84,8 @@ def part_variables(model: XTTS, parts: tuple[str, ...]) -> dict:
 def _manifest(model: XTTS, folder: Path) -> dict:
     return {
         "myxtts": myxtts.__version__,
-        "trained_steps": model.trained_steps,
+        "trained_steps": dict(model.trained_steps),
+        "vocoder_errors": dict(model.vocoder_errors),
         "encoder_provenance": model.encoder_provenance,
         "parameters": {name: part.count_params() for name, part in model.parts().items()},
         "sha256": {file: _sha256(folder / file) for file in WEIGHTS},
@@ -93,7 +95,7 @@ def _manifest(model: XTTS, folder: Path) -> dict:
 def _read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for key in ("trained_steps", "encoder_provenance"):
+        for key in ("trained_steps", "vocoder_errors", "encoder_provenance"):
             manifest[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is missing or damaged: {error}.") from error

@@ -33,6 +33,8 @@ class XTTS(keras.Model):
         dvae, audio_encoder, gpt, decoder: the models.
         mel_norm: divides the log-mels of the DVAE by the corpus's statistics.
         trained_steps: optimiser steps each training stage has made.
+        vocoder_errors: mel errors of ``griffin_lim`` and ``hifi`` on validation speech,
+            empty until the decoder stage has measured them.
     """
 
     def __init__(self, config: XTTSConfig, tokenizer: VoiceBpeTokenizer | None = None):
@@ -40,6 +42,7 @@ class XTTS(keras.Model):
         self.config = config
         self.tokenizer = tokenizer
         self.trained_steps: dict[str, int] = {}
+        self.vocoder_errors: dict[str, float] = {}
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
         self.audio_encoder = AudioEncoder(config.model)

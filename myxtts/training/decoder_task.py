@@ -13,15 +13,19 @@ from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
 from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss
 from myxtts.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE, codes_to_waveform
 from myxtts.models.xtts import XTTS
-from myxtts.training.gpt_task import code_lengths, gpt_inputs
+from myxtts.training.gpt_task import code_lengths, encode_codes, gpt_inputs
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 
-OUTPUT_SAMPLE_RATE = 24_000
 # One code is 1024 samples of 22.05 kHz.
 SAMPLES_PER_CODE = 4 * XTTS_DVAE.hop_length * OUTPUT_SAMPLE_RATE / XTTS_DVAE.sample_rate
 # The mel loss sees the decoder's whole band, unlike the 8 kHz of the codes' mels.
 LOSS_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_SAMPLE_RATE, f_max=12_000.0)
+
+# Griffin-Lim knows nothing above the 8 kHz of the codes' mels; both vocoders are judged below.
+JUDGE_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_SAMPLE_RATE)
+JUDGED_UTTERANCES = 8
 
 
 class DecoderTask:
@@ -109,6 +113,27 @@ class DecoderTask:
             "target": (OUTPUT_SAMPLE_RATE, np.asarray(batch["wave"][0, :length])),
             "spoken": (OUTPUT_SAMPLE_RATE, spoken),
         }
+
+    def vocoder_errors(self, batches) -> dict[str, float]:
+        """Mean mel error of both vocoders on the first utterances of ``batches``."""
+        mel = MelSpectrogram(JUDGE_MEL, name="judge_mel")
+        errors: dict[str, list[float]] = {"griffin_lim": [], "hifi": []}
+
+        def judge(vocoder: str, wave: np.ndarray, target: np.ndarray) -> None:
+            size = min(len(wave), len(target))
+            difference = mel(wave[None, :size]) - mel(target[None, :size])
+            errors[vocoder].append(float(tf.reduce_mean(tf.abs(difference))))
+
+        for batch in batches:
+            spoken = np.asarray(self._speak(batch))
+            codes, lengths = (np.asarray(item) for item in encode_codes(self.model, batch))
+            for row, length in enumerate(lengths):
+                target = np.asarray(batch["wave"][row, : batch["wave_lengths"][row]])
+                judge("griffin_lim", codes_to_waveform(self.model, codes[row, :length]), target)
+                judge("hifi", spoken[row], target)
+            if len(errors["hifi"]) >= JUDGED_UTTERANCES:
+                break
+        return {vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()}
 
     def _once_started(self, adversarial, before):
         """Result of ``adversarial()`` from the step on that the configuration names."""

@@ -150,15 +150,12 @@ def train_stage(
             raise CheckpointError(
                 f"stage {stage} needs a trained {needed}; run --stage {needed} or --stage all."
             )
-    trainer = Trainer(
-        stage,
-        TASKS[stage](model, config),
-        config.training,
-        run_dir,
-        *_streams(stage, corpora, config),
-    )
-    progress = trainer.run()
+    task = TASKS[stage](model, config)
+    batches, validation = _streams(stage, corpora, config)
+    progress = Trainer(stage, task, config.training, run_dir, batches, validation).run()
     model.trained_steps[stage] = progress.step
+    if stage == "decoder":
+        model.vocoder_errors = task.vocoder_errors(validation())
     model.save_to_preset(run_dir / PRESET)
     logger.info("%s: done; the model so far is in %s", stage, run_dir / PRESET)
     return progress.best

@@ -9,8 +9,8 @@ from myxtts.inference.synthesizer import (
     OUTPUT_SAMPLE_RATE,
     Synthesizer,
     choose_vocoder,
-    waveform_round_trip,
 )
+from myxtts.models.vocoding import waveform_round_trip
 from myxtts.models.xtts import XTTS
 
 
@@ -123,3 +123,17 @@ def test_untrained_decoder_is_never_chosen(model, monkeypatch):
     assert choose_vocoder(model, "auto") == "griffin_lim"
     with pytest.raises(ConfigError, match="has not been trained"):
         choose_vocoder(model, "hifi")
+
+
+@pytest.mark.parametrize("better", ["griffin_lim", "hifi"])
+def test_the_vocoder_that_measured_better_is_chosen(model, monkeypatch, better, caplog):
+    caplog.set_level("INFO")
+    errors = {"griffin_lim": 0.5, "hifi": 0.5} | {better: 0.4}
+    monkeypatch.setattr(model, "vocoder_errors", errors)
+    assert choose_vocoder(model, "auto") == better
+    assert f"vocoder: {better}" in caplog.text
+
+
+def test_training_the_decoder_measures_both_vocoders(model):
+    assert set(model.vocoder_errors) == {"griffin_lim", "hifi"}
+    assert all(value > 0 for value in model.vocoder_errors.values())

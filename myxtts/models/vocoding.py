@@ -1,0 +1,43 @@
+"""Audio codes to waveforms without the decoder: DVAE, mel, Griffin-Lim."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.griffin_lim import griffin_lim
+from myxtts.audio.io import resample
+from myxtts.audio.mel import MelSpectrogram
+
+if TYPE_CHECKING:
+    from myxtts.models.xtts import XTTS
+
+OUTPUT_SAMPLE_RATE = 24_000
+
+
+def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:
+    """Log-mel ``(frames, n_mels)``, un-normalised, of audio codes ``(length,)``."""
+    mel = np.asarray(model.dvae.decode(np.asarray(codes, "int32")[None])[0], "float32")
+    return mel * np.asarray(model.mel_norm.mel_stats)
+
+
+def codes_to_waveform(model: XTTS, codes: np.ndarray) -> np.ndarray:
+    """24 kHz waveform ``(samples,)`` of audio codes ``(length,)``."""
+    wave = griffin_lim(codes_to_mel(model, codes), XTTS_DVAE)
+    # Resampling may overshoot the peak.
+    return np.clip(resample(wave, XTTS_DVAE.sample_rate, OUTPUT_SAMPLE_RATE), -1.0, 1.0)
+
+
+def waveform_round_trip(model: XTTS, audio: np.ndarray) -> np.ndarray:
+    """The ceiling of what the codes can carry: audio to codes and back.
+
+    Args:
+        audio: float32 ``(samples,)`` at 22.05 kHz.
+
+    Returns:
+        Float32 ``(samples,)`` at 24 kHz.
+    """
+    mel = model.mel_norm(MelSpectrogram(XTTS_DVAE)(audio[None]))
+    return codes_to_waveform(model, np.asarray(model.dvae.encode(mel)[0]))
