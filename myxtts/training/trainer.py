@@ -101,14 +101,14 @@ class Trainer:
         batches = self.batches(self.progress.step * self.config.gradient_accumulation)
         self._compile(batches.element_spec)
         with self._catching_signals(), self._bar() as bar:
+            if not self.progress.step and self.total:
+                # What training starts from; an untrained model is no candidate for the best.
+                self._validate()
             stream = iter(batches)
             while self.progress.step < self.total and not self._done_early():
                 numbers = self._step(stream)
                 bar.update()
                 self._after_step(numbers, bar)
-        if self.progress.best is None and self.total:
-            self._validate()
-            self._save()
         self.log.flush()
         self.checkpoints.load_best()
         return self.progress
@@ -147,7 +147,7 @@ class Trainer:
             self._record(numbers, bar)
         validated = step % self.config.validate_every == 0 or last
         if validated:
-            self._validate()
+            self._judge(self._validate())
         if validated or step % self.config.checkpoint_every == 0 or self._stopping:
             self._save()
         if self._stopping:
@@ -170,8 +170,12 @@ class Trainer:
         if bar.disable and step % (50 * LOG_EVERY) == 0:
             logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
 
-    def _validate(self) -> None:
-        """Average the validation numbers, and keep the first batch's pictures and sounds."""
+    def _validate(self) -> float:
+        """Average the validation numbers, and keep the first batch's pictures and sounds.
+
+        Returns:
+            The number that the task minimises.
+        """
         totals: dict[str, float] = {}
         weight, first = 0.0, None
         for batch in self.validation():
@@ -186,13 +190,13 @@ class Trainer:
         self.log.numbers(step, values, "validation")
         self.log.pictures(step, self.task.pictures(first))
         self.log.sounds(step, self.task.sounds(first))
-        self._judge(values[self.task.metric])
         logger.info(
             "%s step %d: validation %s",
             self.stage,
             step,
             ", ".join(f"{name} {value:.4f}" for name, value in values.items()),
         )
+        return values[self.task.metric]
 
     def _judge(self, metric: float) -> None:
         progress = self.progress

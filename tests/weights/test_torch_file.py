@@ -1,0 +1,40 @@
+"""Torch files are read as data, never run."""
+
+import numpy as np
+import pytest
+
+from myxtts.errors import WeightsError
+from myxtts.weights.torch_file import read_torch_file
+
+torch = pytest.importorskip("torch", reason="torch is not installed (make reference)")
+
+
+def test_state_dictionary_becomes_arrays(tmp_path):
+    torch.save({"model": {"a": torch.arange(3.0), "step": 4}}, tmp_path / "m.pt")
+    arrays = read_torch_file(tmp_path / "m.pt", "model")
+    assert list(arrays) == ["a"]
+    np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
+
+
+class Harmful:
+    def __reduce__(self):
+        return (print, ("this must not be printed",))
+
+
+def test_pickled_objects_are_refused_and_not_run(tmp_path, capsys):
+    torch.save({"model": Harmful()}, tmp_path / "bad.pt")
+    with pytest.raises(WeightsError, match=r"bad\.pt is refused"):
+        read_torch_file(tmp_path / "bad.pt", "model")
+    assert capsys.readouterr().out == ""
+
+
+def test_unfit_files_are_named(tmp_path):
+    (tmp_path / "text.pt").write_text("no torch file")
+    torch.save({"other": {}}, tmp_path / "other.pt")
+    for name, message in (
+        ("absent.pt", "no weights file"),
+        ("text.pt", "text.pt"),
+        ("other.pt", "has no 'model'"),
+    ):
+        with pytest.raises(WeightsError, match=message):
+            read_torch_file(tmp_path / name, "model")
