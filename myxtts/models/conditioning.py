@@ -298,7 +298,7 @@ def attend(query, key, value, bias=None, dropout=None, training=False):
     scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
     scores = ops.cast(scores, "float32") * query.shape[-1] ** -0.5
     if bias is not None:
-        scores = scores + bias
+        scores = scores + ops.cast(bias, "float32")
     weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
     if dropout is not None:
         weights = dropout(weights, training=training)

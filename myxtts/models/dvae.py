@@ -157,7 +157,8 @@ class Codebook(keras.layers.Layer):
     """
 
     def __init__(self, dim: int, num_codes: int, seed: int = 0, **kwargs):
-        super().__init__(**kwargs)
+        # Distances and averages need float32 whatever the precision policy.
+        super().__init__(dtype="float32", **kwargs)
         self.dim = dim
         self.num_codes = num_codes
         self.seed = seed
@@ -165,9 +166,7 @@ class Codebook(keras.layers.Layer):
 
     def build(self, input_shape):
         def state(name, shape, initializer):
-            return self.add_weight(
-                name=name, shape=shape, initializer=initializer, trainable=False, dtype="float32"
-            )
+            return self.add_weight(name=name, shape=shape, initializer=initializer, trainable=False)
 
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self.embed = state("embed", (self.dim, self.num_codes), normal)
@@ -192,7 +191,7 @@ class Codebook(keras.layers.Layer):
         commitment = masked_mean(ops.mean(ops.square(quantised - hidden), axis=-1), valid)
         usage = ops.mean(ops.cast(ops.any(members > 0, axis=0), "float32"))
         through = hidden + ops.stop_gradient(quantised - hidden)
-        return ops.cast(through, self.compute_dtype), codes, commitment, usage
+        return through, codes, commitment, usage
 
     def nearest(self, hidden):
         """Index ``(batch, length)`` of the nearest entry to vectors ``(batch, length, dim)``."""

@@ -58,7 +58,7 @@ def test_training_fills_the_codebook_and_lowers_the_loss():
     for _ in range(150):
         last = step()
     assert float(last["recon_loss"]) < 0.9 * float(first["recon_loss"])
-    assert float(last["codebook_usage"]) > 0.5
+    assert float(last["codebook_usage"]) > 0.25
 
 
 def test_the_codebook_stands_still_outside_training():
