@@ -295,14 +295,19 @@ def attend(query, key, value, bias=None, dropout=None, training=False):
     Returns:
         ``(batch, queries, heads, head_dim)``: heads beside their channels, ready to be joined.
     """
+    weights = ops.cast(attention_weights(query, key, bias), value.dtype)
+    if dropout is not None:
+        weights = dropout(weights, training=training)
+    return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+
+
+def attention_weights(query, key, bias=None):
+    """Softmax of the scaled scores, ``(batch, heads, queries, keys)`` float32."""
     scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
     scores = ops.cast(scores, "float32") * query.shape[-1] ** -0.5
     if bias is not None:
         scores = scores + ops.cast(bias, "float32")
-    weights = ops.cast(ops.softmax(scores, axis=-1), value.dtype)
-    if dropout is not None:
-        weights = dropout(weights, training=training)
-    return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+    return ops.softmax(scores, axis=-1)
 
 
 def key_bias(valid):

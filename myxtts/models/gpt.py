@@ -13,7 +13,13 @@ from keras import ops
 
 from myxtts.config import ModelConfig
 from myxtts.losses import IGNORED_TARGET
-from myxtts.models.conditioning import NORM_EPSILON, attend, causal_bias, key_bias
+from myxtts.models.conditioning import (
+    NORM_EPSILON,
+    attend,
+    attention_weights,
+    causal_bias,
+    key_bias,
+)
 
 
 class GPT(keras.Model):
@@ -147,32 +153,37 @@ class GPT(keras.Model):
             ``audio_targets`` (-1 where nothing is to be predicted), and ``audio_latents``
             ``(batch, codes + 1, model_dim)``: latent i is the state that predicts code i.
         """
-        lengths = inputs["text_lengths"]
-        text, text_targets = self._text(inputs["text_ids"], lengths)
-        audio, audio_targets = self._audio(inputs["audio_codes"], inputs["code_lengths"])
-        latents = ops.cast(inputs["conditioning_latents"], self.compute_dtype)
-        hidden = ops.concatenate(
-            [latents, self._embed_text(text), self._embed_audio(audio, 0)], axis=1
-        )
-        valid = ops.concatenate(
-            [
-                ops.ones(ops.shape(latents)[:2], dtype="bool"),
-                sequence_mask(lengths + 2, ops.shape(text)[1]),
-                sequence_mask(inputs["code_lengths"] + 1, ops.shape(audio)[1]),
-            ],
-            axis=1,
-        )
-        hidden = self._transform(hidden, valid, training)
-        start = ops.shape(latents)[1]
-        middle = start + ops.shape(text)[1]
+        hidden, valid, (start, middle), targets = self._sequence(inputs)
+        hidden = self.embedding_dropout(hidden, training=training)
+        bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
+        for block in self.blocks:
+            hidden, _ = block(hidden, bias, training=training)
+        hidden = self.finish(hidden)
         audio_latents = hidden[:, middle:]
         return {
             "text_logits": self.text_head(hidden[:, start:middle]),
-            "text_targets": text_targets,
             "audio_logits": self.audio_head(audio_latents),
-            "audio_targets": audio_targets,
             "audio_latents": audio_latents,
+            **targets,
         }
+
+    def alignment(self, inputs):
+        """How much each predicted code attends to each text position.
+
+        Args:
+            inputs: as for the call.
+
+        Returns:
+            ``(batch, codes + 1, text + 2)``, averaged over blocks and heads.
+        """
+        hidden, valid, (start, middle), _ = self._sequence(inputs)
+        bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
+        total = 0.0
+        for block in self.blocks:
+            weights = block.attention_weights(hidden, bias)
+            total = total + ops.mean(weights, axis=1)[:, middle:, start:middle]
+            hidden, _ = block(hidden, bias)
+        return total / len(self.blocks)
 
     def generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling):
         """Speak: see :func:`myxtts.models.generation.generate`."""
@@ -207,12 +218,25 @@ class GPT(keras.Model):
         """The two closing layer norms."""
         return self.final_norm(self.ln_f(hidden))
 
-    def _transform(self, hidden, valid, training):
-        hidden = self.embedding_dropout(hidden, training=training)
-        bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
-        for block in self.blocks:
-            hidden, _ = block(hidden, bias, training=training)
-        return self.finish(hidden)
+    def _sequence(self, inputs: dict) -> tuple:
+        """Embeddings and validity of a whole sequence, where text and audio begin, targets."""
+        lengths = inputs["text_lengths"]
+        text, text_targets = self._text(inputs["text_ids"], lengths)
+        audio, audio_targets = self._audio(inputs["audio_codes"], inputs["code_lengths"])
+        latents = ops.cast(inputs["conditioning_latents"], self.compute_dtype)
+        hidden = [latents, self._embed_text(text), self._embed_audio(audio, 0)]
+        valid = [
+            ops.ones(ops.shape(latents)[:2], dtype="bool"),
+            sequence_mask(lengths + 2, ops.shape(text)[1]),
+            sequence_mask(inputs["code_lengths"] + 1, ops.shape(audio)[1]),
+        ]
+        start = ops.shape(latents)[1]
+        return (
+            ops.concatenate(hidden, axis=1),
+            ops.concatenate(valid, axis=1),
+            (start, start + ops.shape(text)[1]),
+            {"text_targets": text_targets, "audio_targets": audio_targets},
+        )
 
     def _text(self, ids, lengths):
         """Inputs ``[START] text [STOP]...`` and their targets, ``(batch, text + 2)`` each."""
@@ -315,6 +339,11 @@ class GPTBlock(keras.layers.Layer):
         expanded = ops.gelu(self.expand(self.ln_2(hidden)), approximate=True)
         hidden = hidden + self.residual_dropout(self.contract(expanded), training=training)
         return hidden, (key, value)
+
+    def attention_weights(self, hidden, bias):
+        """Weights ``(batch, heads, queries, keys)`` of the attention, float32."""
+        query, key, _ = self._heads(self.qkv(self.ln_1(hidden)))
+        return attention_weights(query, key, bias)
 
     def _heads(self, qkv):
         batch, length = ops.shape(qkv)[0], ops.shape(qkv)[1]

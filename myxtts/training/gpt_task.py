@@ -9,6 +9,7 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
 from myxtts.losses import ContrastiveSpeakerLoss, masked_accuracy, masked_cross_entropy
+from myxtts.models.vocoding import codes_to_mel
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 
@@ -47,32 +48,29 @@ class GPTTask:
 
     def train_step(self, batch: dict) -> dict:
         with tf.GradientTape() as tape:
-            numbers, _ = self._forward(batch, training=True)
+            numbers = self._forward(batch, training=True)
         norm = apply_gradients(self.optimizers[0], tape, numbers["loss"], self.trainable_variables)
         return numbers | {"gradient_norm": norm}
 
     def validation_step(self, batch: dict) -> dict:
-        numbers, _ = self._forward(batch, training=False)
+        numbers = self._forward(batch, training=False)
         weight = tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
         return numbers | {"weight": weight}
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
-        """Mel of the true codes beside the mel of the codes predicted under teacher forcing."""
-        _, outputs = self._forward(batch, training=False)
-        codes, lengths = encode_codes(self.model, batch)
-        length = int(lengths[0])
-        guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length]), axis=-1)
-        guessed = np.minimum(guessed, self.model.dvae.num_codes - 1)
-        stats = np.asarray(self.model.mel_norm.mel_stats)
-
-        def mel(row):
-            return np.asarray(self.model.dvae.decode(np.asarray(row, "int32")[None])[0]) * stats
-
-        probabilities = tf.nn.softmax(tf.cast(outputs["audio_logits"][0, :length], "float32"))
+        """Of the first utterance: mels of true and of predicted codes, and the alignment."""
+        inputs = self._inputs(batch, training=False)[0]
+        outputs = self.model.gpt(inputs)
+        length, letters = int(inputs["code_lengths"][0]), int(inputs["text_lengths"][0])
+        guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length], "float32"), axis=-1)
+        alignment = np.asarray(self.model.gpt.alignment(inputs)[0, :length, : letters + 2])
         return {
-            "mel/target": mel(codes[0, :length]),
-            "mel/predicted": mel(guessed),
-            "codes/probabilities": np.asarray(probabilities),
+            "mel/target": codes_to_mel(self.model, inputs["audio_codes"][0, :length]),
+            # The start and stop codes have no mel.
+            "mel/predicted": codes_to_mel(
+                self.model, np.minimum(guessed, self.model.dvae.num_codes - 1)
+            ),
+            "alignment": alignment,
         }
 
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
@@ -80,11 +78,16 @@ class GPTTask:
         mel = self.pictures(batch)["mel/predicted"]
         return {"predicted": (XTTS_DVAE.sample_rate, griffin_lim(mel, XTTS_DVAE))}
 
-    def _forward(self, batch: dict, training: bool) -> tuple[dict, dict]:
+    def _inputs(self, batch: dict, training: bool) -> tuple[dict, dict]:
+        """Inputs of the GPT, and the features of the reference."""
         encoder = self.model.audio_encoder
         features = encoder.features_from_batch(batch)
         latents = encoder.conditioning_latents(features, training=training)
-        outputs = self.model.gpt(gpt_inputs(self.model, batch, latents), training=training)
+        return gpt_inputs(self.model, batch, latents), features
+
+    def _forward(self, batch: dict, training: bool) -> dict:
+        inputs, features = self._inputs(batch, training)
+        outputs = self.model.gpt(inputs, training=training)
         text = masked_cross_entropy(outputs["text_logits"], outputs["text_targets"])
         audio = masked_cross_entropy(outputs["audio_logits"], outputs["audio_targets"])
         loss = self.training.text_loss_weight * text + self.training.audio_loss_weight * audio
@@ -94,11 +97,12 @@ class GPTTask:
             "accuracy": masked_accuracy(outputs["audio_logits"], outputs["audio_targets"]),
         }
         if self.training.contrastive_loss_weight:
+            encoder = self.model.audio_encoder
             embedding = encoder.speaker_embedding(features, training=training)
             contrastive = self.contrastive(batch["speaker_ids"], embedding)
             loss += self.training.contrastive_loss_weight * contrastive
             numbers["contrastive_loss"] = contrastive
-        return {"loss": loss} | numbers, outputs
+        return {"loss": loss} | numbers
 
 
 def code_lengths(frames):

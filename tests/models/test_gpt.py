@@ -148,6 +148,17 @@ def test_options_out_of_range_are_named(gpt, prompt, name, value):
         gpt.generate(**prompt, **{name: value})
 
 
+def test_alignment_is_attention_to_the_valid_text(gpt, prompt):
+    inputs = {k: v for k, v in prompt.items() if k != "uniforms"}
+    inputs |= {"audio_codes": np.full((3, 5), 3, "int32"), "code_lengths": np.full(3, 5, "int32")}
+    alignment = np.asarray(gpt.alignment(inputs))
+    assert alignment.shape == (3, 6, 14)
+    assert (alignment >= 0).all()
+    assert (alignment.sum(-1) < 1).all()
+    for row, length in enumerate(prompt["text_lengths"]):
+        assert alignment[row, :, length + 2 :].max(initial=0) < 1e-6
+
+
 def test_dropout_acts_in_training_only(gpt, prompt):
     codes, lengths = np.full((3, 5), 3, "int32"), np.full(3, 5, "int32")
     inputs = {k: v for k, v in prompt.items() if k != "uniforms"}
