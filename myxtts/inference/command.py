@@ -139,13 +139,12 @@ def find_preset(checkpoint: str | None, checkpoint_dir: str | None) -> Path:
     Raises:
         CheckpointError: no preset lies where it was looked for.
     """
-    if checkpoint is not None:
-        folder = Path(checkpoint)
-    else:
-        folder = Path(checkpoint_dir or DEFAULT_RUN) / "preset"
-    if not (folder / "config.yaml").is_file():
+    folder = Path(checkpoint or checkpoint_dir or DEFAULT_RUN)
+    if (folder / "preset").is_dir():
+        folder = folder / "preset"
+    if not (folder / "manifest.json").is_file():
         raise CheckpointError(
-            f"no trained model in {folder} (looked for {folder / 'config.yaml'}); train one with "
+            f"no trained model in {folder} (no manifest.json, no preset/); train one with "
             "train_main.py, or name one with --checkpoint or --checkpoint-dir."
         )
     return folder
