@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 import yaml
 
@@ -12,6 +13,7 @@ from myxtts.config import XTTSConfig, to_dict
 from myxtts.flags import add_config_flags, config_from_flags
 from myxtts.presets import PRESETS
 
+DEFAULT_PRESET = "small"
 _EPILOG = "A flag beats the YAML file of --config, and the YAML file beats --preset."
 
 
@@ -24,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--preset", choices=PRESETS, default="small", help="sizes to start from (default: small)"
+        "--preset", choices=PRESETS, help=f"sizes to start from (default: {DEFAULT_PRESET})"
     )
     parser.add_argument("--config", metavar="YAML", help="configuration laid over the preset")
     parser.add_argument(
@@ -36,8 +38,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def resolve(args: argparse.Namespace) -> XTTSConfig:
-    """Preset, then YAML, then flags."""
-    config = XTTSConfig.preset(args.preset)
+    """Preset, then YAML, then flags; a run that is resumed brings its own configuration."""
+    if args.preset is None and args.config is None:
+        named = config_from_flags(args, XTTSConfig.preset(DEFAULT_PRESET)).training
+        stored = Path(named.output_dir) / "config.yaml"
+        if named.resume and stored.is_file():
+            return config_from_flags(args, XTTSConfig.from_yaml(stored))
+    config = XTTSConfig.preset(args.preset or DEFAULT_PRESET)
     if args.config:
         config = XTTSConfig.from_yaml(args.config, base=config)
     return config_from_flags(args, config)

@@ -119,6 +119,17 @@ def test_dry_run_prints_the_resolved_configuration(monkeypatch, capsys, tmp_path
     assert "model_dim: 192" in printed
 
 
+def test_a_resumed_run_brings_its_own_configuration(monkeypatch, capsys, tmp_path):
+    (tmp_path / "config.yaml").write_text("model: {gpt: {layers: 3}}")
+    options = ["--output-dir", tmp_path, "--dry-run"]
+    assert call(training, monkeypatch, *options, "--resume", "--gpt-steps", "9") == 0
+    resumed = capsys.readouterr().out
+    assert "layers: 3" in resumed
+    assert "steps: 9" in resumed
+    assert call(training, monkeypatch, *options) == 0
+    assert "layers: 3" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
