@@ -116,7 +116,8 @@ def report(result, minutes: float, sentence, reference, spoken, rtf: float) -> s
     lines += [
         f"text         {sentence.text}",
         f"voice        {reference.speaker}, from {reference.path.name} (not trained on)",
-        f"speech       {spoken.duration:.2f} s through {spoken.vocoder}, RTF {rtf:.2f} (graph included)",
+        f"speech       {spoken.duration:.2f} s through {spoken.vocoder}, RTF {rtf:.2f} "
+        "(building the graph included)",
         "",
         "The model has learned these few sentences by heart, on a processor, in minutes:",
         "it shows that text, codes, conditioning and decoding are joined, not that it",
