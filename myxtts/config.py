@@ -179,6 +179,16 @@ class DataConfig:
         default=0, metadata={"help": "draw batches of this many speakers; 0: by length only"}
     )
 
+    def __post_init__(self) -> None:
+        _require(
+            0 < self.min_seconds < self.max_seconds,
+            "data.min_seconds",
+            f"above 0 and below data.max_seconds ({self.max_seconds})",
+            self.min_seconds,
+        )
+        seconds = self.reference_seconds
+        _require(seconds > 0, "data.reference_seconds", "above 0", seconds)
+
 
 @dataclass(frozen=True)
 class StageConfig:
@@ -249,6 +259,7 @@ class TrainingConfig:
         for name in ("validate_every", "checkpoint_every", "keep_checkpoints", "segment_codes"):
             value = getattr(self, name)
             _require(value >= 1, f"training.{name}", "at least 1", value)
+        _require(self.seed >= 0, "training.seed", "at least 0", self.seed)
         accumulation = self.gradient_accumulation
         _require(accumulation >= 1, "training.gradient_accumulation", "at least 1", accumulation)
 
@@ -278,6 +289,7 @@ class SynthesisConfig:
 
     def __post_init__(self) -> None:
         _require(self.temperature >= 0, "synthesis.temperature", "at least 0", self.temperature)
+        _require(self.seed >= 0, "synthesis.seed", "at least 0", self.seed)
         _require(self.top_k >= 0, "synthesis.top_k", "at least 0", self.top_k)
         _require(0 < self.top_p <= 1, "synthesis.top_p", "in (0, 1]", self.top_p)
         _require(

@@ -49,6 +49,9 @@ def test_unknown_preset_names_the_nearest():
         ({"model": {"decoder": {"upsample_rates": [8, 8, 2, 4]}}}, "multiplies to 512"),
         ({"model": {"gpt": {"model_dim": 30, "heads": 4}}}, "multiple of"),
         ({"synthesis": {"top_p": 1.5}}, "synthesis.top_p must be in"),
+        ({"training": {"seed": -1}}, "training.seed must be at least 0"),
+        ({"data": {"min_seconds": 20.0}}, "data.min_seconds must be above 0 and below"),
+        ({"data": {"reference_seconds": 0}}, "data.reference_seconds must be above 0"),
     ],
 )
 def test_wrong_values_are_named(values, message):
