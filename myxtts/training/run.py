@@ -64,8 +64,10 @@ def train(config: XTTSConfig) -> TrainingResult:
     keras.utils.set_random_seed(config.training.seed)
     if config.training.mixed_precision:
         keras.config.set_dtype_policy("mixed_bfloat16")
+    # The model first: what it lacks is said before hours of features are computed.
+    model = make_model(config, run_dir)
     corpora = prepare_corpora(config, run_dir)
-    model = make_model(config, corpora, run_dir)
+    introduce(model, corpora)
     config.to_yaml(run_dir / CONFIG)
     stages = STAGES if config.training.stage == "all" else (config.training.stage,)
     best = {stage: train_stage(stage, model, corpora, config, run_dir) for stage in stages}
@@ -120,21 +122,28 @@ def prepare_corpora(config: XTTSConfig, run_dir: Path) -> Corpora:
     return Corpora(train, validation, tokenizer, mel_stats(train.utterances, store))
 
 
-def make_model(config: XTTSConfig, corpora: Corpora, run_dir: Path) -> XTTS:
-    """The run's model so far, or a fresh one."""
+def make_model(config: XTTSConfig, run_dir: Path) -> XTTS:
+    """The run's model so far, or a fresh one that has yet to meet its corpus."""
     if (run_dir / PRESET / CONFIG).is_file():
         model = XTTS.from_preset(run_dir / PRESET)
         model.config = config
-    else:
-        model = XTTS(config, corpora.tokenizer)
-        model.set_mel_stats(corpora.mel_stats)
-        if config.model.use_pretrained_speaker_encoder:
-            load_pretrained_speaker_encoder(
-                model.audio_encoder.speaker_encoder, config.model.pretrained_speaker_encoder_path
-            )
-    if config.model.use_pretrained_speaker_encoder and config.model.freeze_speaker_encoder:
-        _embed_speakers(model, corpora)
+        return model
+    model = XTTS(config)
+    if config.model.use_pretrained_speaker_encoder:
+        load_pretrained_speaker_encoder(
+            model.audio_encoder.speaker_encoder, config.model.pretrained_speaker_encoder_path
+        )
     return model
+
+
+def introduce(model: XTTS, corpora: Corpora) -> None:
+    """Give a fresh model its corpus's vocabulary and statistics, and any corpus its embeddings."""
+    if model.tokenizer is None:
+        model.tokenizer = corpora.tokenizer
+        model.set_mel_stats(corpora.mel_stats)
+    section = model.config.model
+    if section.use_pretrained_speaker_encoder and section.freeze_speaker_encoder:
+        _embed_speakers(model, corpora)
 
 
 def train_stage(
