@@ -54,7 +54,7 @@ def generate(
         ``gpt.max_new_codes`` steps are made.
 
     Raises:
-        ConfigError: a sampling option is out of range.
+        ConfigError: a sampling option is out of range, or the text is too long.
     """
     check_sampling(temperature, top_k, top_p, repetition_penalty)
     uniforms = uniforms[:, : gpt.max_new_codes]

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from myxtts.config import ModelConfig
+from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
 from myxtts.models.conditioning import (
     NORM_EPSILON,
@@ -152,6 +153,9 @@ class GPT(keras.Model):
             ``(batch, codes + 1, num_audio_tokens)`` with their ``text_targets`` and
             ``audio_targets`` (-1 where nothing is to be predicted), and ``audio_latents``
             ``(batch, codes + 1, model_dim)``: latent i is the state that predicts code i.
+
+        Raises:
+            ConfigError: the padded text or codes outrun their position tables.
         """
         hidden, valid, (start, middle), targets = self._sequence(inputs)
         hidden = self.embedding_dropout(hidden, training=training)
@@ -259,9 +263,11 @@ class GPT(keras.Model):
         return inputs, ops.where(kept, targets, IGNORED_TARGET)
 
     def _embed_text(self, ids):
+        _check_length("text", ids.shape[1], self.max_text_tokens + 2)
         return self.text_embedding(ids) + self.text_positions(ops.arange(ops.shape(ids)[1]))
 
     def _embed_audio(self, codes, first_position):
+        _check_length("audio", codes.shape[1], self.max_audio_tokens + 3)
         positions = first_position + ops.arange(ops.shape(codes)[1])
         return self.audio_embedding(codes) + self.audio_positions(positions)
 
@@ -363,6 +369,15 @@ class GPTBlock(keras.layers.Layer):
 def sequence_mask(lengths, size):
     """Bool ``(batch, size)``: True before each row's length."""
     return ops.arange(size)[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def _check_length(kind: str, length: int | None, limit: int) -> None:
+    # A lookup beyond the table is an error on CPUs, but silent on GPUs and under XLA.
+    if length is not None and length > limit:
+        raise ConfigError(
+            f"{length} {kind} tokens with start and stop do not fit into the GPT's {limit} "
+            f"{kind} positions (model.gpt.max_{kind}_tokens)."
+        )
 
 
 def _embedding(size: int, dim: int, name: str) -> keras.layers.Embedding:

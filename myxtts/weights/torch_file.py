@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,10 @@ def _load(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        # The message of the refusal holds the dotted name of the class, if there is one.
-        words = (word.strip("'`,") for word in str(error).split())
-        culprit = next((word for word in words if "." in word[1:-1] and "torch" not in word), None)
+        culprit = re.search(r"GLOBAL (\S+)", str(error))
         raise WeightsError(
             f"{path} is refused: it is no torch file, or holds objects other than tensors"
-            + (f" ({culprit})." if culprit else ".")
+            + (f" ({culprit[1]})." if culprit else ".")
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} is not a torch file that can be read: {error}.") from error

@@ -65,7 +65,8 @@ def _draw(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndar
         return 1.0 + 0.2 * values
     if len(shape) < 2:
         return 0.1 * values
-    if key.startswith("codebook"):
+    # Small embeddings would make the greedy codes one code said over and over.
+    if key.startswith("codebook") or "embedding" in key:
         return values
     fan_in = np.prod(shape) / shape[0]
     return values * np.float32(1.2 / np.sqrt(fan_in))

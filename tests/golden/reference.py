@@ -44,6 +44,25 @@ def run(name: str, module: torch.nn.Module, inputs: Arrays) -> Arrays:
     return {key: value.numpy() for key, value in RUNNERS[name](module, tensors).items()}
 
 
+@torch.no_grad()
+def second_pass(
+    module: torch.nn.Module, latents: np.ndarray, text: np.ndarray, codes: np.ndarray
+) -> np.ndarray:
+    """Latents ``(1, codes, dim)`` as Coqui's synthesis has them: the GPT run over its codes again.
+
+    ``Xtts.inference`` gives the length of the codes in samples, which become codes again.
+    """
+    samples = codes.shape[1] * module.code_stride_len
+    return module(
+        torch.from_numpy(text).long(),
+        torch.tensor([text.shape[1]]),
+        torch.from_numpy(codes).long(),
+        torch.tensor([samples]),
+        cond_latents=torch.from_numpy(latents),
+        return_latent=True,
+    ).numpy()
+
+
 def _build_dvae() -> torch.nn.Module:
     sizes = cases.DVAE_SIZES
     return DiscreteVAE(

@@ -115,6 +115,39 @@ def test_never_longer_than_the_position_table(gpt, prompt):
     assert speak(gpt, long)["codes"].shape == (3, gpt.max_new_codes)
 
 
+def test_a_text_beyond_the_position_table_is_refused(gpt, prompt):
+    fitting = prompt | {"text_ids": np.ones((3, gpt.max_text_tokens), "int32")}
+    assert speak(gpt, fitting)["codes"].shape == (3, STEPS)
+    long = prompt | {"text_ids": np.ones((3, gpt.max_text_tokens + 1), "int32")}
+    with pytest.raises(ConfigError, match="max_text_tokens"):
+        gpt.generate(**long)
+
+
+def test_codes_beyond_the_position_table_are_refused(gpt, prompt):
+    size = gpt.max_audio_tokens + 2
+    lengths = np.full(3, size, "int32")
+    assert teacher(gpt, prompt, np.ones((3, size), "int32"), lengths)
+    with pytest.raises(ConfigError, match="max_audio_tokens"):
+        teacher(gpt, prompt, np.ones((3, size + 1), "int32"), lengths)
+
+
+def test_no_steps_give_no_codes(gpt, prompt):
+    spoken = speak(gpt, prompt | {"uniforms": np.zeros((3, 0), "float32")})
+    assert spoken["codes"].shape == (3, 0)
+    assert not spoken["finished"].any()
+
+
+def test_text_padding_does_not_change_logits(gpt, prompt):
+    codes, lengths = np.full((3, 5), 3, "int32"), np.array([5, 2, 0], "int32")
+    together = teacher(gpt, prompt, codes, lengths)
+    for row, (text, length) in enumerate(zip(prompt["text_lengths"], lengths, strict=True)):
+        alone = {name: value[row : row + 1] for name, value in prompt.items()}
+        alone["text_ids"] = alone["text_ids"][:, :text]
+        single = teacher(gpt, alone, codes[row : row + 1, :length], lengths[row : row + 1])
+        for name, size in (("text_logits", text + 2), ("audio_logits", length + 1)):
+            np.testing.assert_allclose(single[name][0], together[name][row, :size], atol=1e-5)
+
+
 def test_greedy_is_the_likeliest_code(gpt, prompt):
     spoken = speak(gpt, prompt, greedy=True)
     codes = np.where(spoken["codes"] < CODES, spoken["codes"], 0)
@@ -169,12 +202,40 @@ def test_dropout_acts_in_training_only(gpt, prompt):
     np.testing.assert_array_equal(*calm)
 
 
-def test_bfloat16_stays_near_float32(prompt):
-    def logits(policy):
-        keras.utils.set_random_seed(0)
-        model = GPT(2, 32, 2, 300, 40, 60, CODES, dtype=policy)
-        model.build()
-        codes, lengths = np.full((3, 5), 3, "int32"), np.full(3, 5, "int32")
-        return np.asarray(teacher(model, prompt, codes, lengths)["audio_logits"], "float32")
+@pytest.fixture
+def bfloat16():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
 
-    assert np.abs(logits("float32") - logits("mixed_bfloat16")).max() < 0.05
+
+def test_bfloat16_stays_near_float32(gpt, prompt, bfloat16):
+    rounded = twin(gpt)
+    codes, lengths = np.full((3, 5), 3, "int32"), np.full(3, 5, "int32")
+    exact = np.asarray(teacher(gpt, prompt, codes, lengths)["audio_latents"])
+    outputs = teacher(rounded, prompt, codes, lengths)
+    assert keras.backend.standardize_dtype(outputs["audio_latents"].dtype) == "bfloat16"
+    error = np.abs(np.asarray(outputs["audio_latents"], "float32") - exact)
+    assert error.mean() < 0.03 * np.abs(exact).mean()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_generation_in_bfloat16_equals_teacher_forcing(gpt, prompt, bfloat16, jit):
+    rounded = twin(gpt)
+    spoken = tf.function(lambda values: rounded.generate(**values), jit_compile=jit)(prompt)
+    codes = np.where(spoken["codes"] < CODES, spoken["codes"], 0)
+    outputs = teacher(rounded, prompt, codes, spoken["lengths"])
+    for row, length in enumerate(np.asarray(spoken["lengths"])):
+        forced = np.asarray(outputs["audio_latents"][row, :length], "float32")
+        stepped = np.asarray(spoken["latents"][row, :length], "float32")
+        assert np.abs(forced - stepped).mean() < 0.03 * np.abs(forced).mean()
+
+
+def twin(gpt: GPT) -> GPT:
+    """The same GPT under the policy of the moment."""
+    other = GPT.from_config(gpt.get_config())
+    other.build()
+    for mine, its in zip(other.weights, gpt.weights, strict=True):
+        assert mine.path == its.path
+        mine.assign(its)
+    return other

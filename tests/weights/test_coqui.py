@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from myxtts.errors import WeightsError
+from myxtts.weights import coqui_gpt
 from tests.golden import cases
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -54,6 +55,12 @@ def test_equals_the_golden_outputs(name):
     compare(case, case.run(weights, inputs), outputs)
 
 
+def test_the_greedy_codes_are_worth_comparing():
+    codes = golden("gpt")[2]["greedy"]
+    assert (codes < cases.NUM_CODES).sum() >= 60
+    assert len(set(codes.tolist())) >= 12
+
+
 @pytest.mark.parametrize("name", cases.CASES)
 def test_equals_coquis_module(name):
     pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
@@ -64,6 +71,57 @@ def test_equals_coquis_module(name):
     inputs = case.inputs(np.random.default_rng(2))
     weights = prune(name, reference.state(module))
     compare(case, case.run(weights, inputs), reference.run(name, module, inputs))
+
+
+def test_generated_latents_equal_coquis_second_pass():
+    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+    from tests.golden import reference
+
+    module = reference.build("gpt")
+    inputs = cases.CASES["gpt"].inputs(np.random.default_rng(3))
+    gpt = cases.make_gpt()
+    coqui_gpt.load(gpt, reference.state(module))
+    text = inputs["text"][:1]
+    spoken = gpt.generate(
+        text,
+        np.array([text.shape[1]]),
+        inputs["latents"][:1],
+        np.zeros((1, 40), "float32"),
+        greedy=True,
+    )
+    length = int(spoken["lengths"][0])
+    codes = np.array(spoken["codes"])[:, :length]
+    theirs = reference.second_pass(module, inputs["latents"][:1], text, codes)
+    assert length > 10
+    assert theirs.shape[1] == length
+    assert relative_error(np.asarray(spoken["latents"])[:, :length], theirs) <= TOLERANCE
+
+
+def test_padded_rows_equal_coquis_singles():
+    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+    from tests.golden import reference
+
+    module = reference.build("gpt")
+    inputs = cases.CASES["gpt"].inputs(np.random.default_rng(5))
+    gpt = cases.make_gpt()
+    coqui_gpt.load(gpt, reference.state(module))
+    lengths = {"text": (13, 6), "codes": (8, 21)}
+    ours = gpt(
+        {
+            "text_ids": inputs["text"],
+            "text_lengths": np.array(lengths["text"]),
+            "audio_codes": inputs["codes"],
+            "code_lengths": np.array(lengths["codes"]),
+            "conditioning_latents": inputs["latents"],
+        }
+    )
+    for row in range(2):
+        single = {name: value[row : row + 1] for name, value in inputs.items()}
+        single |= {name: single[name][:, : lengths[name][row]] for name in lengths}
+        theirs = reference.run("gpt", module, single)
+        for name in ("text_logits", "audio_logits", "audio_latents"):
+            size = theirs[name].shape[1]
+            assert relative_error(np.asarray(ours[name])[row, :size], theirs[name][0]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("name", cases.CASES)
