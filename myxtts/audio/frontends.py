@@ -1,7 +1,7 @@
 """Mel front-end specifications: one for each model that hears, and no second copy.
 
 The figures are those of the reference implementations: Coqui's XTTS-v2 (its
-conditioning, its DVAE and its speaker encoder) and Resemblyzer.
+conditioning, its DVAE and its speaker encoder), SpeechBrain's ECAPA-TDNN and Resemblyzer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ class MelSpec:
         window: periodic ``hann`` or ``hamming``.
         mel_scale: ``htk`` or ``slaney`` spacing of the channels.
         mel_norm: ``slaney`` makes every triangle's area one; None leaves its peak at one.
-        compression: ``clip`` is log(max(x, eps)), ``offset`` is log(x + eps), None keeps the power.
+        symmetric: both slopes of a triangle are as wide as its lower one (SpeechBrain).
+        compression: ``clip`` is log(max(x, eps)), ``offset`` is log(x + eps), ``decibel`` is
+            10 log10(max(x, eps)), None keeps the power.
         eps: of the compression.
+        top_db: values further below the utterance's loudest are raised to it; None for never.
         preemphasis: coefficient of y[t] = x[t] - c * x[t - 1]; 0 for none.
         pad_mode: how the signal is padded by ``n_fft // 2`` on both sides.
     """
@@ -42,8 +45,10 @@ class MelSpec:
     window: Literal["hann", "hamming"] = "hann"
     mel_scale: Literal["htk", "slaney"] = "htk"
     mel_norm: Literal["slaney"] | None = "slaney"
-    compression: Literal["clip", "offset"] | None = "clip"
+    symmetric: bool = False
+    compression: Literal["clip", "offset", "decibel"] | None = "clip"
     eps: float = 1e-5
+    top_db: float | None = None
     preemphasis: float = 0.0
     pad_mode: Literal["reflect", "constant"] = "reflect"
 
@@ -65,6 +70,20 @@ COQUI_SPEAKER = MelSpec(
     compression="offset",
     eps=1e-6,
     preemphasis=0.97,
+)
+SPEECHBRAIN_ECAPA = MelSpec(
+    16_000,
+    n_fft=400,
+    win_length=400,
+    hop_length=160,
+    n_mels=80,
+    window="hamming",
+    mel_norm=None,
+    symmetric=True,
+    compression="decibel",
+    eps=1e-10,
+    top_db=80.0,
+    pad_mode="constant",
 )
 RESEMBLYZER = MelSpec(
     16_000,
@@ -88,6 +107,8 @@ def analysis_window(spec: MelSpec) -> np.ndarray:
 @functools.cache
 def mel_filterbank(spec: MelSpec) -> np.ndarray:
     """Triangular filters ``(n_fft // 2 + 1, n_mels)`` float32."""
+    if spec.symmetric:
+        return _symmetric_filterbank(spec)
     filters = librosa.filters.mel(
         sr=spec.sample_rate,
         n_fft=spec.n_fft,
@@ -99,6 +120,15 @@ def mel_filterbank(spec: MelSpec) -> np.ndarray:
         dtype=np.float64,
     )
     return filters.T.astype("float32")
+
+
+def _symmetric_filterbank(spec: MelSpec) -> np.ndarray:
+    edges = librosa.mel_frequencies(
+        spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max, htk=spec.mel_scale == "htk"
+    )
+    bins = np.linspace(0, spec.sample_rate // 2, spec.n_fft // 2 + 1)
+    slopes = np.abs(bins[:, None] - edges[None, 1:-1]) / np.diff(edges)[:-1]
+    return np.maximum(0.0, 1.0 - slopes).astype("float32")
 
 
 def spec_dict(spec: MelSpec) -> dict:

@@ -11,6 +11,8 @@ from myxtts.audio.frontends import MelSpec, mel_filterbank
 
 PEAK = 0.95
 NNLS_STEPS = 40
+# A full-scale sine stays below 13; an untrained model may say more, even infinity.
+MAX_LOG_POWER = 20.0
 
 
 def griffin_lim(
@@ -21,7 +23,7 @@ def griffin_lim(
     Args:
         log_mel: ``(frames, n_mels)`` as :class:`~myxtts.audio.mel.MelSpectrogram` gives it,
             not divided by ``mel_stats``.
-        spec: front-end of ``log_mel``.
+        spec: front-end of ``log_mel``; its pre-emphasis is not undone.
         n_iter: phase iterations.
         momentum: of the fast variant; 0 is the original algorithm.
         seed: of the initial phases.
@@ -29,7 +31,9 @@ def griffin_lim(
     Returns:
         Float32 ``((frames - 1) * hop_length,)`` within [-0.95, 0.95].
     """
-    magnitude = np.sqrt(mel_to_power(np.exp(np.asarray(log_mel, "float32")), spec)).T
+    if len(log_mel) < 2:
+        return np.zeros(0, "float32")
+    magnitude = np.sqrt(mel_to_power(_expand(np.asarray(log_mel, "float32"), spec), spec)).T
     wave = librosa.griffinlim(
         magnitude,
         n_iter=n_iter,
@@ -60,6 +64,14 @@ def mel_to_power(mel: np.ndarray, spec: MelSpec) -> np.ndarray:
     # Bins that no filter covers (above f_max) carry nothing.
     power[:, filters.sum(axis=1) == 0] = 0
     return power
+
+
+def _expand(log_mel: np.ndarray, spec: MelSpec) -> np.ndarray:
+    """Mel power of what ``spec``'s compression made of it."""
+    if spec.compression is None:
+        return np.maximum(log_mel, 0)
+    power = np.exp(np.minimum(log_mel, MAX_LOG_POWER))
+    return np.maximum(power - spec.eps, 0) if spec.compression == "offset" else power
 
 
 @functools.cache

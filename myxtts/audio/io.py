@@ -17,6 +17,8 @@ from myxtts.errors import AudioError
 
 logger = logging.getLogger(__name__)
 
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
 
 def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     """Read a WAV, FLAC, MP3 or OGG file of any rate and channel count as mono.
@@ -51,6 +53,7 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample float32 ``(samples,)`` with soxr at very high quality."""
     if from_rate == to_rate or not len(audio):
         return audio.astype("float32")
+    audio = np.asarray(audio, "float32")
     return soxr.resample(audio, from_rate, to_rate, quality="VHQ").astype("float32")
 
 
@@ -61,11 +64,14 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
     hold 16 bits. Samples beyond [-1, 1] are clipped.
 
     Raises:
-        AudioError: the suffix is no audio format or the file cannot be written.
+        AudioError: the suffix is none of those, a sample is NaN or infinite, or the
+            file cannot be written.
     """
     path = Path(path)
-    if path.suffix[1:].upper() not in soundfile.available_formats():
+    if path.suffix.lower() not in SUFFIXES:
         raise AudioError(f"{path}: {path.suffix or 'no suffix'} is no audio format; use .wav.")
+    if not np.isfinite(audio).all():
+        raise AudioError(f"cannot write {path}: it would hold samples that are NaN or infinite.")
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,21 +81,24 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except (OSError, soundfile.SoundFileError) as error:
+        raise AudioError(f"cannot write {path}: {error}.") from error
+    finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
-        raise AudioError(f"cannot write {path}: {error}.") from error
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """Samples ``(samples, channels)`` and rate by the fastest decoder that takes the file."""
     fast = tensorflow_io()
-    if fast is not None and path.suffix.lower() in (".wav", ".flac", ".mp3", ".ogg"):
+    if fast is not None and path.suffix.lower() in SUFFIXES:
         try:
             decoded = fast.audio.AudioIOTensor(str(path))
             samples = decoded.to_tensor().numpy()
-            if np.issubdtype(samples.dtype, np.integer):
-                samples = samples / np.float32(np.iinfo(samples.dtype).max + 1)
-            return samples.astype("float32"), int(decoded.rate.numpy())
+            # 8 bits have an offset and 24 bits come in 32: soundfile knows their scale.
+            if samples.dtype == np.int16:
+                return samples.astype("float32") / 2**15, int(decoded.rate.numpy())
+            if samples.dtype == np.float32:
+                return samples, int(decoded.rate.numpy())
         except Exception as error:  # noqa: BLE001  tensorflow-io raises many types; soundfile decides
             logger.debug("tensorflow-io did not take %s: %s", path, error)
     try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
+import numpy as np
 from keras import ops
 
 from myxtts.audio.frontends import MelSpec, analysis_window, mel_filterbank, spec_dict
+from myxtts.errors import AudioError
 
 
 class MelSpectrogram(keras.layers.Layer):
@@ -30,23 +34,33 @@ class MelSpectrogram(keras.layers.Layer):
         """Transform ``audio``; with ``lengths`` ``(batch,)`` padding changes no valid frame.
 
         The valid frames of a row are its first ``1 + length // hop_length``.
+
+        Raises:
+            AudioError: rows of ``n_fft // 2`` samples or fewer are to be reflected
+                and no ``lengths`` are given.
         """
         spec = self.spec
         half = spec.n_fft // 2
         audio = ops.cast(audio, "float32")
+        if lengths is None:
+            _require_samples(audio.shape[1], spec)
         if spec.preemphasis:
             audio = _preemphasis(audio, spec.preemphasis)
         if lengths is not None:
-            audio = _end_rows(audio, lengths, half if spec.pad_mode == "reflect" else 0)
-        audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
+            lengths = ops.cast(lengths, "int32")
+            audio = _pad_rows(audio, lengths, half, spec.pad_mode)
+        else:
+            audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
         real, imaginary = _stft(audio, spec)
         power = ops.square(real) + ops.square(imaginary)
         mel = ops.matmul(power, ops.convert_to_tensor(mel_filterbank(spec)))
-        if spec.compression == "clip":
-            return ops.log(ops.maximum(mel, spec.eps))
-        if spec.compression == "offset":
-            return ops.log(mel + spec.eps)
-        return mel
+        mel = _compress(mel, spec)
+        return mel if spec.top_db is None else _raise_floor(mel, lengths, spec)
+
+    def valid_frames(self, lengths, mel):
+        """Bool ``(batch, frames)`` of ``mel``: False on the frames of padding."""
+        lengths = ops.cast(lengths, "int32")
+        return sequence_mask(1 + lengths // self.spec.hop_length, ops.shape(mel)[1])
 
     def compute_output_shape(self, input_shape):
         batch, samples = input_shape
@@ -91,14 +105,57 @@ def _stft(audio, spec: MelSpec):
     return ops.rfft(frames * ops.convert_to_tensor(analysis_window(spec)))
 
 
-def _end_rows(audio, lengths, reflected: int):
-    """Continue each row by ``reflected`` mirrored samples, then by zeros, behind its length."""
-    positions = ops.arange(ops.shape(audio)[1])[None, :]
-    last = ops.cast(lengths, "int32")[:, None] - 1
-    mirrored = ops.where(positions <= last, positions, 2 * last - positions)
-    values = ops.take_along_axis(audio, ops.maximum(mirrored, 0), axis=1)
-    heard = ops.logical_and(positions <= last + reflected, mirrored >= 0)
-    return ops.where(heard, values, 0.0)
+def _pad_rows(audio, lengths, half: int, mode: str):
+    """Pad every row by ``half`` samples before its start and behind its own end.
+
+    Behind that come zeros. A reflection goes back and forth in a row shorter than
+    ``half``, as numpy's does.
+    """
+    positions = ops.arange(-half, ops.shape(audio)[1] + half)[None, :]
+    last = lengths[:, None] - 1
+    if mode == "constant":
+        index = positions
+        heard = ops.logical_and(positions >= 0, positions <= last)
+    else:
+        period = ops.maximum(2 * last, 1)
+        folded = ops.mod(positions, period)
+        index = ops.minimum(folded, period - folded)
+        heard = positions <= last + half
+    index = ops.clip(index, 0, ops.shape(audio)[1] - 1)
+    return ops.where(heard, ops.take_along_axis(audio, index, axis=1), 0.0)
+
+
+def _compress(mel, spec: MelSpec):
+    if spec.compression == "clip":
+        return ops.log(ops.maximum(mel, spec.eps))
+    if spec.compression == "offset":
+        return ops.log(mel + spec.eps)
+    if spec.compression == "decibel":
+        return (10.0 / math.log(10.0)) * ops.log(ops.maximum(mel, spec.eps))
+    return mel
+
+
+def _raise_floor(mel, lengths, spec: MelSpec):
+    """Raise what is more than ``top_db`` below the loudest value of its utterance."""
+    heard = mel
+    if lengths is not None:
+        frames = 1 + lengths // spec.hop_length
+        heard = ops.where(sequence_mask(frames, ops.shape(mel)[1])[..., None], mel, -np.inf)
+    return ops.maximum(mel, ops.max(heard, axis=(1, 2), keepdims=True) - spec.top_db)
+
+
+def sequence_mask(lengths, size):
+    """Bool ``(batch, size)``: True before each row's length."""
+    return ops.arange(size)[None, :] < ops.cast(lengths, "int32")[:, None]
+
+
+def _require_samples(samples: int | None, spec: MelSpec) -> None:
+    """Name the least length before the backend fails over its padding."""
+    half = spec.n_fft // 2
+    if spec.pad_mode == "reflect" and samples is not None and samples <= half:
+        raise AudioError(
+            f"{samples} samples are too few for this mel spectrogram; it needs more than {half}."
+        )
 
 
 def _preemphasis(audio, coefficient: float):

@@ -27,7 +27,8 @@ class BaseAudioEncoder(keras.Model):
     """
 
     def __init__(self, config: ModelConfig, **kwargs):
-        super().__init__(name="audio_encoder", **kwargs)
+        # The parts cast for themselves; audio and log-mels must not be rounded before them.
+        super().__init__(name="audio_encoder", autocast=False, **kwargs)
         self.config = config
         self.resampler = SincResampler(XTTS_CONDITIONING.sample_rate, SAMPLE_RATE, name="resampler")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts.audio.mel import sequence_mask
 from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
@@ -364,11 +365,6 @@ class GPTBlock(keras.layers.Layer):
             "depth": self.depth,
             "dropout": self.dropout,
         }
-
-
-def sequence_mask(lengths, size):
-    """Bool ``(batch, size)``: True before each row's length."""
-    return ops.arange(size)[None, :] < ops.cast(lengths, "int32")[:, None]
 
 
 def _check_length(kind: str, length: int | None, limit: int) -> None:

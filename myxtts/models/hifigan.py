@@ -183,11 +183,14 @@ def interpolate(inputs, scale: Fraction):
     """Linear interpolation of ``(batch, length, dim)`` in time by ``scale``.
 
     Sample centres are mapped by the scale itself (torch's ``scale_factor``), not by
-    the ratio of the rounded lengths.
+    the ratio of the rounded lengths. As in torch, an input too short to grow is
+    handed back as it is.
     """
     length = ops.shape(inputs)[1]
-    positions = ops.arange(scaled_length(length, scale), dtype="float32") + 0.5
-    source = ops.maximum(positions * float(1 / scale) - 0.5, 0.0)
+    size = scaled_length(length, scale)
+    step = ops.where(ops.equal(size, length), 1.0, float(1 / scale))
+    positions = ops.arange(size, dtype="float32") + 0.5
+    source = ops.maximum(positions * step - 0.5, 0.0)
     left = ops.cast(ops.floor(source), "int32")
     right = ops.minimum(left + 1, length - 1)
     weight = ops.cast(source - ops.floor(source), inputs.dtype)[None, :, None]

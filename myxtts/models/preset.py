@@ -29,13 +29,18 @@ WEIGHTS = {
 def save(model: XTTS, folder: Path) -> None:
     """Write ``model`` to ``folder``; a preset already there is replaced at the very end.
 
+    Other files in a preset's folder (a model card, say) stay in it.
+
     Raises:
-        CheckpointError: something cannot be written; what was there before is still there.
+        CheckpointError: something cannot be written, or ``folder`` holds files and no
+            preset; what was there before is still there.
     """
     if model.tokenizer is None:
         raise CheckpointError("a model without a tokenizer cannot be saved as a preset.")
+    folder = folder.resolve()
     fresh = folder.with_name(f".{folder.name}.new")
     try:
+        others = _other_files(folder)
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
         model.config.to_yaml(fresh / CONFIG)
@@ -43,6 +48,8 @@ def save(model: XTTS, folder: Path) -> None:
         for file, parts in WEIGHTS.items():
             save_variables(fresh / file, part_variables(model, parts))
         (fresh / MANIFEST).write_text(json.dumps(_manifest(model, fresh), indent=2))
+        for path in others:
+            _copy(path, fresh / path.name)
         _replace(folder, fresh)
     except OSError as error:
         raise CheckpointError(f"cannot write the preset {folder}: {error}.") from error
@@ -55,6 +62,8 @@ def load(model: XTTS, folder: Path) -> None:
     manifest = _read_manifest(folder)
     for file, parts in WEIGHTS.items():
         load_variables(folder / file, part_variables(model, parts))
+        if _sha256(folder / file) != manifest["sha256"].get(file):
+            raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
     model.trained_steps = dict(manifest["trained_steps"])
     model.vocoder_errors = dict(manifest["vocoder_errors"])
     if model.encoder_provenance is not None:
@@ -95,8 +104,9 @@ def _manifest(model: XTTS, folder: Path) -> dict:
 def _read_manifest(folder: Path) -> dict:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for key in ("trained_steps", "vocoder_errors", "encoder_provenance"):
-            manifest[key]
+        for key in ("trained_steps", "vocoder_errors", "sha256"):
+            manifest[key] = dict(manifest[key])
+        manifest["encoder_provenance"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is missing or damaged: {error}.") from error
     return manifest
@@ -110,11 +120,37 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _other_files(folder: Path) -> list[Path]:
+    """Entries of a preset's folder that are not the preset's own."""
+    if not folder.exists():
+        return []
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file; a preset is a folder.")
+    entries = sorted(folder.iterdir())
+    if entries and not (folder / MANIFEST).is_file():
+        raise CheckpointError(
+            f"{folder} holds {entries[0].name} and no preset; name another folder for the preset."
+        )
+    return [path for path in entries if path.name not in {CONFIG, TOKENIZER, MANIFEST, *WEIGHTS}]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
 def _replace(folder: Path, fresh: Path) -> None:
     """Put ``fresh`` in the place of ``folder``; the old one goes only once the new one stands."""
     old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
-    fresh.rename(folder)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)

@@ -37,7 +37,8 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
 
     def __init__(self, encoder_type: str, freeze: bool = True, **kwargs):
         kwargs.setdefault("name", "speaker_encoder")
-        super().__init__(**kwargs)
+        # Audio must not be rounded to half precision before the encoder hears it.
+        super().__init__(autocast=False, **kwargs)
         if encoder_type not in _ENCODERS:
             known = ", ".join(name for name in SPEAKER_ENCODER_TYPES if name in _ENCODERS)
             raise WeightsError(

@@ -51,19 +51,15 @@ def load_variables(path: Path, variables: dict) -> dict[str, str]:
 
     Raises:
         CheckpointError: the file is missing or damaged, or its names or shapes are not
-            those of the variables.
+            those of the variables; then none of them has changed.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             _check_names(path, set(file.keys()), set(variables))
             for name, variable in variables.items():
-                stored = file.get_tensor(name)
-                if tuple(stored.shape) != tuple(variable.shape):
-                    raise CheckpointError(
-                        f"{path}: {name} has shape {tuple(stored.shape)}, the model expects "
-                        f"{tuple(variable.shape)}; the checkpoint is of another configuration."
-                    )
-                variable.assign(stored)
+                _check_shape(path, name, file.get_slice(name).get_shape(), variable.shape)
+            for name, variable in variables.items():
+                variable.assign(file.get_tensor(name))
             return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(f"no weights file {path}.") from error
@@ -75,6 +71,14 @@ def _array(variable) -> np.ndarray:
     array = np.asarray(variable)
     # safetensors' numpy side has no bfloat16; float32 holds every one of its values.
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _check_shape(path: Path, name: str, stored: Sequence, wanted: Sequence) -> None:
+    if tuple(stored) != tuple(wanted):
+        raise CheckpointError(
+            f"{path}: {name} has shape {tuple(stored)}, the model expects {tuple(wanted)}; "
+            "the checkpoint is of another configuration."
+        )
 
 
 def _check_names(path: Path, stored: set[str], wanted: set[str]) -> None:

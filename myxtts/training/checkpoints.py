@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,8 +50,8 @@ class CheckpointFolder:
         self.task = task
         self.keep = keep
 
-    def save(self, progress: Progress, is_best: bool) -> None:
-        """Write a checkpoint and drop those that are no longer kept.
+    def save(self, progress: Progress) -> None:
+        """Write a checkpoint, point to the best and drop those that are no longer kept.
 
         Raises:
             CheckpointError: it cannot be written; earlier checkpoints are untouched.
@@ -65,8 +66,7 @@ class CheckpointFolder:
             (fresh / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
-            if is_best:
-                self._point_best(progress.step)
+            self._point_best(progress)
         except OSError as error:
             raise CheckpointError(f"cannot write the checkpoint {target}: {error}.") from error
         finally:
@@ -104,7 +104,8 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the checkpoints there are, in order."""
-        return sorted(int(path.name.split("-")[1]) for path in self.folder.glob("step-*"))
+        matches = (re.fullmatch(r"step-(\d{8,})", path.name) for path in self.folder.glob("step-*"))
+        return sorted(int(match[1]) for match in matches if match)
 
     def best_step(self) -> int | None:
         """Step of the best checkpoint, None without one."""
@@ -134,16 +135,22 @@ class CheckpointFolder:
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"
 
-    def _point_best(self, step: int) -> None:
+    def _point_best(self, progress: Progress) -> None:
+        if progress.best is None or progress.best_step == self.best_step():
+            return
         fresh = self.folder / f".{BEST}.new"
-        fresh.write_text(json.dumps({"step": step}), encoding="utf-8")
+        fresh.write_text(json.dumps({"step": progress.best_step}), encoding="utf-8")
         fresh.replace(self.folder / BEST)
 
     def _prune(self, progress: Progress) -> None:
-        best = self.best_step()
-        for step in self.steps()[: -self.keep]:
-            if step != best:
+        # Later ones are of a course that was left: they were damaged, or restore() had used them.
+        latest = [step for step in self.steps() if step <= progress.step][-self.keep :]
+        for step in self.steps():
+            if step not in latest and step != self.best_step():
                 shutil.rmtree(self._path(step), ignore_errors=True)
+        # What a killed process had begun to write.
+        for path in self.folder.glob(".step-*.new"):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _numbered(variables: list) -> dict:

@@ -61,8 +61,14 @@ class DecoderTask:
 
     @property
     def variables(self) -> list:
-        """All state of the stage: generator, speaker path, discriminators, segment seed."""
-        states = self.model.decoder.variables + self.model.audio_encoder.variables
+        """All state of the stage: generator, speaker path, discriminators, segment seed.
+
+        Conditioning stands still here: going on with this stage must not set it back.
+        """
+        encoder = self.model.audio_encoder
+        foreign = {id(variable) for variable in encoder.conditioning_variables}
+        states = list(self.model.decoder.variables)
+        states += [variable for variable in encoder.variables if id(variable) not in foreign]
         for item in self.discriminators:
             states += item.variables
         return [*states, self.segments.state]

@@ -34,8 +34,16 @@ class GPTTask:
 
     @property
     def variables(self) -> list:
-        """All state of GPT and audio encoder, dropout seeds included."""
-        return self.model.gpt.variables + self.model.audio_encoder.variables
+        """All state this stage changes, dropout seeds included.
+
+        The speaker path is the decoder stage's, unless it learns here too: going on with
+        this stage must not set it back.
+        """
+        encoder = self.model.audio_encoder
+        learning = bool(self.training.contrastive_loss_weight)
+        return self.model.gpt.variables + (
+            encoder.variables if learning else encoder.conditioning_variables
+        )
 
     @property
     def trainable_variables(self) -> list:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+from myxtts.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
 
 HISTORY = "history.json"
 
@@ -17,17 +24,22 @@ class RunLog:
     Args:
         run_dir: folder of the run.
         stage: name of the stage; prefix of everything written.
-        step: step a resumed stage goes on from; later records of the history are dropped.
+        step: step a resumed stage goes on from; later records of the history are dropped,
+            and at 0 all of this stage.
+
+    Raises:
+        CheckpointError: the folder cannot be written to; so does :meth:`flush`.
     """
 
     def __init__(self, run_dir: Path, stage: str, step: int = 0):
         self.stage = stage
         self.path = run_dir / HISTORY
-        self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard" / stage))
+        with self._writing():
+            self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard" / stage))
         self.records = [
             record
             for record in read_history(run_dir)
-            if record["stage"] != stage or record["step"] <= step
+            if record["stage"] != stage or 0 < step >= record["step"]
         ]
 
     def numbers(self, step: int, values: dict[str, float], kind: str) -> None:
@@ -52,20 +64,32 @@ class RunLog:
 
     def flush(self) -> None:
         """Bring everything to disk; the history is replaced as a whole."""
-        self.writer.flush()
+        text = "[\n" + ",\n".join(json.dumps(record) for record in self.records) + "\n]\n"
         fresh = self.path.with_name(f".{HISTORY}.new")
-        fresh.write_text(
-            "[\n" + ",\n".join(json.dumps(record) for record in self.records) + "\n]\n",
-            encoding="utf-8",
-        )
-        fresh.replace(self.path)
+        with self._writing():
+            self.writer.flush()
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(self.path)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, tf.errors.OpError) as error:
+            reason = getattr(error, "message", error)
+            raise CheckpointError(f"cannot write logs to {self.path.parent}: {reason}.") from error
 
 
 def read_history(run_dir: Path) -> list[dict]:
-    """Records of a run's history; none when there is no readable one."""
+    """Records of a run's history; none, and a warning, when it is damaged."""
+    path = run_dir / HISTORY
     try:
-        return json.loads((run_dir / HISTORY).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        records = json.loads(path.read_text(encoding="utf-8"))
+        return [record for record in records if {"stage", "kind", "step"} <= record.keys()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        logger.warning("%s is damaged (%s); the history begins anew.", path, error)
         return []
 
 

@@ -87,13 +87,15 @@ class Trainer:
         )
         self.progress = Progress()
         self._stopping = False
+        # Numbers not yet read off the device, each with its step.
+        self._unread: list[tuple[int, dict]] = []
 
     def run(self) -> Progress:
         """Train; the task ends with the weights of the best validation.
 
         Raises:
             CheckpointError: checkpoints are in the way, or cannot be read or written.
-            DataError: a loss became NaN.
+            DataError: a loss, a gradient or the validation metric is not finite.
             KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
         """
         self._start()
@@ -109,6 +111,8 @@ class Trainer:
                 numbers = self._step(stream)
                 bar.update()
                 self._after_step(numbers, bar)
+            if self._stopping:
+                raise KeyboardInterrupt
         self.log.flush()
         self.checkpoints.load_best()
         return self.progress
@@ -134,38 +138,55 @@ class Trainer:
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 
     def _step(self, stream: Iterator) -> dict:
-        numbers: dict = {}
-        for _ in range(self.config.gradient_accumulation):
-            numbers = self._train_step(next(stream))
+        batches = [self._train_step(next(stream)) for _ in range(self.config.gradient_accumulation)]
         self.progress.step += 1
-        return numbers
+        if len(batches) == 1:
+            return batches[0]
+        return {name: tf.reduce_mean([batch[name] for batch in batches]) for name in batches[0]}
 
     def _after_step(self, numbers: dict, bar: tqdm) -> None:
         step = self.progress.step
-        last = step == self.total
-        if step % LOG_EVERY == 0 or last or self._stopping:
-            self._record(numbers, bar)
-        validated = step % self.config.validate_every == 0 or last
-        if validated:
+        # A signal may come at any time; what is decided here holds to the end.
+        stopping, last = self._stopping, step == self.total
+        validates = step % self.config.validate_every == 0 or last
+        saves = validates or step % self.config.checkpoint_every == 0 or stopping
+        logs = step % LOG_EVERY == 0 or last or stopping
+        self._unread.append((step, numbers))
+        if saves or logs:
+            values = self._read_numbers()
+        if logs:
+            self._record(values, bar)
+        if validates:
             self._judge(self._validate())
-        if validated or step % self.config.checkpoint_every == 0 or self._stopping:
+        if saves:
             self._save()
-        if self._stopping:
+        if stopping:
             logger.info("stopped at step %d; add --resume to go on.", step)
             raise KeyboardInterrupt
 
-    def _record(self, numbers: dict, bar: tqdm) -> None:
+    def _read_numbers(self) -> dict[str, float]:
+        """Numbers of the last step; those of every step since the last reading are checked."""
+        values: dict[str, float] = {}
+        for step, numbers in self._unread:
+            values = {name: float(value) for name, value in numbers.items()}
+            for name, value in values.items():
+                if not math.isfinite(value):
+                    self._refuse(name, value, step)
+        self._unread.clear()
+        return values
+
+    def _refuse(self, name: str, value: float, step: int) -> None:
+        self.log.flush()
+        raise DataError(
+            f"{self.stage}: {name} is {value} at step {step}; lower the learning rate. "
+            "The last checkpoint is untouched."
+        )
+
+    def _record(self, values: dict[str, float], bar: tqdm) -> None:
         step = self.progress.step
-        values = {name: float(value) for name, value in numbers.items()}
-        for name, value in values.items():
-            if not math.isfinite(value):
-                raise DataError(
-                    f"{self.stage}: {name} is {value} at step {step}; lower the learning rate. "
-                    "The last checkpoint is untouched."
-                )
         optimizer = self.task.optimizers[0]
-        values["learning_rate"] = float(optimizer.learning_rate)
-        self.log.numbers(step, values, "train")
+        rate = {"learning_rate": float(optimizer.learning_rate)}
+        self.log.numbers(step, values | rate, "train")
         bar.set_postfix({"loss": f"{values['loss']:.4f}"}, refresh=False)
         if bar.disable and step % (50 * LOG_EVERY) == 0:
             logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
@@ -200,15 +221,15 @@ class Trainer:
 
     def _judge(self, metric: float) -> None:
         progress = self.progress
+        if not math.isfinite(metric):
+            self._refuse(f"validation {self.task.metric}", metric, progress.step)
         if progress.best is None or metric < progress.best:
             progress.best, progress.best_step, progress.stalled = metric, progress.step, 0
         else:
             progress.stalled += 1
 
     def _save(self) -> None:
-        progress = self.progress
-        is_best = progress.best is not None and progress.best_step == progress.step
-        self.checkpoints.save(progress, is_best)
+        self.checkpoints.save(self.progress)
         self.log.flush()
 
     def _done_early(self) -> bool:
@@ -227,9 +248,11 @@ class Trainer:
 
     @contextmanager
     def _catching_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and termination end the current step instead of breaking it."""
+        """Let Ctrl-C and termination end the current step; a second one breaks it."""
 
         def stop(number, frame):
+            if self._stopping:
+                raise KeyboardInterrupt
             self._stopping = True
 
         names = (signal.SIGINT, signal.SIGTERM)

@@ -129,6 +129,9 @@ def fold_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Both spellings are read: ``parametrizations.weight.original0/1`` and
     ``weight_g``/``weight_v``. The norm runs over every axis but the first.
+
+    Raises:
+        WeightsError: a gain has no direction.
     """
     folded = dict(arrays)
     spellings = (
@@ -138,6 +141,8 @@ def fold_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for gain_name, direction_name in spellings:
         for key in [key for key in arrays if key.endswith(gain_name)]:
             stem = key.removesuffix(gain_name)
+            if stem + direction_name not in arrays:
+                raise WeightsError(f"the source lacks {stem}{direction_name} to go with {key}.")
             gain, direction = folded.pop(key), folded.pop(stem + direction_name)
             axes = tuple(range(1, direction.ndim))
             length = np.sqrt(np.sum(np.square(direction), axis=axes, keepdims=True))

@@ -101,12 +101,20 @@ def find(source: Source, path: str | Path | None) -> tuple[Path, str]:
     for folder in folders:
         file = Path(folder) / source.file
         if file.is_file():
-            return file, f"{source.package}=={importlib.metadata.version(source.package)}"
+            return file, _versioned(source.package)
     looked = ", ".join(folders) or f"the package {source.package}, which is not installed"
     raise WeightsError(
         f"no pretrained weights: {source.file} was looked for in {looked}; "
         f"get it with: {source.command}"
     )
+
+
+def _versioned(package: str) -> str:
+    try:
+        return f"{package}=={importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        # A source folder on the path has no metadata; the hash still tells the file.
+        return package
 
 
 def cache_folder() -> Path:

@@ -33,11 +33,13 @@ def read_torch_file(path: str | Path, section: str | None = None) -> dict[str, n
         content = content[section]
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dictionary.")
-    return {
-        key: value.detach().cpu().numpy()
-        for key, value in content.items()
-        if hasattr(value, "detach")
-    }
+    return {key: _array(value) for key, value in content.items() if hasattr(value, "detach")}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    # numpy has no bfloat16; float32 holds every one of its values.
+    tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+    return tensor.detach().cpu().numpy()
 
 
 def _load(path: Path) -> Any:
@@ -56,4 +58,5 @@ def _load(path: Path) -> Any:
             + (f" ({culprit[1]})." if culprit else ".")
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path} is not a torch file that can be read: {error}.") from error
+        reason = str(error) or type(error).__name__
+        raise WeightsError(f"{path} is not a torch file that can be read: {reason}.") from error

@@ -80,7 +80,28 @@ def test_loud_samples_are_clipped(tmp_path):
     assert np.abs(read_audio(tmp_path / "out.wav")[0]).max() <= 1.0
 
 
-@pytest.mark.parametrize("name", ["/proc/out.wav", "out.xyz", "out"])
+@pytest.mark.parametrize("level", [np.nan, np.inf])
+def test_unfit_samples_are_not_written(tmp_path, level):
+    with pytest.raises(AudioError, match=r"out\.wav.*NaN"):
+        write_audio(tmp_path / "out.wav", np.array([0.0, level]), 8000)
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_writing_keeps_the_file_that_was_there(tmp_path, monkeypatch):
+    write_audio(tmp_path / "out.wav", tone(8000)[:, 0], 8000)
+    before = (tmp_path / "out.wav").read_bytes()
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(io.soundfile, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_audio(tmp_path / "out.wav", np.zeros(10), 8000)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+    assert (tmp_path / "out.wav").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["/proc/out.wav", "out.xyz", "out.raw", "out"])
 def test_unwritable_outputs_are_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AudioError, match="out"):
@@ -107,9 +128,8 @@ def test_tensorflow_io_is_tried_first_and_never_needed(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_audio(tmp_path / "a.wav")[0], expected)
 
 
-def test_a_working_tensorflow_io_is_used(tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "a.wav", tone(8000), 8000)
-    samples = np.array([[16_384], [-16_384]], "int16")
+def stand_in(samples: np.ndarray):
+    """A ``tensorflow_io`` that decodes every file to ``samples``."""
 
     class Array:
         def __init__(self, value):
@@ -127,6 +147,21 @@ def test_a_working_tensorflow_io_is_used(tmp_path, monkeypatch):
         def to_tensor(self):
             return Array(samples)
 
-    package = type("package", (), {"audio": type("audio", (), {"AudioIOTensor": Tensor})})
-    monkeypatch.setattr(io, "tensorflow_io", lambda: package)
+    return type("package", (), {"audio": type("audio", (), {"AudioIOTensor": Tensor})})
+
+
+@pytest.mark.parametrize(
+    "samples", [np.array([[16_384], [-16_384]], "int16"), np.array([[0.5], [-0.5]], "float32")]
+)
+def test_a_working_tensorflow_io_is_used(tmp_path, monkeypatch, samples):
+    soundfile.write(tmp_path / "a.wav", tone(8000), 8000)
+    monkeypatch.setattr(io, "tensorflow_io", lambda: stand_in(samples))
     np.testing.assert_allclose(read_audio(tmp_path / "a.wav")[0], [0.5, -0.5])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_samples_of_unsure_scale_are_left_to_soundfile(tmp_path, monkeypatch, dtype):
+    soundfile.write(tmp_path / "a.wav", tone(8000), 8000, subtype="PCM_U8")
+    expected, _ = read_audio(tmp_path / "a.wav")
+    monkeypatch.setattr(io, "tensorflow_io", lambda: stand_in(np.ones((5, 1), dtype)))
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav")[0], expected)

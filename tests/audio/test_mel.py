@@ -15,7 +15,9 @@ from myxtts.audio.frontends import (
     XTTS_DVAE,
     MelSpec,
 )
+from myxtts.audio.io import read_audio
 from myxtts.audio.mel import MelNorm, MelSpectrogram
+from myxtts.errors import AudioError
 
 SPECS = {
     "conditioning": XTTS_CONDITIONING,
@@ -97,6 +99,15 @@ def test_equals_torchaudio(name):
     assert np.abs(ours(chirp(spec), spec) - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("name", ["conditioning", "dvae", "coqui_speaker"])
+def test_equals_librosa_on_speech(name, shared_data):
+    spec = SPECS[name]
+    path = sorted((shared_data / "libritts_mini" / "dev").rglob("*.flac"))[0]
+    audio = read_audio(path, spec.sample_rate)[0][:50_001]
+    expected = by_librosa(audio, spec)
+    assert np.abs(ours(audio, spec) - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize("change", [{"hop_length": 257}, {"f_max": 7600.0}, {"mel_norm": None}])
 def test_another_front_end_would_be_noticed(change):
     audio = chirp(XTTS_DVAE)
@@ -121,6 +132,54 @@ def test_padding_changes_no_valid_frame(name):
         np.testing.assert_allclose(mel[: len(expected)], expected, atol=1e-5 * scale)
 
 
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("padding", [1, 99, 300, 1023])
+def test_padding_shorter_than_half_a_frame_changes_no_valid_frame(name, padding):
+    """The row's reflection must not be the reflection of the padded batch."""
+    spec = SPECS[name]
+    clip = chirp(spec, 9001)
+    expected = ours(clip, spec)
+    padded = np.pad(clip, (0, padding), constant_values=0.3)
+    got = np.asarray(MelSpectrogram(spec)(padded[None], np.array([9001]))[0])
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(got[: len(expected)], expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("samples", [200, 700, 1024])
+def test_row_shorter_than_half_a_frame_is_reflected_as_librosa_does(samples):
+    clip = chirp(XTTS_CONDITIONING, samples)
+    with pytest.warns(UserWarning, match="too large"):
+        expected = by_librosa(clip, XTTS_CONDITIONING)
+    batch = np.pad(clip, (0, 3000))[None]
+    got = np.asarray(MelSpectrogram(XTTS_CONDITIONING)(batch, np.array([samples]))[0])
+    np.testing.assert_allclose(got[: len(expected)], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["conditioning", "dvae", "coqui_speaker"])
+def test_too_short_audio_is_named(name):
+    half = SPECS[name].n_fft // 2
+    with pytest.raises(AudioError, match=f"{half} samples are too few"):
+        ours(chirp(SPECS[name], half), SPECS[name])
+    assert np.isfinite(ours(chirp(SPECS[name], half + 1), SPECS[name])).all()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", SPECS)
+def test_one_graph_takes_any_batch_and_length(name, compiled):
+    layer = MelSpectrogram(SPECS[name])
+    signature = [tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32")]
+    graph = tf.function(lambda a, n: layer(a, n), signature, jit_compile=compiled)
+    plain = tf.function(layer, [tf.TensorSpec((None, None))], jit_compile=compiled)
+    for batch, samples in ((1, 4001), (3, 5000)):
+        audio = np.stack([chirp(SPECS[name], samples)] * batch)
+        expected = ours(audio[0], SPECS[name])
+        scale = np.abs(expected).max()
+        whole = np.full(batch, samples, "int32")
+        for mels in (graph(audio, whole), plain(audio)):
+            assert mels.shape == (batch, *expected.shape)
+            np.testing.assert_allclose(mels[-1], expected, atol=1e-4 * scale)
+
+
 def test_runs_in_a_compiled_graph_and_passes_gradients():
     layer = MelSpectrogram(XTTS_DVAE)
     audio = tf.constant(chirp(XTTS_DVAE, 8000)[None])
@@ -137,13 +196,35 @@ def test_runs_in_a_compiled_graph_and_passes_gradients():
     assert np.abs(value).max() > 0
 
 
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_gradient_equals_the_finite_difference(with_lengths):
+    layer = MelSpectrogram(XTTS_DVAE)
+    audio = chirp(XTTS_DVAE, 3001)[None]
+    lengths = np.array([2800]) if with_lengths else None
+    direction = np.random.default_rng(3).normal(size=audio.shape).astype("float32")
+
+    def loss(wave):
+        return tf.reduce_mean(layer(wave, lengths)[:, :11])
+
+    wave = tf.constant(audio)
+    with tf.GradientTape() as tape:
+        tape.watch(wave)
+        value = loss(wave)
+    slope = float(np.sum(tape.gradient(value, wave) * direction))
+    step = 1e-4
+    measured = float(loss(audio + step * direction) - loss(audio - step * direction)) / (2 * step)
+    assert slope == pytest.approx(measured, rel=0.02)
+
+
 def test_mixed_precision_does_not_touch_the_front_end():
+    audio = chirp(XTTS_DVAE)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        mel = MelSpectrogram(XTTS_DVAE)(chirp(XTTS_DVAE)[None])
+        mel = MelSpectrogram(XTTS_DVAE)(audio[None])
     finally:
         keras.config.set_dtype_policy("float32")
     assert keras.backend.standardize_dtype(mel.dtype) == "float32"
+    np.testing.assert_array_equal(mel[0], ours(audio, XTTS_DVAE))
 
 
 def test_layer_survives_its_config():

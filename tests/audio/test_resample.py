@@ -1,7 +1,9 @@
 """The resampling layer equals torchaudio's default."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from myxtts.audio.resample import SincResampler, resampled_length
 
@@ -27,6 +29,35 @@ def test_keeps_a_tone(old, new):
     got = np.asarray(SincResampler(old, new)(tone(old)))
     middle = slice(new // 16, new // 8)
     np.testing.assert_allclose(got[:, middle], tone(new)[:, middle], atol=5e-3)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_one_graph_takes_any_batch_and_length(compiled):
+    layer = SincResampler(22_050, 16_000)
+    graph = tf.function(layer, [tf.TensorSpec((None, None))], jit_compile=compiled)
+    for batch, samples in ((1, 1001), (3, 2000)):
+        audio = np.random.default_rng(0).normal(size=(batch, samples)).astype("float32")
+        np.testing.assert_allclose(graph(audio), layer(audio), atol=1e-5)
+
+
+def test_padding_changes_nothing_before_the_end():
+    layer = SincResampler(22_050, 16_000)
+    audio = np.random.default_rng(0).normal(size=(1, 3001)).astype("float32")
+    alone = np.asarray(layer(audio))
+    padded = np.asarray(layer(np.pad(audio, ((0, 0), (0, 777)))))
+    np.testing.assert_allclose(padded[:, : alone.shape[1]], alone, atol=1e-6)
+
+
+def test_mixed_precision_does_not_touch_it_and_config_keeps_it():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = SincResampler(24_000, 22_050, name="resampler")
+        audio = layer(np.ones((1, 100), "float32"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert keras.backend.standardize_dtype(audio.dtype) == "float32"
+    again = SincResampler.from_config(layer.get_config())
+    assert (again.name, again.from_rate, again.to_rate) == ("resampler", 24_000, 22_050)
 
 
 def test_equal_rates_change_nothing():

@@ -46,7 +46,7 @@ def test_embeddings_equal_upstreams_on_noise(encoder, upstream, samples):
 def test_embeddings_equal_upstreams_on_speech(encoder, upstream, shared_data):
     import resemblyzer
 
-    for path in sorted((shared_data / "sv_test" / "audio").rglob("*.flac"))[:10]:
+    for path in sorted((shared_data / "sv_test" / "audio").rglob("*.flac"))[::20][:12]:
         audio = resemblyzer.preprocess_wav(path)
         cosine = float(np.asarray(encoder(audio[None])[0]) @ upstream.embed_utterance(audio))
         assert cosine >= 0.9999, path

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from myxtts.config import StageConfig, TrainingConfig
-from myxtts.training.optimizers import WarmupCosine, make_optimizer
+from myxtts.training.optimizers import WarmupCosine, apply_gradients, make_optimizer
 
 
 def test_schedule_rises_then_falls_to_its_floor():
@@ -29,9 +30,14 @@ def test_schedule_survives_serialisation():
     assert keras.saving.deserialize_keras_object(config).get_config() == schedule.get_config()
 
 
-def test_weight_decay_leaves_biases_and_norms_alone():
-    model = keras.Sequential([keras.layers.Dense(3), keras.layers.LayerNormalization()])
-    model.build((None, 3))
+def test_weight_decay_leaves_biases_norms_and_embeddings_alone():
+    layers = [
+        keras.layers.Embedding(5, 4),
+        keras.layers.Dense(3),
+        keras.layers.LayerNormalization(),
+    ]
+    model = keras.Sequential(layers)
+    model.build((None, 2))
     for variable in model.trainable_variables:
         variable.assign(np.ones(variable.shape))
     optimizer = make_optimizer(
@@ -44,8 +50,41 @@ def test_weight_decay_leaves_biases_and_norms_alone():
     assert decayed == {"kernel"}
 
 
-def test_gradients_are_clipped_by_their_global_norm():
-    variable = keras.Variable(np.zeros(4), name="kernel")
+def descend(training: TrainingConfig, gradients: list[np.ndarray]) -> list[np.ndarray]:
+    """A kernel and its learning rates after every one of ``gradients``."""
+    kernel = keras.Variable(np.ones(3), name="kernel")
+    stage = StageConfig(learning_rate=0.1, warmup_steps=3, steps=10)
+    optimizer = make_optimizer(stage, training, [kernel])
+    track = []
+    for gradient in gradients:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(kernel.value * gradient)
+        apply_gradients(optimizer, tape, loss, [kernel])
+        track.append(np.array(kernel))
+    return track
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_accumulated_batches_make_one_step_of_their_mean(count):
+    """Schedule, bias correction, decay and clipping all count optimiser steps."""
+    rng = np.random.default_rng(0)
+    batches = rng.normal(size=(5, count, 3)).astype("float32")
+    base = {"weight_decay": 0.5, "gradient_clip": 0.3}
+    accumulating = TrainingConfig(gradient_accumulation=count, **base)
+    accumulated = descend(accumulating, list(batches.reshape(-1, 3)))
+    large = descend(TrainingConfig(**base), list(batches.mean(axis=1)))
+    np.testing.assert_allclose(accumulated[count - 1 :: count], large, rtol=1e-5)
+    np.testing.assert_array_equal(accumulated[count - 2], np.ones(3))
+
+
+def test_gradients_are_clipped_together_and_their_norm_is_told_unclipped():
+    """Adam forgets a common factor, so its first moment is looked at."""
+    parts = [keras.Variable(np.zeros(1), name="kernel") for _ in range(2)]
     training = TrainingConfig(gradient_clip=1.0, weight_decay=0.0)
-    optimizer = make_optimizer(StageConfig(), training, [variable])
-    assert optimizer.global_clipnorm == 1.0
+    optimizer = make_optimizer(StageConfig(), training, parts)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(30.0 * parts[0].value + 40.0 * parts[1].value)
+    norm = apply_gradients(optimizer, tape, loss, parts)
+    assert float(norm) == pytest.approx(50.0)
+    moments = [float(moment[0]) for moment in optimizer._momentums]
+    assert moments == pytest.approx([0.06, 0.08])

@@ -73,6 +73,19 @@ def test_equals_coquis_module(name):
     compare(case, case.run(weights, inputs), reference.run(name, module, inputs))
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 40])
+def test_short_and_long_latents_become_coquis_waveforms(length):
+    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+    from tests.golden import reference
+
+    case, module = cases.CASES["hifigan"], reference.build("hifigan")
+    rng = np.random.default_rng(7)
+    inputs = case.inputs(rng)
+    inputs["latents"] = rng.normal(size=(2, length, 24)).astype("float32")
+    weights = prune("hifigan", reference.state(module))
+    compare(case, case.run(weights, inputs), reference.run("hifigan", module, inputs))
+
+
 def test_generated_latents_equal_coquis_second_pass():
     pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
     from tests.golden import reference
@@ -157,6 +170,27 @@ def test_a_transposed_kernel_is_refused(name):
     weights[key] = np.swapaxes(weights[key], 0, 1)
     with pytest.raises(WeightsError, match="shape"):
         cases.CASES[name].run(weights, inputs)
+
+
+# Shapes cannot tell these from their transposes, only the outputs can.
+SQUARE = {
+    "dvae": "encoder.2.net.0.weight",
+    "conditioning": "conditioning_encoder.attn.0.proj_out.weight",
+    "gpt": "gpt.h.0.attn.c_proj.weight",
+    "hifigan": "resblocks.0.convs1.0.{}",
+    "resnet": "layer1.1.conv1.weight",
+}
+
+
+@pytest.mark.parametrize("name", cases.CASES)
+def test_a_transposed_square_kernel_would_be_noticed(name):
+    case = cases.CASES[name]
+    weights, inputs, outputs = golden(name)
+    key = SQUARE[name].format("parametrizations.weight.original1")
+    assert weights[key].shape[0] == weights[key].shape[1]
+    weights[key] = np.swapaxes(weights[key], 0, 1)
+    with pytest.raises(AssertionError):
+        compare(case, case.run(weights, inputs), outputs)
 
 
 @pytest.mark.parametrize("name", cases.CASES)

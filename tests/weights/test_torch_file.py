@@ -38,3 +38,19 @@ def test_unfit_files_are_named(tmp_path):
     ):
         with pytest.raises(WeightsError, match=message):
             read_torch_file(tmp_path / name, "model")
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    torch.save({"a": torch.tensor([1.5, -2.0], dtype=torch.bfloat16)}, tmp_path / "m.pt")
+    array = read_torch_file(tmp_path / "m.pt")["a"]
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, [1.5, -2.0])
+
+
+def test_cut_files_are_named(tmp_path):
+    torch.save({"a": torch.arange(1000.0)}, tmp_path / "whole.pt")
+    content = (tmp_path / "whole.pt").read_bytes()
+    for size in (0, 1, 100, len(content) // 2):
+        (tmp_path / "cut.pt").write_bytes(content[:size])
+        with pytest.raises(WeightsError, match=r"cut\.pt"):
+            read_torch_file(tmp_path / "cut.pt")

@@ -1,0 +1,117 @@
+"""Preset folders lose nothing and load only whole."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from myxtts.errors import CheckpointError, MyXTTSError
+from myxtts.models.xtts import XTTS
+from myxtts.text.tokenizer import train_tokenizer
+
+FILES = ("config.yaml", "tokenizer.json", "manifest.json", "xtts.safetensors", "dvae.safetensors")
+
+
+@pytest.fixture(scope="module")
+def model(micro_config) -> XTTS:
+    return XTTS(micro_config, train_tokenizer([("some words to learn from", "en")] * 4, 300))
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "preset"
+    model.save_to_preset(folder)
+    return folder
+
+
+@pytest.fixture
+def preset(saved, tmp_path) -> Path:
+    """A copy for a test to damage."""
+    return Path(shutil.copytree(saved, tmp_path / "preset"))
+
+
+def test_a_preset_has_five_files(saved):
+    assert {path.name for path in saved.iterdir()} == set(FILES)
+
+
+def test_a_folder_of_other_files_is_not_replaced(model, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match=r"thesis\.txt and no preset"):
+        model.save_to_preset(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_is_not_replaced(model, tmp_path):
+    (tmp_path / "p").write_text("a file")
+    with pytest.raises(CheckpointError, match="is a file"):
+        model.save_to_preset(tmp_path / "p")
+    assert (tmp_path / "p").read_text() == "a file"
+
+
+def test_other_files_of_a_preset_stay(model, preset):
+    (preset / "README.md").write_text("model card")
+    (preset / "samples").mkdir()
+    (preset / "samples" / "one.txt").write_text("1")
+    model.save_to_preset(preset)
+    assert (preset / "README.md").read_text() == "model card"
+    assert (preset / "samples" / "one.txt").read_text() == "1"
+    XTTS.from_preset(preset)
+
+
+def test_the_working_folder_can_be_a_preset(model, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    model.save_to_preset(".")
+    assert (tmp_path / "here" / "manifest.json").is_file()
+
+
+def test_a_failed_exchange_puts_the_old_preset_back(model, preset, monkeypatch):
+    before = (preset / "manifest.json").read_bytes()
+    rename = Path.rename
+
+    def failing(self, target):
+        if self.name.endswith(".new"):
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(CheckpointError, match="Input/output error"):
+        model.save_to_preset(preset)
+    assert (preset / "manifest.json").read_bytes() == before
+    assert [path.name for path in preset.parent.iterdir()] == ["preset"]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kind", ["missing", "cut"])
+def test_a_damaged_file_is_one_sentence(preset, name, kind):
+    path = preset / name
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(MyXTTSError, match=str(preset)):
+        XTTS.from_preset(preset)
+
+
+def test_one_changed_bit_of_the_weights_is_noticed(preset):
+    path = preset / "xtts.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"xtts\.safetensors is damaged"):
+        XTTS.from_preset(preset)
+
+
+@pytest.mark.parametrize("changes", [{"trained_steps": 3}, {"sha256": None}])
+def test_a_manifest_of_another_kind_is_refused(preset, changes):
+    manifest = json.loads((preset / "manifest.json").read_text())
+    (preset / "manifest.json").write_text(json.dumps(manifest | changes))
+    with pytest.raises(CheckpointError, match=r"manifest\.json is missing or damaged"):
+        XTTS.from_preset(preset)
+
+
+def test_a_model_without_a_tokenizer_is_not_saved(micro_config, tmp_path):
+    with pytest.raises(CheckpointError, match="tokenizer"):
+        XTTS(micro_config).save_to_preset(tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
