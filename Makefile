@@ -8,7 +8,7 @@ PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
 
 # Their own requirements name packages that cannot be had, or a CUDA build.
-REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 webrtcvad-wheels
+REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 speechbrain==1.1.2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format reference clean
@@ -38,7 +38,7 @@ format: $(VENV)/.dev  ## Let ruff mend style and formatting
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-reference: $(VENV)/.reference  ## Install torch, coqui-tts, Resemblyzer and the judges (large)
+reference: $(VENV)/.reference  ## Install torch, coqui-tts, SpeechBrain, Resemblyzer and the judges (large)
 
 clean:  ## Remove the default environment, caches and build products; outputs/ and runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info

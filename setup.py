@@ -21,10 +21,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["myxtts", "myxtts.*"]),
+    package_data={"myxtts.inference": ["thresholds.json"]},
     python_requires=">=3.10",
     install_requires=requirements(),
     extras_require={
-        "resemblyzer": ["torch"],
+        "torch": ["torch"],
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff==0.17.5"],
     },
 )

@@ -80,6 +80,50 @@ class SpeakerConfig:
 
 
 @dataclass(frozen=True)
+class ECAPAConfig:
+    """Sizes of the pretrained ECAPA-TDNN; the defaults are ``spkrec-ecapa-voxceleb``'s."""
+
+    channels: tuple[int, ...] = field(
+        default=(1024, 1024, 1024, 1024, 3072),
+        metadata={"help": "channels of the first block, the SE-Res2Net blocks and the last"},
+    )
+    kernel_sizes: tuple[int, ...] = field(
+        default=(5, 3, 3, 3, 1), metadata={"help": "kernel of each block"}
+    )
+    dilations: tuple[int, ...] = field(
+        default=(1, 2, 3, 4, 1), metadata={"help": "dilation of each block"}
+    )
+    attention_dim: int = field(default=128, metadata={"help": "width of the pooling's attention"})
+    res2net_scale: int = field(default=8, metadata={"help": "groups of a Res2Net block"})
+    squeeze_dim: int = field(default=128, metadata={"help": "width of squeeze-and-excitation"})
+    embedding_dim: int = field(default=192, metadata={"help": "size of the embedding"})
+
+    def __post_init__(self) -> None:
+        for name in ("kernel_sizes", "dilations"):
+            _require_same_length(self, "channels", name, "model.ecapa")
+        _require(
+            len(self.channels) >= 3, "model.ecapa.channels", "of 3 blocks or more", self.channels
+        )
+        inner = self.channels[1:-1]
+        fits = all(width % self.res2net_scale == 0 for width in inner)
+        _require(fits, "model.ecapa.channels", "multiples of res2net_scale inside", self.channels)
+
+
+@dataclass(frozen=True)
+class CoquiEncoderConfig:
+    """Sizes of the pretrained residual speaker encoder; the defaults are XTTS-v2's."""
+
+    embedding_dim: int = field(default=512, metadata={"help": "size of the embedding"})
+    blocks: tuple[int, ...] = field(default=(3, 4, 6, 3), metadata={"help": "blocks a layer"})
+    channels: tuple[int, ...] = field(
+        default=(32, 64, 128, 256), metadata={"help": "channels a layer"}
+    )
+
+    def __post_init__(self) -> None:
+        _require_same_length(self, "blocks", "channels", "model.coqui_encoder")
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """HiFi-GAN decoder from GPT latents to a 24 kHz waveform."""
 
@@ -107,6 +151,8 @@ class ModelConfig:
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     speaker: SpeakerConfig = field(default_factory=SpeakerConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    ecapa: ECAPAConfig = field(default_factory=ECAPAConfig)
+    coqui_encoder: CoquiEncoderConfig = field(default_factory=CoquiEncoderConfig)
     use_pretrained_speaker_encoder: bool = field(
         default=False,
         metadata={"help": "condition on a pretrained speaker encoder and a trained projection"},
@@ -176,7 +222,11 @@ class DataConfig:
         default=4.0, metadata={"help": "longest conditioning audio while training"}
     )
     speakers_per_batch: int = field(
-        default=0, metadata={"help": "draw batches of this many speakers; 0: by length only"}
+        default=0,
+        metadata={
+            "help": "draw batches of this many speakers; 0: by length only, or of four "
+            "utterances a speaker under a speaker loss"
+        },
     )
 
     def __post_init__(self) -> None:
@@ -234,6 +284,15 @@ class TrainingConfig:
     contrastive_loss_weight: float = field(
         default=0.0, metadata={"help": "contrastive speaker loss on the speaker embedding"}
     )
+    ge2e_loss_weight: float = field(
+        default=0.0, metadata={"help": "GE2E loss on the speaker embedding"}
+    )
+    ge2e_variant: Literal["softmax", "contrast"] = field(
+        default="softmax", metadata={"help": "which of the two GE2E losses"}
+    )
+    speaker_encoder_learning_rate: float = field(
+        default=1e-5, metadata={"help": "peak learning rate of an unfrozen speaker encoder"}
+    )
     mel_loss_weight: float = field(default=45.0, metadata={"help": "decoder mel L1 loss"})
     feature_loss_weight: float = field(
         default=2.0, metadata={"help": "decoder feature-matching loss"}
@@ -260,8 +319,18 @@ class TrainingConfig:
             value = getattr(self, name)
             _require(value >= 1, f"training.{name}", "at least 1", value)
         _require(self.seed >= 0, "training.seed", "at least 0", self.seed)
+        for name in ("contrastive_loss_weight", "ge2e_loss_weight"):
+            value = getattr(self, name)
+            _require(value >= 0, f"training.{name}", "at least 0", value)
+        rate = self.speaker_encoder_learning_rate
+        _require(rate > 0, "training.speaker_encoder_learning_rate", "above 0", rate)
         accumulation = self.gradient_accumulation
         _require(accumulation >= 1, "training.gradient_accumulation", "at least 1", accumulation)
+
+    @property
+    def has_speaker_loss(self) -> bool:
+        """Whether a loss on the speaker embedding has a weight."""
+        return self.contrastive_loss_weight > 0 or self.ge2e_loss_weight > 0
 
     def stage_config(self, stage: str) -> StageConfig:
         """Settings of ``stage``, one of ``dvae``, ``gpt``, ``decoder``."""

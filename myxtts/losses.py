@@ -1,4 +1,4 @@
-"""Objectives of the three training stages.
+"""Objectives of the training stages and of speaker embeddings.
 
 All of them run on ``keras.ops`` and compute in float32 whatever the precision
 policy of the layers.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import keras
 from keras import ops
+
+from myxtts.errors import ConfigError
 
 IGNORED_TARGET = -1
 
@@ -75,6 +77,79 @@ class ContrastiveSpeakerLoss(keras.losses.Loss):
 
     def get_config(self) -> dict:
         return {"temperature": self.temperature, "margin": self.margin, "name": self.name}
+
+
+class GE2ELoss(keras.layers.Layer):
+    """Generalised end-to-end loss (Wan et al. 2018) with its learnt scale and bias.
+
+    Every utterance is compared with the centroid of every speaker of the batch by
+    ``scale * cosine + bias``; its own speaker's centroid is that of the speaker's
+    other utterances. ``softmax`` is the cross-entropy of the own speaker, ``contrast``
+    is ``1 - sigmoid(own) + sigmoid(nearest other)``. The paper sums over the
+    utterances; here they are averaged, so that the loss does not depend on the
+    batch's size. An utterance without another of its speaker takes no part.
+
+    Args:
+        variant: ``softmax`` or ``contrast``.
+        scale, bias: where the two begin; the scale stays positive.
+
+    Raises:
+        ConfigError: ``variant`` is neither.
+    """
+
+    def __init__(
+        self,
+        variant: str = "softmax",
+        scale: float = 10.0,
+        bias: float = -5.0,
+        name: str = "ge2e_loss",
+    ):
+        super().__init__(name=name, dtype="float32")
+        if variant not in ("softmax", "contrast"):
+            raise ConfigError(f"variant of GE2ELoss is {variant!r}; choose softmax or contrast.")
+        self.variant = variant
+        self.start = {"scale": scale, "bias": bias}
+
+    def build(self, *shapes):
+        for name, value in self.start.items():
+            initializer = keras.initializers.Constant(value)
+            setattr(self, name, self.add_weight(name=name, shape=(), initializer=initializer))
+        self.built = True
+
+    def call(self, y_true, y_pred):
+        """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
+        own, others, counts, same = _centroid_cosines(ops.reshape(y_true, (-1,)), y_pred)
+        scale = ops.maximum(self.scale, 1e-6)
+        own, others = scale * own + self.bias, scale * others + self.bias
+        if self.variant == "softmax":
+            # A speaker's centroid stands in as many columns as it has utterances.
+            columns = ops.where(same, own[:, None], others) - ops.log(counts)[None, :]
+            losses = ops.logsumexp(columns, axis=1) - own
+        else:
+            strangers = ops.where(same, 0.0, ops.sigmoid(others))
+            losses = 1.0 - ops.sigmoid(own) + ops.max(strangers, axis=1)
+        return _mean_over(losses, ops.cast(counts > 1, "float32"))
+
+    def get_config(self) -> dict:
+        return {"variant": self.variant, "name": self.name} | self.start
+
+
+def _centroid_cosines(speakers, embeddings) -> tuple:
+    """Cosines of every utterance with its own and with every column's speaker's centroid.
+
+    Returns:
+        ``own`` ``(batch,)``, ``others`` ``(batch, batch)``, utterances of each row's
+        speaker ``(batch,)`` and whether row and column are of one speaker.
+    """
+    embeddings = ops.normalize(ops.cast(embeddings, "float32"), axis=-1, epsilon=1e-12)
+    same = ops.equal(speakers[:, None], speakers[None, :])
+    weights = ops.cast(same, "float32")
+    sums = ops.matmul(weights, embeddings)
+    centroids = ops.normalize(sums, axis=-1, epsilon=1e-12)
+    rest = ops.normalize(sums - embeddings, axis=-1, epsilon=1e-12)
+    own = ops.sum(embeddings * rest, axis=-1)
+    others = ops.matmul(embeddings, ops.transpose(centroids))
+    return own, others, ops.sum(weights, axis=1), same
 
 
 def _mean_over(values, mask):

@@ -28,6 +28,18 @@ MICRO = {
             "perceiver_head_dim": 16,
         },
         "speaker": {"embedding_dim": 16, "blocks": [1, 1], "channels": [8, 8]},
+        "ecapa": {
+            "channels": [24, 32, 32, 32, 96],
+            "attention_dim": 16,
+            "res2net_scale": 4,
+            "squeeze_dim": 8,
+            "embedding_dim": 24,
+        },
+        "coqui_encoder": {
+            "embedding_dim": 24,
+            "blocks": [2, 1, 1, 1],
+            "channels": [8, 16, 24, 32],
+        },
         "decoder": {
             "initial_channels": 32,
             "resblock_kernels": [3],

@@ -9,13 +9,12 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from myxtts.audio.frontends import COQUI_SPEAKER, XTTS_CONDITIONING
+from myxtts.audio.frontends import XTTS_CONDITIONING
 from myxtts.audio.mel import MelNorm, MelSpectrogram
 from myxtts.audio.resample import SincResampler, resampled_length
 from myxtts.config import ModelConfig
 from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
-from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
-from myxtts.models.gpt import sequence_mask
+from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.speaker_encoder import SAMPLE_RATE, PretrainedSpeakerEncoder
 
 
@@ -24,7 +23,14 @@ class BaseAudioEncoder(keras.Model):
 
     ``features`` turns audio into what is worth caching, ``conditioning_latents`` and
     ``speaker_embedding`` turn features into the two outputs.
+
+    Attributes:
+        conditioning_layers: trained with the GPT.
+        speaker_layers: trained with the decoder, or by a speaker loss.
     """
+
+    conditioning_layers: tuple[keras.layers.Layer, ...]
+    speaker_layers: tuple[keras.layers.Layer, ...]
 
     def __init__(self, config: ModelConfig, **kwargs):
         # The parts cast for themselves; audio and log-mels must not be rounded before them.
@@ -38,6 +44,26 @@ class BaseAudioEncoder(keras.Model):
             self.conditioning_latents(features, training=training),
             self.speaker_embedding(features, training=training),
         )
+
+    @property
+    def conditioning_variables(self) -> list:
+        """Trainable variables behind the conditioning latents."""
+        return _collect(self.conditioning_layers, "trainable_variables")
+
+    @property
+    def speaker_variables(self) -> list:
+        """Trainable variables behind the speaker embedding alone."""
+        return _collect(self.speaker_layers, "trainable_variables")
+
+    @property
+    def conditioning_state(self) -> list:
+        """:attr:`conditioning_variables` with the statistics their training moves."""
+        return _collect(self.conditioning_layers, "variables")
+
+    @property
+    def speaker_state(self) -> list:
+        """:attr:`speaker_variables` with the statistics their training moves."""
+        return _collect(self.speaker_layers, "variables")
 
     def encode(self, audio, lengths=None):
         """Both outputs for audio ``(batch, samples)`` at 22.05 kHz.
@@ -75,23 +101,14 @@ class OriginalAudioEncoder(BaseAudioEncoder):
         super().__init__(config, **kwargs)
         dim = config.gpt.model_dim
         self.mel = MelSpectrogram(XTTS_CONDITIONING, name="mel")
-        self.speaker_mel = MelSpectrogram(COQUI_SPEAKER, name="speaker_mel")
         self.mel_norm = MelNorm(XTTS_CONDITIONING.n_mels, name="mel_norm")
         self.conditioning_encoder = ConditioningEncoder(
             dim, config.conditioning.num_blocks, config.gpt.heads, name="conditioning_encoder"
         )
         self.perceiver = PerceiverResampler.from_section(config.conditioning, dim, name="perceiver")
-        self.speaker_encoder = ResNetSpeakerEncoder.from_section(config.speaker)
-
-    @property
-    def conditioning_variables(self) -> list:
-        """Trainable variables behind the conditioning latents."""
-        return self.conditioning_encoder.trainable_variables + self.perceiver.trainable_variables
-
-    @property
-    def speaker_variables(self) -> list:
-        """Trainable variables behind the speaker embedding."""
-        return self.speaker_encoder.trainable_variables
+        self.speaker_encoder = CoquiSpeakerEncoder.from_section(config.speaker)
+        self.conditioning_layers = (self.conditioning_encoder, self.perceiver)
+        self.speaker_layers = (self.speaker_encoder,)
 
     def build(self, input_shape=None):
         for layer in (
@@ -109,7 +126,7 @@ class OriginalAudioEncoder(BaseAudioEncoder):
         resampled, new_lengths = self._at_speaker_rate(audio, lengths)
         return {
             "mel": mel,
-            "mel_mask": _frame_mask(lengths, XTTS_CONDITIONING.hop_length, mel),
+            "mel_mask": self.mel.valid_frames(lengths, mel),
             "audio_16k": resampled,
             "audio_16k_lengths": new_lengths,
         }
@@ -133,48 +150,35 @@ class OriginalAudioEncoder(BaseAudioEncoder):
     def speaker_embedding(self, features: dict, training=False):
         """Embedding ``(batch, size)`` of ``audio_16k``."""
         lengths = ops.cast(features["audio_16k_lengths"], "int32")
-        mel = self.speaker_mel(features["audio_16k"], lengths)
-        valid = _frame_mask(lengths, COQUI_SPEAKER.hop_length, mel)
-        return self.speaker_encoder(mel, valid=valid, training=training)
+        return self.speaker_encoder(features["audio_16k"], lengths, training=training)
 
 
 class PretrainedAudioEncoder(BaseAudioEncoder):
-    """A pretrained speaker encoder and two trained projections of its embedding.
+    """A pretrained speaker encoder and a trained projection of its embedding.
 
-    One projection becomes the single context token of a Perceiver, whose latents
-    condition the GPT; the other is the speaker embedding of the decoder.
+    The projected embedding is the speaker embedding of the decoder, and the single
+    context token of a Perceiver, whose latents condition the GPT. It is trained with
+    the GPT, by the GPT's loss and by the speaker losses.
     """
 
     def __init__(self, config: ModelConfig, **kwargs):
         super().__init__(config, **kwargs)
         dim = config.gpt.model_dim
-        self.speaker_encoder = PretrainedSpeakerEncoder(
-            config.speaker_encoder_type, config.freeze_speaker_encoder
-        )
+        self.speaker_encoder = PretrainedSpeakerEncoder.from_section(config)
+        self.projection = keras.layers.Dense(config.speaker.embedding_dim, name="projection")
         self.to_context = keras.layers.Dense(dim, name="to_context")
         self.perceiver = PerceiverResampler.from_section(config.conditioning, dim, name="perceiver")
-        self.to_speaker = keras.layers.Dense(config.speaker.embedding_dim, name="to_speaker")
-
-    @property
-    def conditioning_variables(self) -> list:
-        """Trainable variables behind the conditioning latents; the encoder's if not frozen."""
-        return (
-            self.to_context.trainable_variables
-            + self.perceiver.trainable_variables
-            + self.speaker_encoder.trainable_variables
+        own = (self.projection, self.to_context, self.perceiver)
+        self.conditioning_layers = (
+            own if config.freeze_speaker_encoder else (*own, self.speaker_encoder)
         )
-
-    @property
-    def speaker_variables(self) -> list:
-        """Trainable variables behind the speaker embedding alone."""
-        return self.to_speaker.trainable_variables
+        self.speaker_layers = ()
 
     def build(self, input_shape=None):
         self.speaker_encoder.build()
-        size = self.speaker_encoder.embedding_dim
-        self.to_context.build((None, size))
+        self.projection.build((None, self.speaker_encoder.embedding_dim))
+        self.to_context.build((None, self.config.speaker.embedding_dim))
         self.perceiver.build(None)
-        self.to_speaker.build((None, size))
         self.built = True
 
     def features(self, audio, lengths) -> dict:
@@ -195,12 +199,12 @@ class PretrainedAudioEncoder(BaseAudioEncoder):
 
     def conditioning_latents(self, features: dict, training=False):
         """Latents ``(batch, latents, dim)`` that read the projected embedding."""
-        context = self.to_context(self._embedding(features, training))
+        context = self.to_context(self.speaker_embedding(features, training=training))
         return self.perceiver(context[:, None])
 
     def speaker_embedding(self, features: dict, training=False):
         """Projected embedding ``(batch, size)`` of length one."""
-        projected = self.to_speaker(self._embedding(features, training))
+        projected = self.projection(self._embedding(features, training))
         return ops.normalize(ops.cast(projected, "float32"), axis=-1, epsilon=1e-12)
 
     def _embedding(self, features: dict, training):
@@ -217,5 +221,5 @@ def AudioEncoder(config: ModelConfig, **kwargs) -> BaseAudioEncoder:
     return kind(config, **kwargs)
 
 
-def _frame_mask(lengths, hop_length: int, mel):
-    return sequence_mask(lengths // hop_length + 1, ops.shape(mel)[1])
+def _collect(layers: tuple[keras.layers.Layer, ...], kind: str) -> list:
+    return [variable for layer in layers for variable in getattr(layer, kind)]

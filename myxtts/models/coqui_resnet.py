@@ -10,7 +10,8 @@ import keras
 from keras import ops
 
 from myxtts.audio.frontends import COQUI_SPEAKER
-from myxtts.config import SpeakerConfig
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.config import CoquiEncoderConfig, SpeakerConfig
 from myxtts.models.conditioning import HIDDEN, NORM_EPSILON
 
 ATTENTION_DIM = 128
@@ -58,8 +59,10 @@ class ResNetSpeakerEncoder(keras.Model):
         self.fc = keras.layers.Dense(embedding_dim, name="fc")
 
     @classmethod
-    def from_section(cls, section: SpeakerConfig, **kwargs) -> ResNetSpeakerEncoder:
-        """Build from the ``model.speaker`` section of a configuration."""
+    def from_section(
+        cls, section: SpeakerConfig | CoquiEncoderConfig, **kwargs
+    ) -> ResNetSpeakerEncoder:
+        """Build from ``model.speaker`` or ``model.coqui_encoder`` of a configuration."""
         return cls(section.embedding_dim, section.blocks, section.channels, **kwargs)
 
     @property
@@ -118,6 +121,21 @@ class ResNetSpeakerEncoder(keras.Model):
             "blocks": self.blocks,
             "channels": self.channels,
         }
+
+
+class CoquiSpeakerEncoder(ResNetSpeakerEncoder):
+    """The same with its front-end: audio ``(batch, samples)`` at 16 kHz in."""
+
+    def __init__(self, *args, **kwargs):
+        # Audio must not be rounded to half precision before the front-end hears it.
+        super().__init__(*args, autocast=False, **kwargs)
+        self.mel = MelSpectrogram(COQUI_SPEAKER, name="mel")
+
+    def call(self, audio, lengths=None, training=False):
+        """Embed; ``lengths`` int ``(batch,)`` in samples, None for no padding."""
+        mel = self.mel(audio, lengths)
+        valid = None if lengths is None else self.mel.valid_frames(lengths, mel)
+        return super().call(mel, valid, training=training)
 
 
 class SEBasicBlock(keras.layers.Layer):

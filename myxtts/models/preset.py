@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import myxtts
 from myxtts.config import XTTSConfig
 from myxtts.errors import CheckpointError
-from myxtts.models.variables import load_variables, named, save_variables
+from myxtts.models.variables import file_sha256, load_variables, named, save_variables
 
 if TYPE_CHECKING:
     from myxtts.models.xtts import XTTS
@@ -62,7 +61,7 @@ def load(model: XTTS, folder: Path) -> None:
     manifest = _read_manifest(folder)
     for file, parts in WEIGHTS.items():
         load_variables(folder / file, part_variables(model, parts))
-        if _sha256(folder / file) != manifest["sha256"].get(file):
+        if file_sha256(folder / file) != manifest["sha256"].get(file):
             raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
     model.trained_steps = dict(manifest["trained_steps"])
     model.vocoder_errors = dict(manifest["vocoder_errors"])
@@ -97,7 +96,7 @@ def _manifest(model: XTTS, folder: Path) -> dict:
         "vocoder_errors": dict(model.vocoder_errors),
         "encoder_provenance": model.encoder_provenance,
         "parameters": {name: part.count_params() for name, part in model.parts().items()},
-        "sha256": {file: _sha256(folder / file) for file in WEIGHTS},
+        "sha256": {file: file_sha256(folder / file) for file in WEIGHTS},
     }
 
 
@@ -110,14 +109,6 @@ def _read_manifest(folder: Path) -> dict:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder / MANIFEST} is missing or damaged: {error}.") from error
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _other_files(folder: Path) -> list[Path]:

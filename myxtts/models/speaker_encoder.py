@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import keras
 from keras import ops
 
-from myxtts.config import SPEAKER_ENCODER_TYPES
-from myxtts.errors import WeightsError
-from myxtts.losses import ContrastiveSpeakerLoss
+from myxtts.config import SPEAKER_ENCODER_TYPES, CoquiEncoderConfig, ECAPAConfig, ModelConfig
+from myxtts.errors import ConfigError, WeightsError
+from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
+from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
+from myxtts.models.ecapa_tdnn import ECAPATDNN
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 
-__all__ = ["RANDOM", "SAMPLE_RATE", "ContrastiveSpeakerLoss", "PretrainedSpeakerEncoder"]
+__all__ = [
+    "RANDOM",
+    "SAMPLE_RATE",
+    "ContrastiveSpeakerLoss",
+    "GE2ELoss",
+    "PretrainedSpeakerEncoder",
+]
 
 SAMPLE_RATE = 16_000
 # Provenance of weights that nobody has trained.
 RANDOM = "random"
 
-_ENCODERS = {"resemblyzer": ResemblyzerEncoder}
+Sizes = ECAPAConfig | CoquiEncoderConfig | None
+# Resemblyzer has one size.
+_SECTIONS = {"ecapa_tdnn": "ecapa", "coqui": "coqui_encoder"}
+_SIZES = {"ecapa_tdnn": ECAPAConfig, "coqui": CoquiEncoderConfig}
+_CLASSES = {"ecapa_tdnn": ECAPATDNN, "coqui": CoquiSpeakerEncoder}
 
 
 class PretrainedSpeakerEncoder(keras.layers.Layer):
@@ -29,26 +44,36 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
 
     Args:
         encoder_type: ``ecapa_tdnn``, ``resemblyzer`` or ``coqui``.
-        freeze: keep weights and statistics fixed while training.
+        freeze: keep weights and batch-norm statistics fixed while training.
+        sizes: of an encoder other than the published one.
+
+    Attributes:
+        provenance: where the weights came from, with the SHA-256 of their file.
 
     Raises:
-        WeightsError: this version has no port of the encoder.
+        ConfigError: the encoder type is unknown.
     """
 
-    def __init__(self, encoder_type: str, freeze: bool = True, **kwargs):
+    def __init__(self, encoder_type: str, freeze: bool = True, sizes: Sizes = None, **kwargs):
         kwargs.setdefault("name", "speaker_encoder")
         # Audio must not be rounded to half precision before the encoder hears it.
         super().__init__(autocast=False, **kwargs)
-        if encoder_type not in _ENCODERS:
-            known = ", ".join(name for name in SPEAKER_ENCODER_TYPES if name in _ENCODERS)
-            raise WeightsError(
-                f"the speaker encoder {encoder_type!r} is not part of this version; it has {known}."
-            )
+        if encoder_type not in SPEAKER_ENCODER_TYPES:
+            known = ", ".join(SPEAKER_ENCODER_TYPES)
+            raise ConfigError(f"unknown speaker encoder {encoder_type!r}; choose one of {known}.")
         self.encoder_type = encoder_type
         self.freeze = freeze
+        self.sizes = sizes
         self.provenance = RANDOM
-        self.encoder = _ENCODERS[encoder_type](name="encoder")
+        self.encoder = _make(encoder_type, sizes)
         self.encoder.trainable = not freeze
+
+    @classmethod
+    def from_section(cls, section: ModelConfig, **kwargs) -> PretrainedSpeakerEncoder:
+        """Build as the ``model`` section of a configuration says."""
+        kind = section.speaker_encoder_type
+        sizes = getattr(section, _SECTIONS[kind]) if kind in _SECTIONS else None
+        return cls(kind, section.freeze_speaker_encoder, sizes, **kwargs)
 
     @property
     def embedding_dim(self) -> int:
@@ -71,7 +96,33 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
                 "weights before it is used."
             )
         embedding = self.encoder(audio, lengths, training=training and not self.freeze)
+        embedding = ops.normalize(ops.cast(embedding, "float32"), axis=-1, epsilon=1e-12)
         return ops.stop_gradient(embedding) if self.freeze else embedding
 
     def get_config(self) -> dict:
-        return {"name": self.name, "encoder_type": self.encoder_type, "freeze": self.freeze}
+        return {
+            "name": self.name,
+            "encoder_type": self.encoder_type,
+            "freeze": self.freeze,
+            "sizes": dataclasses.asdict(self.sizes) if self.sizes else None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> PretrainedSpeakerEncoder:
+        sizes = config.pop("sizes")
+        if sizes is not None:
+            sizes = _SIZES[config["encoder_type"]](**sizes)
+        return cls(sizes=sizes, **config)
+
+
+def _make(encoder_type: str, sizes: Sizes) -> Any:
+    """The encoder, in float32 throughout: bfloat16 costs accuracy and saves nothing frozen."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        if encoder_type == "resemblyzer":
+            return ResemblyzerEncoder(name="encoder")
+        sizes = sizes or _SIZES[encoder_type]()
+        return _CLASSES[encoder_type].from_section(sizes, name="encoder")
+    finally:
+        keras.config.set_dtype_policy(policy)

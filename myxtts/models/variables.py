@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,15 @@ def load_variables(path: Path, variables: dict) -> dict[str, str]:
         raise CheckpointError(f"no weights file {path}.") from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _array(variable) -> np.ndarray:

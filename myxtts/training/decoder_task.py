@@ -31,8 +31,9 @@ JUDGED_UTTERANCES = 8
 class DecoderTask:
     """Mel, adversarial and feature-matching losses on random segments (Kong et al. 2020).
 
-    GPT and DVAE stand still; the decoder and the speaker path of the audio
-    encoder learn. The discriminators join at ``training.adversarial_start``.
+    GPT and DVAE stand still; the decoder and the audio encoder's own speaker path
+    learn (a pretrained one has none: its projection conditions the GPT too). The
+    discriminators join at ``training.adversarial_start``.
     """
 
     metric = "mel_loss"
@@ -65,10 +66,7 @@ class DecoderTask:
 
         Conditioning stands still here: going on with this stage must not set it back.
         """
-        encoder = self.model.audio_encoder
-        foreign = {id(variable) for variable in encoder.conditioning_variables}
-        states = list(self.model.decoder.variables)
-        states += [variable for variable in encoder.variables if id(variable) not in foreign]
+        states = self.model.decoder.variables + self.model.audio_encoder.speaker_state
         for item in self.discriminators:
             states += item.variables
         return [*states, self.segments.state]
@@ -83,7 +81,7 @@ class DecoderTask:
             )
             loss = self.config.mel_loss_weight * mel_loss + adversarial
             loss += self.config.feature_loss_weight * features
-        norm = apply_gradients(self.optimizers[0], tape, loss, self.generator_variables)
+        norm = apply_gradients([(self.optimizers[0], self.generator_variables)], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
             "loss": loss,
@@ -189,7 +187,7 @@ class DecoderTask:
         fake = tf.stop_gradient(fake)
         with tf.GradientTape() as tape:
             loss = discriminator_loss(self._judge(real), self._judge(fake))
-        apply_gradients(self.optimizers[1], tape, loss, self.discriminator_variables)
+        apply_gradients([(self.optimizers[1], self.discriminator_variables)], tape, loss)
         return loss
 
 

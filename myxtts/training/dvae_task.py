@@ -39,7 +39,8 @@ class DVAETask:
         with tf.GradientTape() as tape:
             outputs = self._forward(batch, training=True)
             loss = self._loss(outputs)
-        norm = apply_gradients(self.optimizers[0], tape, loss, self.dvae.trainable_variables)
+        groups = [(self.optimizers[0], self.dvae.trainable_variables)]
+        norm = apply_gradients(groups, tape, loss)
         return self._numbers(outputs, loss) | {"gradient_norm": norm}
 
     def validation_step(self, batch: dict) -> dict:

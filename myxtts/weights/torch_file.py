@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import re
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,28 @@ import numpy as np
 
 from myxtts.errors import WeightsError
 
+# Coqui's trainer writes its configuration objects beside the weights. Their names are
+# let through as empty classes of our own: the data is read, none of their code runs.
+PLACEHOLDERS = (
+    "TTS.tts.configs.xtts_config.XttsConfig",
+    "TTS.tts.configs.xtts_config.XttsArgs",
+    "TTS.tts.configs.xtts_config.XttsAudioConfig",
+    "TTS.tts.models.xtts.XttsArgs",
+    "TTS.tts.models.xtts.XttsAudioConfig",
+    "TTS.config.shared_configs.BaseDatasetConfig",
+)
 
-def read_torch_file(path: str | Path, section: str | None = None) -> dict[str, np.ndarray]:
+
+def read_torch_file(
+    path: str | Path, section: str | None = None, prefixes: Iterable[str] = ("",)
+) -> dict[str, np.ndarray]:
     """Read a state dictionary without running any code the file may hold.
 
     Args:
         path: ``.pt`` or ``.pth`` file.
         section: key of the state dictionary inside the file; None when the file is one.
+        prefixes: of the keys that are wanted; the first that occurs is cut off, and the
+            other keys are left out.
 
     Raises:
         WeightsError: torch is not installed, the file is missing or no torch file, it
@@ -33,7 +50,18 @@ def read_torch_file(path: str | Path, section: str | None = None) -> dict[str, n
         content = content[section]
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dictionary.")
-    return {key: _array(value) for key, value in content.items() if hasattr(value, "detach")}
+    tensors = {key: value for key, value in content.items() if hasattr(value, "detach")}
+    prefix = _occurring(tensors, prefixes)
+    return {
+        key.removeprefix(prefix): _array(value)
+        for key, value in tensors.items()
+        if key.startswith(prefix)
+    }
+
+
+def _occurring(keys: Iterable[str], prefixes: Iterable[str]) -> str:
+    keys = list(keys)
+    return next((item for item in prefixes if any(key.startswith(item) for key in keys)), "")
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -49,8 +77,12 @@ def _load(path: Path) -> Any:
         raise WeightsError(
             f"reading {path} needs torch, once: pip install torch (a CPU build will do)."
         ) from error
+    harmless = [(type(name.rpartition(".")[2], (), {}), name) for name in PLACEHOLDERS]
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(harmless):
+            # A mapped file costs memory only for the tensors that are used.
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         culprit = re.search(r"GLOBAL (\S+)", str(error))
         raise WeightsError(

@@ -29,7 +29,7 @@ SPECS = {
     "resemblyzer": RESEMBLYZER,
 }
 RATES = [(22_050, 16_000), (24_000, 22_050), (44_100, 22_050), (48_000, 16_000)]
-# sample_rate, n_fft, win_length, hop_length, n_mels, f_max, window, mel_scale, mel_norm, compression
+# sample_rate, n_fft, win_length, hop_length, n_mels, f_max, window, scale, norm, compression
 TABLE = {
     "conditioning": (22_050, 2048, 1024, 256, 80, 8000, "hann", "htk", "slaney", "clip"),
     "dvae": (22_050, 1024, 1024, 256, 80, 8000, "hann", "htk", "slaney", "clip"),

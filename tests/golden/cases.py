@@ -1,4 +1,4 @@
-"""Parity cases: the same small module here and at Coqui's, under the same random weights.
+"""Parity cases: the same small module here and upstream, under the same random weights.
 
 A case's weights are numbers drawn from a seed for the upstream's keys and shapes,
 so that a golden file holds inputs, outputs and shapes, and no weights. Nothing
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myxtts.audio.frontends import COQUI_SPEAKER
-from myxtts.audio.mel import MelSpectrogram
+from myxtts.config import ECAPAConfig
 from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
-from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
+from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.dvae import DVAE
+from myxtts.models.ecapa_tdnn import ECAPATDNN, Rows
 from myxtts.models.gpt import GPT
 from myxtts.models.hifigan import HifiDecoder
-from myxtts.weights import coqui_dvae, coqui_gpt, coqui_hifigan, coqui_resnet
+from myxtts.weights import coqui_dvae, coqui_gpt, coqui_hifigan, coqui_resnet, speechbrain_ecapa
 
 Arrays = dict[str, np.ndarray]
 
@@ -29,6 +29,14 @@ TEXT_TOKENS, MAX_TEXT, MAX_AUDIO, NUM_CODES = 300, 40, 80, 48
 GREEDY_STEPS = 70
 HIFI_SIZES = {"latent_dim": 24, "speaker_dim": 16, "initial_channels": 32}
 RESNET_SIZES = {"embedding_dim": 24, "blocks": (2, 1, 1, 1), "channels": (8, 16, 24, 32)}
+# The first block's width differs from the second's, so that there is a shortcut.
+ECAPA_SIZES = ECAPAConfig(
+    channels=(24, 32, 32, 32, 96),
+    attention_dim=16,
+    res2net_scale=4,
+    squeeze_dim=8,
+    embedding_dim=24,
+)
 
 
 @dataclass(frozen=True)
@@ -139,11 +147,29 @@ def _run_hifigan(arrays: Arrays, inputs: Arrays) -> Arrays:
 
 
 def _run_resnet(arrays: Arrays, inputs: Arrays) -> Arrays:
-    encoder = ResNetSpeakerEncoder(**RESNET_SIZES)
+    encoder = CoquiSpeakerEncoder(**RESNET_SIZES)
     encoder.build()
     coqui_resnet.load(encoder, arrays)
-    mel = MelSpectrogram(COQUI_SPEAKER)(inputs["audio"])
-    return {"mel": np.asarray(mel), "embedding": np.asarray(encoder(mel))}
+    mel = encoder.mel(inputs["audio"])
+    return {"mel": np.asarray(mel), "embedding": np.asarray(encoder(inputs["audio"]))}
+
+
+def _run_ecapa(arrays: Arrays, inputs: Arrays) -> Arrays:
+    encoder = ECAPATDNN(ECAPA_SIZES)
+    encoder.build()
+    speechbrain_ecapa.load(encoder, arrays)
+    audio = inputs["audio"]
+    features, valid = encoder.features(audio, np.full(len(audio), audio.shape[1]))
+    rows = Rows(valid)
+    first = encoder.first(features, rows=rows)
+    outputs = {
+        "features": features,
+        "first": first,
+        "block": encoder.blocks[0](first, rows=rows),
+        "pooled": encoder.pooling(inputs["hidden"], rows=Rows(np.ones((2, 53), bool))),
+        "embedding": encoder(audio),
+    }
+    return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -167,4 +193,8 @@ CASES = {
         _run_hifigan,
     ),
     "resnet": Case(lambda rng: {"audio": 0.1 * _normal(rng, 2, 16_123)}, _run_resnet),
+    "ecapa": Case(
+        lambda rng: {"audio": 0.1 * _normal(rng, 2, 9_871), "hidden": _normal(rng, 2, 53, 96)},
+        _run_ecapa,
+    ),
 }

@@ -1,9 +1,12 @@
-"""The parity cases on Coqui's own classes; needs ``coqui-tts`` and torch."""
+"""The parity cases on the upstreams' own classes; needs coqui-tts, speechbrain and torch."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from speechbrain.lobes.features import Fbank
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+from speechbrain.processing.features import InputNormalization
 from TTS.encoder.models.resnet import ResNetSpeakerEncoder
 from TTS.tts.layers.tortoise.autoregressive import ConditioningEncoder
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
@@ -11,13 +14,15 @@ from TTS.tts.layers.xtts.gpt import GPT
 from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 from TTS.tts.layers.xtts.perceiver_encoder import PerceiverResampler
 
+from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
+from myxtts.config import ECAPAConfig
 from tests.golden import cases
 
 Arrays = dict[str, np.ndarray]
 
 
 def build(name: str) -> torch.nn.Module:
-    """Coqui's module of a case, its weights drawn as the case says."""
+    """The upstream's module of a case, its weights drawn as the case says."""
     module = BUILDERS[name]().eval()
     shapes = {key: tuple(value.shape) for key, value in state(module).items()}
     drawn = cases.draw_weights(shapes)
@@ -39,7 +44,7 @@ def state(module: torch.nn.Module) -> Arrays:
 
 @torch.no_grad()
 def run(name: str, module: torch.nn.Module, inputs: Arrays) -> Arrays:
-    """Outputs of Coqui's module in this package's layout (channels last)."""
+    """Outputs of the upstream's module in this package's layout (channels last)."""
     tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
     return {key: value.numpy() for key, value in RUNNERS[name](module, tensors).items()}
 
@@ -133,6 +138,20 @@ def _build_resnet() -> torch.nn.Module:
     )
 
 
+def build_ecapa(sizes: ECAPAConfig) -> torch.nn.Module:
+    """SpeechBrain's encoder of any size."""
+    return ECAPA_TDNN(
+        SPEECHBRAIN_ECAPA.n_mels,
+        lin_neurons=sizes.embedding_dim,
+        channels=list(sizes.channels),
+        kernel_sizes=list(sizes.kernel_sizes),
+        dilations=list(sizes.dilations),
+        attention_channels=sizes.attention_dim,
+        res2net_scale=sizes.res2net_scale,
+        se_channels=sizes.squeeze_dim,
+    )
+
+
 def _run_dvae(module, tensors) -> dict:
     codes = module.get_codebook_indices(tensors["mel"].transpose(1, 2))
     return {"codes": codes, "mel": module.decode(codes)[0].transpose(1, 2)}
@@ -186,12 +205,31 @@ def _run_resnet(module, tensors) -> dict:
     return {"mel": mel.transpose(1, 2), "embedding": embedding}
 
 
+def ecapa_features(audio: torch.Tensor) -> torch.Tensor:
+    """Normalised filterbank energies of SpeechBrain's ``spkrec-ecapa-voxceleb``."""
+    normalise = InputNormalization(norm_type="sentence", std_norm=False)
+    return normalise(Fbank(n_mels=SPEECHBRAIN_ECAPA.n_mels)(audio), torch.ones(len(audio)))
+
+
+def _run_ecapa(module, tensors) -> dict:
+    features = ecapa_features(tensors["audio"])
+    first = module.blocks[0](features.transpose(1, 2))
+    return {
+        "features": features,
+        "first": first.transpose(1, 2),
+        "block": module.blocks[1](first).transpose(1, 2),
+        "pooled": module.asp(tensors["hidden"].transpose(1, 2))[:, :, 0],
+        "embedding": module(features)[:, 0],
+    }
+
+
 BUILDERS = {
     "dvae": _build_dvae,
     "conditioning": _Conditioning,
     "gpt": _build_gpt,
     "hifigan": _build_hifigan,
     "resnet": _build_resnet,
+    "ecapa": lambda: build_ecapa(cases.ECAPA_SIZES),
 }
 RUNNERS = {
     "dvae": _run_dvae,
@@ -199,4 +237,5 @@ RUNNERS = {
     "gpt": _run_gpt,
     "hifigan": _run_hifigan,
     "resnet": _run_resnet,
+    "ecapa": _run_ecapa,
 }

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from myxtts.errors import WeightsError
+from myxtts.config import ECAPAConfig
+from myxtts.errors import ConfigError
 from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 
@@ -77,14 +78,18 @@ def test_frozen_encoders_pass_no_gradient():
         assert (encoder.trainable_variables == []) == freeze
 
 
-def test_configuration_makes_the_same_encoder():
-    encoder = PretrainedSpeakerEncoder("resemblyzer", freeze=False)
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [("resemblyzer", None), ("ecapa_tdnn", ECAPAConfig(embedding_dim=7)), ("coqui", None)],
+)
+def test_configuration_makes_the_same_encoder(kind, sizes):
+    encoder = PretrainedSpeakerEncoder(kind, freeze=False, sizes=sizes)
     again = PretrainedSpeakerEncoder.from_config(encoder.get_config())
     assert again.get_config() == encoder.get_config()
+    assert again.embedding_dim == encoder.embedding_dim
     assert again.provenance == RANDOM
 
 
-@pytest.mark.parametrize("kind", ["ecapa_tdnn", "coqui", "nonsense"])
-def test_encoders_without_a_port_are_refused(kind):
-    with pytest.raises(WeightsError, match=f"'{kind}' is not part of this version"):
-        PretrainedSpeakerEncoder(kind)
+def test_unknown_encoders_are_refused():
+    with pytest.raises(ConfigError, match="unknown speaker encoder 'nonsense'"):
+        PretrainedSpeakerEncoder("nonsense")

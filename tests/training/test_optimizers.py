@@ -59,7 +59,7 @@ def descend(training: TrainingConfig, gradients: list[np.ndarray]) -> list[np.nd
     for gradient in gradients:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(kernel.value * gradient)
-        apply_gradients(optimizer, tape, loss, [kernel])
+        apply_gradients([(optimizer, [kernel])], tape, loss)
         track.append(np.array(kernel))
     return track
 
@@ -84,7 +84,7 @@ def test_gradients_are_clipped_together_and_their_norm_is_told_unclipped():
     optimizer = make_optimizer(StageConfig(), training, parts)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(30.0 * parts[0].value + 40.0 * parts[1].value)
-    norm = apply_gradients(optimizer, tape, loss, parts)
+    norm = apply_gradients([(optimizer, parts)], tape, loss)
     assert float(norm) == pytest.approx(50.0)
     moments = [float(moment[0]) for moment in optimizer._momentums]
     assert moments == pytest.approx([0.06, 0.08])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from myxtts.config import XTTSConfig
-from myxtts.errors import CheckpointError, ConfigError, WeightsError
+from myxtts.errors import CheckpointError, ConfigError
 from myxtts.models.xtts import XTTS
 from myxtts.training.run import differing_keys, train
 from tests.conftest import run_config
@@ -61,15 +61,6 @@ def test_stages_can_run_one_by_one(micro_config, corpus, tmp_path):
 def test_missing_training_corpus_is_named():
     with pytest.raises(ConfigError, match="--train-data"):
         train(XTTSConfig())
-
-
-@pytest.mark.parametrize("encoder", ["ecapa_tdnn", "coqui"])
-def test_an_encoder_without_a_port_is_refused(micro_config, corpus, tmp_path, encoder):
-    config = micro_config.merged(
-        {"model": {"use_pretrained_speaker_encoder": True, "speaker_encoder_type": encoder}}
-    )
-    with pytest.raises(WeightsError, match=encoder):
-        train(run_config(config, corpus, tmp_path))
 
 
 def test_differing_keys_are_dotted():

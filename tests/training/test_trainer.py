@@ -54,7 +54,8 @@ class ToyTask:
             if self.explode_at is not None:
                 late = self.optimizers[0].iterations >= self.explode_at
                 loss = tf.where(late, float("nan"), loss)
-        norm = apply_gradients(self.optimizers[0], tape, loss, self.model.trainable_variables)
+        groups = [(self.optimizers[0], self.model.trainable_variables)]
+        norm = apply_gradients(groups, tape, loss)
         return {"loss": loss, "gradient_norm": norm}
 
     def validation_step(self, batch):

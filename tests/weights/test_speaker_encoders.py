@@ -55,7 +55,7 @@ def loaded(path=None) -> PretrainedSpeakerEncoder:
 def test_a_file_and_its_folder_are_the_same_source(reads, file):
     first, second = loaded(file), loaded(file.parent)
     assert first.provenance == second.provenance
-    assert first.provenance.startswith("pretrained.pt@sha256:")
+    assert first.provenance.startswith("local:pretrained.pt@sha256:")
     np.testing.assert_array_equal(first(AUDIO), second(AUDIO))
 
 
@@ -71,7 +71,8 @@ def test_the_cache_says_what_it_holds(reads, file, tmp_path):
     encoder = loaded(file)
     manifest = json.loads(next((tmp_path / "cache").glob("*.json")).read_text())
     assert manifest["sha256"] == encoder.provenance.partition("sha256:")[2]
-    assert manifest["licence"] == "Apache-2.0"
+    assert manifest["licence"] == "not known (published: Apache-2.0)"
+    assert "lstm.weight_ih_l0" in manifest["keys"]
     assert manifest["shapes"]["lstm_0/lstm_cell/kernel"] == [40, 1024]
 
 

@@ -1,4 +1,4 @@
-"""Parity with Coqui's modules, live and by golden files, and its negative twins."""
+"""Parity with the upstreams' modules, live and by golden files, and its negative twins."""
 
 import json
 from pathlib import Path
@@ -12,6 +12,13 @@ from tests.golden import cases
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def upstreams():
+    """The packages that the live tests compare with."""
+    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+    pytest.importorskip("speechbrain", reason="speechbrain is not installed (make reference)")
 
 
 def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -62,8 +69,7 @@ def test_the_greedy_codes_are_worth_comparing():
 
 
 @pytest.mark.parametrize("name", cases.CASES)
-def test_equals_coquis_module(name):
-    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+def test_equals_the_upstreams_module(upstreams, name):
     from tests.golden import reference
 
     case = cases.CASES[name]
@@ -74,8 +80,7 @@ def test_equals_coquis_module(name):
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 40])
-def test_short_and_long_latents_become_coquis_waveforms(length):
-    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+def test_short_and_long_latents_become_coquis_waveforms(upstreams, length):
     from tests.golden import reference
 
     case, module = cases.CASES["hifigan"], reference.build("hifigan")
@@ -86,8 +91,7 @@ def test_short_and_long_latents_become_coquis_waveforms(length):
     compare(case, case.run(weights, inputs), reference.run("hifigan", module, inputs))
 
 
-def test_generated_latents_equal_coquis_second_pass():
-    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+def test_generated_latents_equal_coquis_second_pass(upstreams):
     from tests.golden import reference
 
     module = reference.build("gpt")
@@ -110,8 +114,7 @@ def test_generated_latents_equal_coquis_second_pass():
     assert relative_error(np.asarray(spoken["latents"])[:, :length], theirs) <= TOLERANCE
 
 
-def test_padded_rows_equal_coquis_singles():
-    pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
+def test_padded_rows_equal_coquis_singles(upstreams):
     from tests.golden import reference
 
     module = reference.build("gpt")
@@ -160,6 +163,7 @@ TRANSPOSED = {
     "gpt": "gpt.h.0.mlp.c_fc.weight",
     "hifigan": "conv_pre.weight",
     "resnet": "fc.weight",
+    "ecapa": "fc.conv.weight",
 }
 
 
@@ -179,6 +183,7 @@ SQUARE = {
     "gpt": "gpt.h.0.attn.c_proj.weight",
     "hifigan": "resblocks.0.convs1.0.{}",
     "resnet": "layer1.1.conv1.weight",
+    "ecapa": "blocks.2.tdnn1.conv.conv.weight",
 }
 
 

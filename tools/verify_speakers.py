@@ -1,0 +1,217 @@
+"""Speaker verification on a list of trials: EER, minDCF, threshold, scores and a picture.
+
+    python tools/verify_speakers.py --trials trials.txt --encoder resemblyzer
+
+A line of the list is ``label enrol test``: 1 (or target) for two clips of one speaker,
+0 (or nontarget) for two speakers, and the clips' paths relative to the list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
+from myxtts.errors import ConfigError, DataError  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="verify_speakers.py",
+        description="Measure how well an encoder tells speakers apart.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--trials", required=True, metavar="FILE", help="lines 'label enrol test', label 1 or 0"
+    )
+    parser.add_argument(
+        "--encoder",
+        required=True,
+        metavar="NAME",
+        help=f"{', '.join(SPEAKER_ENCODER_TYPES)}, or the folder of an XTTS preset",
+    )
+    parser.add_argument(
+        "--encoder-weights", metavar="PATH", help="the upstream's weights of a named encoder"
+    )
+    parser.add_argument(
+        "--trim-silences",
+        action=argparse.BooleanOptionalAction,
+        help="cut long silences first with webrtcvad, as Resemblyzer's upstream does "
+        "(default: for resemblyzer)",
+    )
+    parser.add_argument(
+        "--output",
+        default="outputs/verification",
+        metavar="DIR",
+        help="folder of scores.txt and det.png (default: outputs/verification)",
+    )
+    parser.add_argument(
+        "--save-threshold",
+        action="store_true",
+        help="keep the threshold: in the preset's folder, or in OUTPUT/verification.json",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Embed every clip once, score the trials, write the files and print the errors."""
+    from myxtts.inference.detection import THRESHOLD_FILE, detection_errors, read_trials
+
+    trials = read_trials(args.trials)
+    output = Path(args.output)
+    with staged(output) as folder:
+        verifier, preset = make_verifier(args)
+        scores = score(verifier, trials, Path(args.trials).parent)
+        errors = detection_errors(scores, [trial.target for trial in trials])
+        write_scores(folder / "scores.txt", trials, scores)
+        draw(folder / "det.png", args, trials, scores, errors)
+        threshold = measured(args, verifier, len(trials), errors)
+    kept = (preset or output) / THRESHOLD_FILE
+    if args.save_threshold:
+        threshold.save(kept)
+    if args.json:
+        print(json.dumps(summary(args.encoder, threshold)))
+        return
+    print(report(args.encoder, threshold, trials))
+    print(f"scores       {output / 'scores.txt'}")
+    print(f"picture      {output / 'det.png'}")
+    if args.save_threshold:
+        print(f"kept in      {kept}")
+
+
+def make_verifier(args: argparse.Namespace):
+    """The verifier that ``--encoder`` names, and its preset's folder (None without one).
+
+    Raises:
+        ConfigError: there is no such encoder, or a flag does not go with it.
+    """
+    from myxtts.inference.command import find_preset
+    from myxtts.inference.verification import SpeakerVerifier
+
+    if args.encoder in SPEAKER_ENCODER_TYPES:
+        weights, trim = args.encoder_weights, args.trim_silences
+        return SpeakerVerifier.from_pretrained(args.encoder, weights, trim), None
+    if not Path(args.encoder).is_dir():
+        raise ConfigError(
+            f"--encoder {args.encoder}: neither {', '.join(SPEAKER_ENCODER_TYPES)} nor the folder "
+            "of a preset."
+        )
+    if args.encoder_weights or args.trim_silences:
+        flag = "--encoder-weights" if args.encoder_weights else "--trim-silences"
+        raise ConfigError(f"{flag} is for named encoders; {args.encoder} is a preset.")
+    preset = find_preset(args.encoder, None)
+    return SpeakerVerifier.from_preset(preset), preset
+
+
+def score(verifier, trials: Sequence, folder: Path) -> np.ndarray:
+    """Cosine of each trial; every distinct clip is embedded once."""
+    names = sorted({name for trial in trials for name in (trial.enrol, trial.test)})
+    embeddings = dict(zip(names, verifier.embed([folder / name for name in names]), strict=True))
+    return np.array([float(embeddings[t.enrol] @ embeddings[t.test]) for t in trials])
+
+
+def write_scores(path: Path, trials: Sequence, scores: np.ndarray) -> None:
+    """One line ``label enrol test score`` for each trial."""
+    lines = [
+        f"{int(trial.target)} {trial.enrol} {trial.test} {value:.7f}\n"
+        for trial, value in zip(trials, scores, strict=True)
+    ]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def draw(path: Path, args: argparse.Namespace, trials: Sequence, scores, errors) -> None:
+    """DET curve and histograms."""
+    from myxtts.inference.detection import draw_errors
+
+    title = f"{name_of(args.encoder)} on {set_name(args.trials)}"
+    draw_errors(path, scores, [trial.target for trial in trials], errors, title)
+
+
+def measured(args: argparse.Namespace, verifier, trials: int, errors):
+    """The threshold at the equal error rate, with what it was measured on."""
+    from myxtts.inference.detection import Threshold
+
+    return Threshold(
+        value=errors.threshold,
+        eer=errors.eer,
+        min_dcf=errors.min_dcf,
+        trials=trials,
+        measured_on=set_name(args.trials),
+        provenance=verifier.provenance,
+        trimmed=verifier.trim_silences,
+    )
+
+
+def summary(encoder: str, threshold) -> dict:
+    """The keys of ``--json``."""
+    return {
+        "encoder": encoder,
+        "trials": threshold.trials,
+        "eer": round(threshold.eer, 4),
+        "min_dcf": round(threshold.min_dcf, 4),
+        "threshold": threshold.value,
+    }
+
+
+def report(encoder: str, threshold, trials: Sequence) -> str:
+    """What a person wants to know."""
+    targets = sum(trial.target for trial in trials)
+    return "\n".join(
+        [
+            f"encoder      {encoder}",
+            f"weights      {threshold.provenance}",
+            f"silences     {'long ones trimmed' if threshold.trimmed else 'kept'}",
+            f"trials       {len(trials)} ({targets} target, {len(trials) - targets} non-target) "
+            f"of {threshold.measured_on}",
+            f"EER          {threshold.eer:.3f} %",
+            f"minDCF(0.01) {threshold.min_dcf:.4f}",
+            f"threshold    {threshold.value:.4f} at the EER",
+        ]
+    )
+
+
+def name_of(encoder: str) -> str:
+    """Encoder's name for a title; of a preset, the folder's."""
+    return encoder if encoder in SPEAKER_ENCODER_TYPES else Path(encoder).resolve().name
+
+
+def set_name(trials: str) -> str:
+    """Name of a set of trials: the file and its folder."""
+    path = Path(trials).resolve()
+    return f"{path.parent.name}/{path.name}"
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """A folder whose files are moved to ``output`` once all of them are there.
+
+    Raises:
+        DataError: ``output`` cannot be written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=output) as folder:
+            yield Path(folder)
+            for path in sorted(Path(folder).iterdir()):
+                path.replace(output / path.name)
+    except OSError as error:
+        raise DataError(f"cannot write to {output}: {error}.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
