@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from myxtts.audio.frontends import COQUI_SPEAKER
-from myxtts.config import CoquiEncoderConfig
 from myxtts.errors import WeightsError
 from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
 from myxtts.weights.conversion import (
@@ -59,7 +58,7 @@ def load(encoder: ResNetSpeakerEncoder, arrays: Mapping[str, np.ndarray]) -> Non
     convert(arrays, rules(encoder), encoder, IGNORED)
 
 
-def check_configuration(file: Path, sizes: CoquiEncoderConfig) -> None:
+def check_configuration(file: Path, encoder: ResNetSpeakerEncoder) -> None:
     """Compare ``config_se.json`` beside a weights file, if there is one, with this port.
 
     Raises:
@@ -73,17 +72,17 @@ def check_configuration(file: Path, sizes: CoquiEncoderConfig) -> None:
         found = dict(values["audio"]) | dict(values["model_params"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} cannot be read as a configuration: {error!r}.") from error
-    for name, expected in _expected(sizes).items():
+    for name, expected in _expected(encoder).items():
         if found.get(name, expected) != expected:
             raise WeightsError(f"{path}: {name} is {found[name]}, {expected} is supported.")
 
 
-def _expected(sizes: CoquiEncoderConfig) -> dict:
+def _expected(encoder: ResNetSpeakerEncoder) -> dict:
     spec = COQUI_SPEAKER
     return {
         "model_name": "resnet",
         "input_dim": spec.n_mels,
-        "proj_dim": sizes.embedding_dim,
+        "proj_dim": encoder.embedding_dim,
         "use_torch_spec": True,
         "log_input": True,
         "sample_rate": spec.sample_rate,

@@ -88,7 +88,7 @@ def load_pretrained_speaker_encoder(
     digest = file_sha256(file)
     origin = source.published.get(digest, origin)
     if source.check is not None:
-        source.check(file, encoder.encoder.sizes)
+        source.check(file, encoder.encoder)
     if not encoder.built:
         encoder.build()
     cached = cache_folder() / f"{encoder.encoder_type}-{digest[:16]}.safetensors"

@@ -9,7 +9,6 @@ import numpy as np
 import yaml
 
 from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
-from myxtts.config import ECAPAConfig
 from myxtts.errors import WeightsError
 from myxtts.models.ecapa_tdnn import ECAPATDNN, SERes2NetBlock
 from myxtts.weights.conversion import Rule, affine, batch_norm, conv1d, convert, pointwise
@@ -45,8 +44,8 @@ def load(encoder: ECAPATDNN, arrays: Mapping[str, np.ndarray]) -> None:
     convert(arrays, rules(encoder), encoder, IGNORED)
 
 
-def check_configuration(file: Path, sizes: ECAPAConfig) -> None:
-    """Compare ``hyperparams.yaml`` beside a weights file, if there is one, with ``sizes``.
+def check_configuration(file: Path, encoder: ECAPATDNN) -> None:
+    """Compare ``hyperparams.yaml`` beside a weights file, if there is one, with ``encoder``.
 
     Dilations show in no weight's shape, so that only this file can tell.
 
@@ -60,7 +59,7 @@ def check_configuration(file: Path, sizes: ECAPAConfig) -> None:
     values = _read(path)
     for name, value in values.get("embedding_model", {}).items():
         own = NAMES.get(name, name)
-        expected = SPEECHBRAIN_ECAPA.n_mels if own == "input_size" else getattr(sizes, own, None)
+        expected = SPEECHBRAIN_ECAPA.n_mels if own == "input_size" else getattr(encoder.sizes, own, None)
         if expected is None:
             raise WeightsError(f"{path}: embedding_model has {name}, which is not supported here.")
         found = tuple(value) if isinstance(value, list) else value
