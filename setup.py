@@ -26,6 +26,15 @@ setup(
     install_requires=requirements(),
     extras_require={
         "torch": ["torch"],
+        "zh": ["pypinyin>=0.55"],
+        "ja": ["cutlet>=0.5.2", "unidic-lite>=1.0.8"],
+        "ko": ["hangul-romanize>=0.1.0"],
+        "languages": [
+            "pypinyin>=0.55",
+            "cutlet>=0.5.2",
+            "unidic-lite>=1.0.8",
+            "hangul-romanize>=0.1.0",
+        ],
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff==0.17.5"],
     },
 )

@@ -92,9 +92,7 @@ def padded(batch: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return audio, lengths
 
 
-def compare(
-    original: Callable, port: Callable, clips: Clips, batch_size: int, rounds: int
-) -> dict:
+def compare(original: Callable, port: Callable, clips: Clips, batch_size: int, rounds: int) -> dict:
     """Utterances a second of both, their ratio, and the least cosine between embeddings."""
     batches = [clips[start : start + batch_size] for start in range(0, len(clips), batch_size)]
     cosine = 1.0

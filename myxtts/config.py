@@ -224,7 +224,7 @@ class DataConfig:
     speakers_per_batch: int = field(
         default=0,
         metadata={
-            "help": "draw batches of this many speakers; 0: by length only, or of four "
+            "help": "draw batches of this many speakers; 0: by length only, or of two "
             "utterances a speaker under a speaker loss"
         },
     )

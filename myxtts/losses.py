@@ -12,6 +12,8 @@ from keras import ops
 from myxtts.errors import ConfigError
 
 IGNORED_TARGET = -1
+# Added to a logit that must not count.
+LEFT_OUT = -1e9
 
 
 def masked_cross_entropy(logits, targets):
@@ -87,7 +89,7 @@ class GE2ELoss(keras.layers.Layer):
     other utterances. ``softmax`` is the cross-entropy of the own speaker, ``contrast``
     is ``1 - sigmoid(own) + sigmoid(nearest other)``. The paper sums over the
     utterances; here they are averaged, so that the loss does not depend on the
-    batch's size. An utterance without another of its speaker takes no part.
+    batch's size. A speaker with one utterance takes no part.
 
     Args:
         variant: ``softmax`` or ``contrast``.
@@ -121,14 +123,16 @@ class GE2ELoss(keras.layers.Layer):
         own, others, counts, same = _centroid_cosines(ops.reshape(y_true, (-1,)), y_pred)
         scale = ops.maximum(self.scale, 1e-6)
         own, others = scale * own + self.bias, scale * others + self.bias
+        paired = counts > 1
         if self.variant == "softmax":
             # A speaker's centroid stands in as many columns as it has utterances.
-            columns = ops.where(same, own[:, None], others) - ops.log(counts)[None, :]
+            shares = ops.where(paired, -ops.log(counts), LEFT_OUT)
+            columns = ops.where(same, own[:, None], others) + shares[None, :]
             losses = ops.logsumexp(columns, axis=1) - own
         else:
-            strangers = ops.where(same, 0.0, ops.sigmoid(others))
+            strangers = ops.where(same | ~paired[None, :], 0.0, ops.sigmoid(others))
             losses = 1.0 - ops.sigmoid(own) + ops.max(strangers, axis=1)
-        return _mean_over(losses, ops.cast(counts > 1, "float32"))
+        return _mean_over(losses, ops.cast(paired, "float32"))
 
     def get_config(self) -> dict:
         return {"variant": self.variant, "name": self.name} | self.start

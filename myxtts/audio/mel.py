@@ -44,10 +44,11 @@ class MelSpectrogram(keras.layers.Layer):
         audio = ops.cast(audio, "float32")
         if lengths is None:
             _require_samples(audio.shape[1], spec)
-        if spec.preemphasis:
-            audio = _preemphasis(audio, spec.preemphasis)
-        if lengths is not None:
+        else:
             lengths = ops.cast(lengths, "int32")
+        if spec.preemphasis:
+            audio = _preemphasis(audio, lengths, spec.preemphasis)
+        if lengths is not None:
             audio = _pad_rows(audio, lengths, half, spec.pad_mode)
         else:
             audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
@@ -158,7 +159,11 @@ def _require_samples(samples: int | None, spec: MelSpec) -> None:
         )
 
 
-def _preemphasis(audio, coefficient: float):
-    """The first sample's predecessor is its reflection, the second sample."""
-    previous = ops.concatenate([audio[:, 1:2], audio[:, :-1]], axis=1)
+def _preemphasis(audio, lengths, coefficient: float):
+    """The first sample's predecessor is its reflection, the second sample if there is one."""
+    if lengths is None:
+        lengths = ops.full(ops.shape(audio)[:1], ops.shape(audio)[1], dtype="int32")
+    second = ops.minimum(lengths[:, None] - 1, 1)
+    mirrored = ops.take_along_axis(audio, ops.maximum(second, 0), axis=1)
+    previous = ops.concatenate([mirrored, audio[:, :-1]], axis=1)
     return audio - coefficient * previous

@@ -125,8 +125,8 @@ def open_corpus(
             return "no text"
         try:
             length = len(tokenizer.encode(utterance.text, utterance.language))
-        except TextError:
-            return f"unknown language: {utterance.language!r}"
+        except TextError as error:
+            return str(error).rstrip(".")
         return f"text too long: {length} tokens" if length > limit else None
 
     usable, report = screen_corpus(folder, found, store, text_problem, max_frames)

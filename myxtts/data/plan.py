@@ -80,10 +80,8 @@ class BatchPlan:
         batches = []
         for _ in range(count):
             chosen = rng.choice(names, self.speakers_per_batch, replace=False)
-            rows = [
-                rng.choice(members[name], each, replace=len(members[name]) < each)
-                for name in chosen
-            ]
+            # All of a speaker's utterances before any a second time.
+            rows = [np.resize(rng.permutation(members[name]), each) for name in chosen]
             batches.append(np.concatenate(rows))
         return batches
 

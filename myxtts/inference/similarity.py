@@ -8,35 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from myxtts.audio.io import read_audio, resample
+from myxtts.audio.io import resample
 from myxtts.errors import WeightsError
 from myxtts.inference.synthesizer import Synthesis
-from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+from myxtts.inference.verification import SpeakerVerifier
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000
-
 
 def reference_similarity(spoken: Synthesis, references: Sequence[str | Path]) -> float | None:
-    """Cosine between Resemblyzer's embeddings of the speech and of its references.
+    """Mean cosine between Resemblyzer's embeddings of the speech and of its references.
 
     Returns:
         A number in [-1, 1], or None (and a line in the log) where Resemblyzer's
         weights are not installed.
     """
-    encoder = PretrainedSpeakerEncoder("resemblyzer", freeze=True)
     try:
-        load_pretrained_speaker_encoder(encoder)
+        verifier = SpeakerVerifier.from_pretrained("resemblyzer", trim_silences=False)
     except WeightsError as error:
         logger.info("similarity to the reference: not measured (%s)", error)
         return None
-    own = _embed(encoder, resample(spoken.waveform, spoken.sample_rate, SAMPLE_RATE))
-    others = [_embed(encoder, read_audio(item, SAMPLE_RATE)[0]) for item in references]
-    return float(np.mean([own @ other for other in others]))
-
-
-def _embed(encoder: PretrainedSpeakerEncoder, audio: np.ndarray) -> np.ndarray:
-    embedding = np.asarray(encoder(audio[None], np.array([len(audio)], "int32"))[0])
-    return embedding / np.linalg.norm(embedding)
+    speech = resample(spoken.waveform, spoken.sample_rate, verifier.sample_rate)
+    cosines = verifier.similarity_matrix(verifier.embed(speech), list(references))
+    return float(np.mean(cosines))

@@ -40,6 +40,7 @@ class BaseAudioEncoder(keras.Model):
 
     def call(self, features: dict, training=False):
         """Conditioning latents ``(batch, latents, dim)`` and embedding ``(batch, size)``."""
+        features = self.heard(features, training=training)
         return (
             self.conditioning_latents(features, training=training),
             self.speaker_embedding(features, training=training),
@@ -81,6 +82,10 @@ class BaseAudioEncoder(keras.Model):
 
     def features_from_batch(self, batch: dict) -> dict:
         raise NotImplementedError
+
+    def heard(self, features: dict, training=False) -> dict:
+        """Features with what both outputs share computed once."""
+        return features
 
     def conditioning_latents(self, features: dict, training=False):
         raise NotImplementedError
@@ -196,6 +201,10 @@ class PretrainedAudioEncoder(BaseAudioEncoder):
             "audio_16k": batch["reference_16k"],
             "audio_16k_lengths": batch["reference_16k_lengths"],
         }
+
+    def heard(self, features: dict, training=False) -> dict:
+        """The encoder's ``embedding``: hearing twice would move its statistics twice."""
+        return {"embedding": self._embedding(features, training)}
 
     def conditioning_latents(self, features: dict, training=False):
         """Latents ``(batch, latents, dim)`` that read the projected embedding."""

@@ -45,7 +45,7 @@ class ECAPATDNN(keras.Model):
         ]
         self.aggregation = TDNNBlock(*shapes[-1], name="aggregation")
         self.pooling = AttentiveStatisticsPooling(sizes.attention_dim, name="pooling")
-        self.pooled_norm = _batch_norm("pooled_norm")
+        self.pooled_norm = _BatchNorm("pooled_norm")
         self.projection = keras.layers.Dense(
             sizes.embedding_dim, dtype="float32", name="projection"
         )
@@ -154,7 +154,7 @@ class TDNNBlock(keras.layers.Layer):
         self.conv = keras.layers.Conv1D(
             channels, kernel_size, dilation_rate=dilation, dtype="float32", name="conv"
         )
-        self.norm = _batch_norm("norm")
+        self.norm = _BatchNorm("norm")
 
     def build(self, input_shape):
         self.conv.build(input_shape)
@@ -185,13 +185,7 @@ class SERes2NetBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self,
-        channels: int,
-        kernel_size: int,
-        dilation: int,
-        scale: int,
-        squeeze_dim: int,
-        **kwargs,
+        self, channels: int, kernel_size: int, dilation: int, scale: int, squeeze_dim: int, **kwargs
     ):
         super().__init__(dtype="float32", **kwargs)
         self.channels = channels
@@ -294,7 +288,11 @@ def _total(weights):
     return ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
 
 
-def _batch_norm(name: str) -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(
-        momentum=MOMENTUM, epsilon=NORM_EPSILON, dtype="float32", name=name
-    )
+class _BatchNorm(keras.layers.BatchNormalization):
+    """Batch norm that hands its mask to nobody: the layers behind it would warn of it."""
+
+    def __init__(self, name: str):
+        super().__init__(momentum=MOMENTUM, epsilon=NORM_EPSILON, dtype="float32", name=name)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None

@@ -66,7 +66,6 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
         self.sizes = sizes
         self.provenance = RANDOM
         self.encoder = _make(encoder_type, sizes)
-        self.encoder.trainable = not freeze
 
     @classmethod
     def from_section(cls, section: ModelConfig, **kwargs) -> PretrainedSpeakerEncoder:
@@ -82,6 +81,8 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
 
     def build(self, input_shape=None):
         self.encoder.build()
+        # Not before: layers that are only made in build() would not hear of it.
+        self.encoder.trainable = not self.freeze
         self.built = True
 
     def call(self, audio, lengths=None, training=False):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 import re
+from collections.abc import Callable
 
 from myxtts.text.cleaners import is_speakable
+from myxtts.text.languages import Language, table_of
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
-# From the best place to cut to the worst; each pattern matches the gap itself.
+# From the best place to cut to the worst; a cut is at a match's end.
 _GAPS = (
-    re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])"),
-    re.compile(r"(?<=[,;:])\s+|\s+(?=[—–-]\s)|(?<=[、，；：])"),
+    re.compile(r"(?<=[.!?…؟।॥])\s+|(?<=[。！？])(?![。！？」』”’）])|(?<=[。！？][」』”’）])"),
+    re.compile(r"(?<=[,;:،؛])\s+|\s+(?=[—–-]\s)|(?<=[、，；：])"),
     re.compile(r"\s+"),
 )
+# Longer texts are cut before their tokens are counted.
+_COUNTABLE = 4000
 
 
 def split_text(
-    text: str, tokenizer: VoiceBpeTokenizer, language: str, max_tokens: int
+    text: str,
+    tokenizer: VoiceBpeTokenizer,
+    language: str,
+    max_tokens: int,
+    max_characters: int | None = None,
 ) -> list[str]:
     """Cut ``text`` at sentences, else clauses, else words, else anywhere.
 
@@ -25,42 +35,76 @@ def split_text(
         tokenizer: counts the tokens of a piece.
         language: of ``text``.
         max_tokens: most tokens a piece may have, its language token included.
+        max_characters: most characters of a piece; None for no limit but the tokens'.
+            XTTS-v2 speaks best below ``table_of(language).max_characters``.
 
     Returns:
         Pieces in order, each speakable; none when nothing in ``text`` can be spoken.
 
     Raises:
-        TextError: the vocabulary does not know ``language``.
+        TextError: the vocabulary does not know ``language``, or the package that reads
+            it is missing.
     """
     tokenizer.language_token(language)
+    longest = max_characters or _COUNTABLE
 
     def fits(piece: str) -> bool:
-        return len(tokenizer.encode(piece, language)) <= max_tokens
+        piece = piece.strip()
+        return len(piece) <= longest and len(tokenizer.encode(piece, language)) <= max_tokens
 
-    pieces = _cut(" ".join(text.split()), fits, 0)
-    return [piece for piece in pieces if is_speakable(piece)]
-
-
-def _cut(text: str, fits, level: int) -> list[str]:
-    if not text:
-        return []
-    if len(text) == 1 or (len(text) < 4000 and fits(text)):
-        return [text]
-    if level == len(_GAPS):
-        half = len(text) // 2
-        return _cut(text[:half], fits, level) + _cut(text[half:], fits, level)
-    units = [unit for unit in _GAPS[level].split(text) if unit]
-    if len(units) == 1:
-        return _cut(text, fits, level + 1)
-    return _pack([piece for unit in units for piece in _cut(unit, fits, level + 1)], fits)
+    pieces = _cut(" ".join(text.split()), fits, _gap_finders(table_of(language)))
+    return [piece.strip() for piece in pieces if is_speakable(piece)]
 
 
-def _pack(pieces: list[str], fits) -> list[str]:
+def _gap_finders(table: Language) -> list[Callable[[str], list[int]]]:
+    """For each kind of gap what finds the places to cut at."""
+    short_forms = {f"{short}." for short in table.abbreviations}
+
+    def sentence_ends(text: str) -> list[int]:
+        return [
+            match.end()
+            for match in _GAPS[0].finditer(text)
+            if text[: match.start()].rpartition(" ")[2].lower() not in short_forms
+        ]
+
+    others = [lambda text, gap=gap: [m.end() for m in gap.finditer(text)] for gap in _GAPS[1:]]
+    return [sentence_ends, *others]
+
+
+def _cut(text: str, fits: Callable[[str], bool], finders: list) -> list[str]:
+    """Slices of ``text``, which they make up again when joined."""
+    if len(text) <= 1 or fits(text):
+        return [text] if text else []
+    if not finders:
+        return _cut_anywhere(text, fits)
+    places = [0, *finders[0](text), len(text)]
+    units = [text[start:end] for start, end in zip(places, places[1:], strict=False)]
+    deeper = finders[1:]
+    return _pack([piece for unit in units for piece in _cut(unit, fits, deeper)], fits)
+
+
+def _cut_anywhere(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Slices that fit, looked for around the size of the one before."""
+    pieces, start, size = [], 0, 16
+    while start < len(text):
+        sizes = range(1, min(2 * size, len(text) - start) + 1)
+        too_long = functools.partial(_is_too_long, text, start, fits)
+        size = max(1, bisect.bisect_left(sizes, True, key=too_long))
+        pieces.append(text[start : start + size])
+        start += size
+    return pieces
+
+
+def _is_too_long(text: str, start: int, fits: Callable[[str], bool], size: int) -> bool:
+    return not fits(text[start : start + size])
+
+
+def _pack(pieces: list[str], fits: Callable[[str], bool]) -> list[str]:
     """Join neighbours again while they fit, so that no piece is needlessly short."""
     packed: list[str] = []
     for piece in pieces:
-        if packed and fits(f"{packed[-1]} {piece}"):
-            packed[-1] = f"{packed[-1]} {piece}"
+        if packed and fits(packed[-1] + piece):
+            packed[-1] += piece
         else:
             packed.append(piece)
     return packed

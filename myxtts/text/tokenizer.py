@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.text.cleaners import clean_text
+from myxtts.text.languages import base_language
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 # Ids of Coqui's vocabulary, kept by vocabularies trained here.
@@ -51,13 +52,14 @@ class VoiceBpeTokenizer:
 
     def clean(self, text: str, language: str) -> str:
         """``text`` as it is read aloud, see :func:`myxtts.text.cleaners.clean_text`."""
-        return clean_text(text, language.split("-")[0])
+        return clean_text(text, language)
 
     def encode(self, text: str, language: str) -> list[int]:
         """Ids of ``text``, its language token first, without start and stop.
 
         Raises:
-            TextError: the vocabulary does not know ``language``.
+            TextError: the vocabulary does not know ``language``, or the package that
+                reads it is missing.
         """
         name = self.language_token(language)
         marked = f"[{name}]{self.clean(text, language)}".replace(" ", SPACE)
@@ -74,7 +76,7 @@ class VoiceBpeTokenizer:
         Raises:
             TextError: there is none.
         """
-        base = language.split("-")[0].lower()
+        base = base_language(language)
         name = "zh-cn" if base == "zh" else base
         if name not in self.languages:
             known = ", ".join(self.languages)
@@ -103,8 +105,9 @@ def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceB
 
     Raises:
         ConfigError: ``vocab_size`` leaves no room for the characters.
+        TextError: the package that reads a language is missing.
     """
-    texts = [(text, language.split("-")[0].lower()) for text, language in texts]
+    texts = [(text, base_language(language)) for text, language in texts]
     languages = sorted({language for _, language in texts})
     names = ["zh-cn" if language == "zh" else language for language in languages]
     room = vocab_size - len(_SPECIAL_NAMES) - len(names)

@@ -154,6 +154,8 @@ class DecoderTask:
 
     def _speaker(self, batch: dict, training: bool):
         encoder = self.model.audio_encoder
+        # Where no speaker layer learns here, no statistic may move either.
+        training = training and bool(encoder.speaker_layers)
         return encoder.speaker_embedding(encoder.features_from_batch(batch), training=training)
 
     def _speak(self, batch: dict):

@@ -110,7 +110,7 @@ class GPTTask:
     def _inputs(self, batch: dict, training: bool) -> tuple[dict, dict]:
         """Inputs of the GPT, and the features of the reference."""
         encoder = self.model.audio_encoder
-        features = encoder.features_from_batch(batch)
+        features = encoder.heard(encoder.features_from_batch(batch), training=training)
         latents = encoder.conditioning_latents(features, training=training)
         return gpt_inputs(self.model, batch, latents), features
 

@@ -13,7 +13,7 @@ from myxtts.config import StageConfig, TrainingConfig
 
 BETA_1, BETA_2 = 0.9, 0.96
 # Weight decay pulls on kernels only.
-NOT_DECAYED = ("bias", "gamma", "beta", "embeddings", "latents")
+NOT_DECAYED = ("bias", "scale", "gamma", "beta", "embeddings", "latents")
 
 
 @keras.saving.register_keras_serializable("myxtts")

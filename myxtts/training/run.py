@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from myxtts.config import STAGES, XTTSConfig, to_dict
 from myxtts.data.corpus import Corpus, open_corpus
@@ -35,7 +36,7 @@ PRESET = "preset"
 HOLD_OUT = 20
 FINE_TUNED = " (fine-tuned)"
 # Of a speaker in a batch, where nobody says otherwise.
-UTTERANCES_PER_SPEAKER = 4
+UTTERANCES_PER_SPEAKER = 2
 
 
 @dataclass(frozen=True)
@@ -70,9 +71,11 @@ def train(config: XTTSConfig) -> TrainingResult:
     # The model first: what it lacks is said before hours of features are computed.
     model = make_model(config, run_dir)
     corpora = prepare_corpora(config, run_dir)
+    stages = STAGES if config.training.stage == "all" else (config.training.stage,)
+    if "gpt" in stages and config.training.gpt.steps:
+        _speakers_per_batch(corpora.train, config)  # now, not after the stage before it
     introduce(model, corpora)
     config.to_yaml(run_dir / CONFIG)
-    stages = STAGES if config.training.stage == "all" else (config.training.stage,)
     best = {stage: train_stage(stage, model, corpora, config, run_dir) for stage in stages}
     return TrainingResult(run_dir / PRESET, model.trained_steps, best)
 
@@ -217,12 +220,13 @@ def _speakers_per_batch(corpus: Corpus, config: XTTSConfig) -> int:
     wished, size = config.data.speakers_per_batch, config.training.gpt.batch_size
     if not config.training.has_speaker_loss:
         return wished
-    speakers = len(np.unique(corpus.speakers))
-    if speakers < 2:
+    counts = np.unique(corpus.speakers, return_counts=True)[1]
+    if sum(counts > 1) < 2:
         raise DataError(
-            f"{config.data.train_data} has one speaker; a contrastive or GE2E loss needs two."
+            f"{config.data.train_data}: a contrastive or GE2E loss needs two speakers with two "
+            f"usable utterances or more, and here are {sum(counts > 1)}."
         )
-    chosen = min(wished or max(2, size // UTTERANCES_PER_SPEAKER), speakers)
+    chosen = min(wished or max(2, size // UTTERANCES_PER_SPEAKER), len(counts))
     if chosen < 2 or size // chosen < 2:
         raise ConfigError(
             f"batches of {size} utterances of {chosen} speakers give a contrastive or GE2E loss "
@@ -290,8 +294,15 @@ def _embed_speakers(model: XTTS, corpora: Corpora) -> None:
     encoder = model.audio_encoder.speaker_encoder
     key = "".join(char if char.isalnum() else "-" for char in encoder.provenance)[-40:]
 
+    # Eagerly, a recurrent encoder would take a second a clip.
+    graph = tf.function(
+        lambda audio, lengths: encoder(audio, lengths),
+        input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), "int32")],
+        autograph=False,
+    )
+
     def embed(audio: np.ndarray) -> np.ndarray:
-        return np.asarray(encoder(audio[None], np.array([len(audio)], "int32"))[0])
+        return graph(audio[None], np.array([len(audio)], "int32"))[0].numpy()
 
     for corpus in {id(item): item for item in (corpora.train, corpora.validation)}.values():
         corpus.embed(embed, key)

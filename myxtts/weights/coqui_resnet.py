@@ -32,6 +32,8 @@ PREFIXES = (
     "",
 )
 CONFIGURATION = "config_se.json"
+# What the upstream takes for a parameter of the model that the file leaves out.
+DEFAULTS = {"log_input": False, "use_torch_spec": False}
 IGNORED = {
     "*.num_batches_tracked": "counts the upstream's training batches",
     "torch_spec.*": "the front-end computes its window and filters itself",
@@ -69,7 +71,7 @@ def check_configuration(file: Path, encoder: ResNetSpeakerEncoder) -> None:
         return
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        found = dict(values["audio"]) | dict(values["model_params"])
+        found = DEFAULTS | dict(values["audio"]) | dict(values["model_params"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} cannot be read as a configuration: {error!r}.") from error
     for name, expected in _expected(encoder).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import logging
@@ -65,20 +66,27 @@ def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
 
 
 def _from_path(source: Source, path: Path) -> tuple[Path, str]:
-    if path.is_file():
-        return path, f"local:{path.name}"
-    patterns = [name for name in source.files]
-    if source.repository:
-        folder = "models--" + source.repository.replace("/", "--")
-        patterns += [f"{folder}/snapshots/*/{name}" for name in source.files]
-    if path.is_dir():
-        for pattern in patterns:
-            for file in sorted(path.glob(pattern)):
-                return file, f"local:{file.name}"
+    file = path if path.is_file() else _in_folder(source, path)
+    if file is not None:
+        return file, f"local:{file.name}"
     raise WeightsError(
         f"no pretrained weights: {' or '.join(source.files)} was looked for in {path}; "
         f"get it with: {source.command}"
     )
+
+
+def _in_folder(source: Source, folder: Path) -> Path | None:
+    """The weights file in ``folder`` or, where that is part of the hub's cache, in a snapshot."""
+    places = [folder]
+    if source.repository is not None:
+        model = folder / ("models--" + source.repository.replace("/", "--"))
+        snapshots = (folder if (folder / "snapshots").is_dir() else model) / "snapshots"
+        main = snapshots.with_name("refs") / "main"
+        # Of several revisions the one that the hub's client would take.
+        places += [snapshots / main.read_text().strip()] if main.is_file() else []
+        places += sorted(snapshots.glob("*"))
+    files = (place / name for place in places for name in source.files)
+    return next((file for file in files if file.is_file()), None)
 
 
 def _from_package(source: Source) -> tuple[Path, str]:
@@ -113,11 +121,12 @@ def _from_hub(source: Source) -> tuple[Path, str]:
         return Path(cached), source.repository
     logger.info("fetching %s of %s from the Hugging Face hub", name, source.repository)
     try:
+        _reach_hub(source.repository, name)
         for companion in source.companions:
             hf_hub_download(source.repository, companion)
         return Path(hf_hub_download(source.repository, name)), source.repository
-    # huggingface_hub's own errors, connection and HTTP errors are all of this kind.
-    except OSError as error:
+    # Of no one kind: the client's own errors, and those of requests or httpx, by its release.
+    except Exception as error:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         raise WeightsError(
@@ -126,6 +135,16 @@ def _from_hub(source: Source) -> tuple[Path, str]:
             f"reached, get it with: {source.command}; then give that folder as the path of "
             "the weights."
         ) from error
+
+
+def _reach_hub(repository: str, name: str) -> None:
+    """Fail at once where there is no network: a download would try again for half a minute."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import HfHubHTTPError
+
+    # An answer, even a refusal, is left to the download, which knows when to ask again.
+    with contextlib.suppress(HfHubHTTPError):
+        get_hf_file_metadata(hf_hub_url(repository, name))
 
 
 def _first_line(error: Exception) -> str:

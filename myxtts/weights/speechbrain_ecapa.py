@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,9 +18,28 @@ HYPERPARAMETERS = "hyperparams.yaml"
 IGNORED = {"*.num_batches_tracked": "counts the upstream's training batches"}
 # The upstream's names of what ``ECAPAConfig`` calls otherwise.
 NAMES = {
-    "attention_channels": "attention_dim",
-    "se_channels": "squeeze_dim",
-    "lin_neurons": "embedding_dim",
+    "attention_dim": "attention_channels",
+    "squeeze_dim": "se_channels",
+    "embedding_dim": "lin_neurons",
+}
+# They widen the context of frames, which ``context`` turns on.
+UNUSED = ("left_frames", "right_frames")
+# What the upstream takes for an attribute that the file leaves out and no weight shows.
+DEFAULTS = {
+    "embedding_model": {"dilations": [1, 2, 3, 4, 1]},
+    "compute_features": {
+        "n_mels": 40,
+        "sample_rate": SPEECHBRAIN_ECAPA.sample_rate,
+        "n_fft": SPEECHBRAIN_ECAPA.n_fft,
+        "f_min": 0,
+        "f_max": SPEECHBRAIN_ECAPA.f_max,
+        "win_length": 25,
+        "hop_length": 10,
+        "deltas": False,
+        "context": False,
+        "filter_shape": "triangular",
+    },
+    "mean_var_norm": {"norm_type": "global", "mean_norm": True, "std_norm": True},
 }
 
 
@@ -47,42 +67,68 @@ def load(encoder: ECAPATDNN, arrays: Mapping[str, np.ndarray]) -> None:
 def check_configuration(file: Path, encoder: ECAPATDNN) -> None:
     """Compare ``hyperparams.yaml`` beside a weights file, if there is one, with ``encoder``.
 
-    Dilations show in no weight's shape, so that only this file can tell.
+    Dilations and the front-end show in no weight's shape, so that only this file can tell.
+    A section that is left out is not compared.
 
     Raises:
-        WeightsError: it cannot be read, has an attribute of the encoder that is unknown
-            here, or another value.
+        WeightsError: it cannot be read, has an attribute that is unknown here, or another
+            value.
     """
     path = file.with_name(HYPERPARAMETERS)
     if not path.is_file():
         return
     values = _read(path)
-    for name, value in values.get("embedding_model", {}).items():
-        own = NAMES.get(name, name)
-        expected = SPEECHBRAIN_ECAPA.n_mels if own == "input_size" else getattr(encoder.sizes, own, None)
-        if expected is None:
-            raise WeightsError(f"{path}: embedding_model has {name}, which is not supported here.")
-        found = tuple(value) if isinstance(value, list) else value
-        if found != expected:
-            raise WeightsError(f"{path}: {name} is {value}, model.ecapa expects {expected}.")
+    for section, expected in _expected(encoder).items():
+        if section in values:
+            _compare(f"{path}: {section}", values[section], DEFAULTS[section], expected)
+
+
+def _expected(encoder: ECAPATDNN) -> dict[str, dict]:
+    spec = SPEECHBRAIN_ECAPA
+    own = dataclasses.asdict(encoder.sizes)
+    return {
+        "embedding_model": {NAMES.get(name, name): value for name, value in own.items()}
+        | {"input_size": spec.n_mels},
+        "compute_features": DEFAULTS["compute_features"] | {"n_mels": spec.n_mels},
+        "mean_var_norm": {"norm_type": "sentence", "mean_norm": True, "std_norm": False},
+    }
+
+
+def _compare(name: str, values: object, defaults: dict, expected: dict) -> None:
+    if not isinstance(values, dict):
+        raise WeightsError(f"{name} is no section of attributes.")
+    for key, value in (defaults | values).items():
+        if key in UNUSED:
+            continue
+        if key not in expected:
+            raise WeightsError(f"{name} has {key}, which is not supported here.")
+        wanted = expected[key]
+        if value != (list(wanted) if isinstance(wanted, tuple) else wanted):
+            raise WeightsError(f"{name}: {key} is {value}, {wanted} is expected here.")
 
 
 def _read(path: Path) -> dict:
     """The plain data of a HyperPyYAML file; its tags name classes and are not followed."""
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_PlainLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WeightsError(f"{path} cannot be read: {error}.") from error
+    # A value such as the date 2020-99-99 is a ValueError, as are bytes that are no text.
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(f"{path} cannot be read: {reason}.") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path} is no hyper-parameter file of SpeechBrain.")
     references = {f"<{name}>": value for name, value in values.items() if _is_plain(value)}
-    model = values.get("embedding_model")
-    if isinstance(model, dict):
-        values["embedding_model"] = {
-            name: references.get(value, value) if isinstance(value, str) else value
-            for name, value in model.items()
-        }
-    return values
+    return {name: _followed(value, references) for name, value in values.items()}
+
+
+def _followed(section: object, references: dict) -> object:
+    """``section`` with its references to plain values of the file replaced by these."""
+    if not isinstance(section, dict):
+        return section
+    return {
+        name: references.get(value, value) if isinstance(value, str) else value
+        for name, value in section.items()
+    }
 
 
 def _is_plain(value: object) -> bool:

@@ -89,6 +89,7 @@ def _load(path: Path) -> Any:
             f"{path} is refused: it is no torch file, or holds objects other than tensors"
             + (f" ({culprit[1]})." if culprit else ".")
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    # A damaged file breaks torch, and safetensors behind it, in many ways.
+    except Exception as error:
         reason = str(error) or type(error).__name__
         raise WeightsError(f"{path} is not a torch file that can be read: {reason}.") from error

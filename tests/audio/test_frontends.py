@@ -10,6 +10,7 @@ import pytest
 from myxtts.audio.frontends import (
     COQUI_SPEAKER,
     RESEMBLYZER,
+    SPEECHBRAIN_ECAPA,
     XTTS_CONDITIONING,
     XTTS_DVAE,
     MelSpec,
@@ -131,6 +132,34 @@ def test_equals_the_installed_upstream_on_speech(golden, name):
     audio = sound(golden, "speech")[:8_000]
     expected = FRONTENDS[name](torch.from_numpy(audio))
     assert relative_error(mel_of(audio, SPECS[name]), expected) <= TOLERANCE
+
+
+def test_ecapa_specification_holds_the_figures_of_speechbrain():
+    spec = SPEECHBRAIN_ECAPA
+    figures = (spec.sample_rate, spec.n_fft, spec.win_length, spec.hop_length, spec.n_mels)
+    assert figures == (16_000, 400, 400, 160, 80)
+    assert (spec.window, spec.compression, spec.eps, spec.top_db) == (
+        "hamming",
+        "decibel",
+        1e-10,
+        80.0,
+    )
+    assert MelSpec(**spec_dict(spec)) == spec
+
+
+@pytest.mark.parametrize("samples", [399, 8_001])
+def test_ecapa_mel_equals_speechbrains(golden, samples):
+    pytest.importorskip("speechbrain", reason="speechbrain is not installed (make reference)")
+    import torch
+    from speechbrain.lobes.features import Fbank
+
+    audio = sound(golden, "speech")[4_000 : 4_000 + samples]
+    expected = Fbank(n_mels=80)(torch.from_numpy(audio)[None])[0].numpy()
+    got = mel_of(audio, SPEECHBRAIN_ECAPA)
+    assert got.shape == expected.shape
+    assert relative_error(got, expected) <= TOLERANCE
+    plain = dataclasses.replace(SPEECHBRAIN_ECAPA, symmetric=False)
+    assert relative_error(mel_of(audio, plain), expected) > 10 * TOLERANCE
 
 
 @pytest.mark.parametrize("samples", [5_001, 16_000])

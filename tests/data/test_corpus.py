@@ -54,7 +54,9 @@ def test_a_language_the_vocabulary_lacks_is_left_out(micro_config, tmp_path):
     _, tokenizer, _ = reopen(folder, micro_config, tmp_path / "cache")
     change(folder, 4, language="fr")
     _, _, report = reopen(folder, micro_config, tmp_path / "cache", lambda found: tokenizer)
-    assert report.skipped == [(str(folder / "clip_4.wav"), "unknown language: 'fr'")]
+    ((path, reason),) = report.skipped
+    assert path == str(folder / "clip_4.wav")
+    assert reason.startswith("unknown language 'fr'")
 
 
 def test_a_corpus_of_empty_texts_is_one_sentence(micro_config, tmp_path):

@@ -75,3 +75,13 @@ def test_a_batch_may_be_larger_than_the_corpus():
 
 def test_rounding_down_leaves_room_for_padding():
     assert [rounded_down(length, 16) for length in (15, 16, 17, 402)] == [0, 16, 16, 400]
+
+
+def test_a_speaker_with_few_utterances_is_heard_in_all_of_them_before_one_comes_again():
+    speakers = np.array([0, 0, 0, 1, 1, 1, 1, 1])
+    plan = BatchPlan(np.arange(8), speakers, 10, seed=0, speakers_per_batch=2)
+    for epoch in range(20):
+        for batch in plan.epoch(epoch):
+            _, times = np.unique(batch, return_counts=True)
+            assert sorted(times[:3].tolist()) == [1, 2, 2]
+            assert times[3:].tolist() == [1] * 5

@@ -3,6 +3,7 @@
 import pytest
 
 from myxtts.errors import TextError
+from myxtts.text.languages import table_of
 from myxtts.text.split import split_text
 from myxtts.text.tokenizer import train_tokenizer
 
@@ -48,3 +49,45 @@ def test_unknown_language_is_refused_even_for_empty_text(tokenizer):
 
 def test_ten_thousand_characters_are_quick_to_split(tokenizer):
     assert split_text(SENTENCE * 130, tokenizer, "en", 60)
+
+
+def test_characters_are_limited_too(tokenizer):
+    limit = table_of("zh-cn").max_characters
+    assert limit == 82
+    pieces = split_text(SENTENCE * 5, tokenizer, "en", 400, max_characters=limit)
+    assert max(map(len, pieces)) <= limit
+    assert " ".join(pieces).split() == (SENTENCE * 5).split()
+
+
+def test_an_unknown_language_has_the_usual_limit():
+    assert table_of("sv").max_characters == 250
+
+
+def test_an_abbreviation_ends_no_sentence(tokenizer):
+    text = "We all saw Mr. Smith. He saw us too."
+    pieces = split_text(text, tokenizer, "en", 400, max_characters=21)
+    assert pieces == ["We all saw Mr. Smith.", "He saw us too."]
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "pieces"),
+    [
+        ("zh-cn", "ab cd。ef gh！ij", ["ab cd。", "ef gh！", "ij"]),
+        ("zh-cn", "「ab。」cd。", ["「ab。」", "cd。"]),
+        ("hi", "ab cd। ef gh", ["ab cd।", "ef gh"]),
+        ("ar", "ab cd؟ ef gh", ["ab cd؟", "ef gh"]),
+        ("ar", "ab cd، ef gh", ["ab cd،", "ef gh"]),
+    ],
+)
+def test_sentences_end_by_the_marks_of_every_script(language, text, pieces):
+    tokenizer = train_tokenizer([("ab cd", language)], 300)
+    found = split_text(text, tokenizer, language, 400, max_characters=7)
+    assert found == pieces
+
+
+def test_pieces_without_spaces_are_joined_without_one():
+    tokenizer = train_tokenizer([("ab cd", "hi")], 300)
+    assert split_text("甲乙。丙。丁戊己。", tokenizer, "hi", 400, max_characters=6) == [
+        "甲乙。丙。",
+        "丁戊己。",
+    ]

@@ -51,8 +51,7 @@ def test_equals_coquis_tokenizer(tokenizer, tmp_path):
     tokenizer.save(tmp_path / "vocab.json")
     theirs = module.VoiceBpeTokenizer(tmp_path / "vocab.json")
     for text in SENTENCES:
-        # Coqui keeps a space at either end; nothing is said there.
-        assert tokenizer.encode(text, "en") == theirs.encode(text.strip(), "en")
+        assert tokenizer.encode(text, "en") == theirs.encode(text, "en")
 
 
 def test_decoding_gives_the_cleaned_text_back(tokenizer):
@@ -88,7 +87,7 @@ def test_too_small_a_vocabulary_is_refused():
 
 def test_more_characters_than_ids_still_fit():
     text = "".join(chr(0x4E00 + number) for number in range(500))
-    assert train_tokenizer([(text, "zh")], 300).vocab_size <= 300
+    assert train_tokenizer([(text, "sv")], 300).vocab_size <= 300
 
 
 def test_unfit_files_are_named(tmp_path):

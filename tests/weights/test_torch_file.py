@@ -1,5 +1,7 @@
 """Torch files are read as data, never run."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -54,3 +56,22 @@ def test_cut_files_are_named(tmp_path):
         (tmp_path / "cut.pt").write_bytes(content[:size])
         with pytest.raises(WeightsError, match=r"cut\.pt"):
             read_torch_file(tmp_path / "cut.pt")
+
+
+@pytest.mark.parametrize("name", ["bytes.pt", "bytes.ckpt", "bytes.safetensors"])
+def test_bytes_that_are_no_torch_file_are_named_whatever_they_are_called(tmp_path, name):
+    rng = np.random.default_rng(0)
+    pickled = b"\x80\x02}q\x00(X\x01\x00\x00\x00a"
+    for content in (b"", b"\x80", pickled, pickled + b"K\x01u.", rng.bytes(300), b"PK\x03\x04"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=re.escape(name)):
+            read_torch_file(tmp_path / name)
+
+
+def test_the_first_prefix_that_occurs_chooses_the_keys(tmp_path):
+    tensors = {"outer.part.a": torch.zeros(1), "part.b": torch.ones(1), "other.c": torch.ones(2)}
+    torch.save(tensors, tmp_path / "m.pt")
+    prefixes = ("outer.part.", "part.", "")
+    assert list(read_torch_file(tmp_path / "m.pt", prefixes=prefixes)) == ["a"]
+    assert list(read_torch_file(tmp_path / "m.pt", prefixes=prefixes[1:])) == ["b"]
+    assert len(read_torch_file(tmp_path / "m.pt", prefixes=("absent.", ""))) == 3
