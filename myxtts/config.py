@@ -351,6 +351,32 @@ class SynthesisConfig:
     seconds_per_character: float = field(
         default=0.25, metadata={"help": "bound of the output length, beside two seconds"}
     )
+    min_seconds_per_character: float = field(
+        default=0.02, metadata={"help": "the speech does not end before so long"}
+    )
+    retries: int = field(
+        default=2,
+        metadata={"help": "tries with the next seeds when speech rambles, halts or is cut"},
+    )
+    stream_codes: int = field(
+        default=20, metadata={"help": "audio codes of 46 ms between the pieces of a stream"}
+    )
+    coqui_compatible: bool = field(
+        default=False,
+        metadata={"help": "penalise and allow the codes that Coqui's program does, for parity"},
+    )
+    gpt_cond_len: float = field(
+        default=30.0, metadata={"help": "seconds of the references the GPT hears; 0: all"}
+    )
+    gpt_cond_chunk_len: float = field(
+        default=4.0, metadata={"help": "seconds of the chunks whose latents are averaged"}
+    )
+    max_ref_length: float = field(
+        default=30.0, metadata={"help": "seconds of each reference that are used"}
+    )
+    sound_norm_refs: bool = field(
+        default=False, metadata={"help": "bring every reference to a peak of 0.75"}
+    )
     vocoder: Literal["auto", "griffin_lim", "hifi"] = field(
         default="auto",
         metadata={"help": "auto takes hifi once the decoder stage has been trained"},
@@ -367,6 +393,12 @@ class SynthesisConfig:
             "above 0",
             self.repetition_penalty,
         )
+        for name in ("gpt_cond_chunk_len", "max_ref_length", "stream_codes"):
+            value = getattr(self, name)
+            _require(value > 0, f"synthesis.{name}", "above 0", value)
+        for name in ("gpt_cond_len", "min_seconds_per_character", "retries"):
+            value = getattr(self, name)
+            _require(value >= 0, f"synthesis.{name}", "at least 0", value)
         _require(
             self.seconds_per_character > 0,
             "synthesis.seconds_per_character",

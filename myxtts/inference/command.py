@@ -160,7 +160,11 @@ def check_encoder(
     """
     model = config.model
     has = model.speaker_encoder_type if model.use_pretrained_speaker_encoder else "original"
-    if encoder is not None and pretrained is None:
+    if encoder is not None and pretrained is False:
+        raise ConfigError(
+            "--no-use-pretrained-speaker-encoder and --speaker-encoder-type contradict each other."
+        )
+    if encoder is not None:
         pretrained = True
     if pretrained is None:
         return

@@ -19,19 +19,7 @@ if TYPE_CHECKING:
     from myxtts.models.gpt import GPT
 
 
-def generate(
-    gpt: GPT,
-    text_ids,
-    text_lengths,
-    conditioning_latents,
-    uniforms,
-    *,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    repetition_penalty: float = 1.0,
-    greedy: bool = False,
-) -> dict:
+def generate(gpt: GPT, text_ids, text_lengths, conditioning_latents, uniforms, **sampling) -> dict:
     """Generate audio codes until every row has stopped or the uniforms are used up.
 
     It runs inside a graph, compiled by XLA or not, and is a function of its
@@ -43,9 +31,7 @@ def generate(
         text_lengths: int ``(batch,)``.
         conditioning_latents: ``(batch, latents, model_dim)``.
         uniforms: float ``(batch, steps)`` in [0, 1), one number a draw.
-        temperature, top_k, top_p, repetition_penalty: see :mod:`myxtts.models.sampling`;
-            0 for ``top_k`` and 1 for the others leave the distribution alone.
-        greedy: take the likeliest code instead of drawing.
+        sampling: see :func:`advance`.
 
     Returns:
         ``codes`` int ``(batch, steps)`` padded with the stop code, ``lengths`` ``(batch,)``
@@ -56,20 +42,100 @@ def generate(
     Raises:
         ConfigError: a sampling option is out of range, or the text is too long.
     """
-    check_sampling(temperature, top_k, top_p, repetition_penalty)
     uniforms = uniforms[:, : gpt.max_new_codes]
-    batch, steps = ops.shape(uniforms)[0], ops.shape(uniforms)[1]
+    compatible = sampling.get("coqui_compatible", False)
+    steps = ops.shape(uniforms)[1]
+    state = begin(gpt, text_ids, text_lengths, conditioning_latents, steps, compatible)
+    result, _ = advance(gpt, state, uniforms, **sampling)
+    return result
+
+
+def begin(
+    gpt: GPT,
+    text_ids,
+    text_lengths,
+    conditioning_latents,
+    capacity,
+    coqui_compatible: bool = False,
+) -> dict:
+    """Read the prompt; the state from which :func:`advance` can make ``capacity`` codes.
+
+    Args:
+        gpt, text_ids, text_lengths, conditioning_latents: as for :func:`generate`.
+        capacity: codes there is to be room for.
+        coqui_compatible: count code 1 and the start code as spoken already, which is what
+            the placeholder ids of Coqui's prompt do to its repetition penalty.
+
+    Returns:
+        ``step`` (codes made so far), ``latent`` ``(batch, 1, model_dim)`` of the next code,
+        ``finished`` ``(batch,)``, ``seen`` ``(batch, num_audio_tokens)``, ``valid``
+        ``(batch, slots)`` and ``caches``, keys and values of every block.
+    """
     prompt, valid = gpt.prompt(text_ids, text_lengths, conditioning_latents)
-    first_slot = ops.shape(prompt)[1]
-    latent, caches = _read_prompt(gpt, prompt, valid, steps)
-    cache_valid = ops.concatenate([valid, ops.ones((batch, steps), dtype="bool")], axis=1)
-    slots = ops.arange(first_slot + steps)
+    batch = ops.shape(prompt)[0]
+    latent, caches = _read_prompt(gpt, prompt, valid, capacity)
+    seen = ops.zeros((gpt.num_audio_tokens,), dtype="bool")
+    if coqui_compatible:
+        for code in (1, gpt.start_audio_token):
+            seen = ops.logical_or(seen, ops.one_hot(code, gpt.num_audio_tokens, dtype="bool"))
+    return {
+        "step": ops.convert_to_tensor(0, dtype="int32"),
+        "latent": latent,
+        "finished": ops.zeros((batch,), dtype="bool"),
+        "seen": ops.broadcast_to(seen[None], (batch, gpt.num_audio_tokens)),
+        "valid": ops.concatenate([valid, ops.ones((batch, capacity), dtype="bool")], axis=1),
+        "caches": caches,
+        "capacity": ops.convert_to_tensor(capacity, dtype="int32"),
+    }
+
+
+def advance(
+    gpt: GPT,
+    state: dict,
+    uniforms,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    greedy: bool = False,
+    min_codes=0,
+    coqui_compatible: bool = False,
+) -> tuple[dict, dict]:
+    """Make the next codes, one for each column of ``uniforms``.
+
+    Args:
+        gpt: the model.
+        state: of :func:`begin` or of an earlier call.
+        uniforms: float ``(batch, steps)`` in [0, 1), no more than there is capacity left.
+        temperature, top_k, top_p, repetition_penalty: see :mod:`myxtts.models.sampling`;
+            0 for ``top_k`` and 1 for the others leave the distribution alone.
+        greedy: take the likeliest code instead of drawing.
+        min_codes: the stop code is not chosen before so many codes, counted from the
+            beginning of the speech.
+        coqui_compatible: leave the start code among those that may be chosen, as Coqui does.
+
+    Returns:
+        What :func:`generate` returns, of these steps, and the state after them.
+
+    Raises:
+        ConfigError: a sampling option is out of range.
+    """
+    check_sampling(temperature, top_k, top_p, repetition_penalty)
+    batch, steps = ops.shape(uniforms)[0], ops.shape(uniforms)[1]
+    valid, first = state["valid"], state["step"]
+    prompt_slots = ops.shape(valid)[1] - state["capacity"]
+    slots = ops.arange(ops.shape(valid)[1])
 
     def choose(latent, seen, step):
         logits = ops.cast(gpt.audio_head(latent[:, 0]), "float32")
-        # The start code has no place inside speech.
-        start = ops.one_hot(gpt.start_audio_token, gpt.num_audio_tokens, dtype="float32")
-        logits = penalise_repetition(logits + REMOVED * start, seen, repetition_penalty)
+        if not coqui_compatible:
+            # The start code has no place inside speech.
+            start = ops.one_hot(gpt.start_audio_token, gpt.num_audio_tokens, dtype="float32")
+            logits = logits + REMOVED * start
+        stop = ops.one_hot(gpt.stop_audio_token, gpt.num_audio_tokens, dtype="float32")
+        logits = logits + ops.where(first + step < min_codes, REMOVED, 0.0) * stop
+        logits = penalise_repetition(logits, seen, repetition_penalty)
         if greedy:
             return ops.cast(ops.argmax(logits, axis=-1), "int32")
         uniform = ops.take(uniforms, step, axis=1)
@@ -82,29 +148,31 @@ def generate(
         codes = ops.slice_update(codes, (0, step), chosen[:, None])
         latents = ops.slice_update(latents, (0, step, 0), latent)
         seen = ops.logical_or(seen, ops.one_hot(chosen, gpt.num_audio_tokens, dtype="bool"))
-        bias = key_bias(cache_valid) + ops.where(slots <= first_slot + step, 0.0, HIDDEN)
-        latent, caches = _decode_step(
-            gpt, gpt.embed_code(chosen, step + 1), caches, first_slot + step, bias
-        )
+        slot = prompt_slots + first + step
+        bias = key_bias(valid) + ops.where(slots <= slot, 0.0, HIDDEN)
+        embedded = gpt.embed_code(chosen, first + step + 1)
+        latent, caches = _decode_step(gpt, embedded, caches, slot, bias)
         return step + 1, latent, codes, latents, finished, seen, caches
 
     def going_on(step, latent, codes, latents, finished, seen, caches):
         return ops.logical_not(ops.all(finished))
 
-    state = (
+    loop = (
         ops.convert_to_tensor(0, dtype="int32"),
-        latent,
+        state["latent"],
         ops.full((batch, steps), gpt.stop_audio_token, dtype="int32"),
-        ops.zeros((batch, steps, gpt.model_dim), dtype=latent.dtype),
-        ops.zeros((batch,), dtype="bool"),
-        ops.zeros((batch, gpt.num_audio_tokens), dtype="bool"),
-        caches,
+        ops.zeros((batch, steps, gpt.model_dim), dtype=state["latent"].dtype),
+        state["finished"],
+        state["seen"],
+        state["caches"],
     )
-    _, _, codes, latents, finished, _, _ = ops.while_loop(
-        going_on, body, state, maximum_iterations=steps
+    made, latent, codes, latents, finished, seen, caches = ops.while_loop(
+        going_on, body, loop, maximum_iterations=steps
     )
     lengths = ops.sum(ops.cast(ops.not_equal(codes, gpt.stop_audio_token), "int32"), axis=1)
-    return {"codes": codes, "lengths": lengths, "latents": latents, "finished": finished}
+    after = {"step": first + made, "latent": latent, "finished": finished, "seen": seen}
+    result = {"codes": codes, "lengths": lengths, "latents": latents, "finished": finished}
+    return result, state | after | {"caches": caches}
 
 
 def _read_prompt(gpt: GPT, prompt, valid, steps):

@@ -7,6 +7,7 @@ interpolations of the latents. Its weight norms are folded into plain kernels.
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import keras
@@ -115,15 +116,43 @@ class HifiDecoder(keras.Model):
 
     def call(self, latents, speaker_embedding, training=False):
         """Synthesise; ``speaker_embedding`` is ``(batch, speaker_dim)``."""
-        hidden = interpolate(latents, Fraction(FRAMES_PER_LATENT))
-        hidden = self.conv_pre(interpolate(hidden, RATE_RATIO))
-        hidden = hidden + self.cond_pre(speaker_embedding)[:, None]
+        return self.vocode(self.frames(latents), speaker_embedding)
+
+    def frames(self, latents, first_latent=0, first_frame=0):
+        """Latents brought to the frames ``(batch, frames, latent_dim)`` of the output.
+
+        Args:
+            latents: ``(batch, length, latent_dim)``.
+            first_latent: number of the first latent given, of a longer sequence.
+            first_frame: number of the first frame wanted, of that sequence; the last is
+                that of the last latent given.
+        """
+        hidden = interpolate(latents, Fraction(FRAMES_PER_LATENT), first_latent)
+        return interpolate(hidden, RATE_RATIO, first_latent * FRAMES_PER_LATENT, first_frame)
+
+    def vocode(self, frames, speaker_embedding):
+        """Waveform ``(batch, 256 * frames)`` of what :meth:`frames` gives.
+
+        A sample depends on :attr:`receptive_field` frames before and behind its own.
+        """
+        hidden = self.conv_pre(frames) + self.cond_pre(speaker_embedding)[:, None]
         for up, cond, blocks in zip(self.ups, self.conds, self.resblocks, strict=True):
             hidden = up(ops.leaky_relu(hidden, negative_slope=LEAK))
             hidden = hidden + cond(speaker_embedding)[:, None]
             hidden = sum(block(hidden) for block in blocks) / len(blocks)
         hidden = self.conv_post(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK))
         return ops.tanh(ops.cast(hidden[..., 0], "float32"))
+
+    @property
+    def receptive_field(self) -> int:
+        """Frames on either side of its own that a sample of the waveform depends on."""
+        reach, rate = Fraction(3), 1
+        widest = (max(self.resblock_kernels) - 1) // 2
+        for factor, kernel in zip(self.upsample_rates, self.upsample_kernels, strict=True):
+            reach += Fraction(-(-kernel // (2 * factor)), rate)
+            rate *= factor
+            reach += Fraction(sum(widest * (d + 1) for d in self.resblock_dilations), rate)
+        return math.ceil(reach + Fraction(3, rate))
 
     def output_length(self, length):
         """Samples of ``length`` latents; works on integers and on integer tensors."""
@@ -179,21 +208,32 @@ class HifiResBlock(keras.layers.Layer):
         }
 
 
-def interpolate(inputs, scale: Fraction):
+def interpolate(inputs, scale: Fraction, first_input=0, first_output=None):
     """Linear interpolation of ``(batch, length, dim)`` in time by ``scale``.
 
     Sample centres are mapped by the scale itself (torch's ``scale_factor``), not by
     the ratio of the rounded lengths. As in torch, an input too short to grow is
     handed back as it is.
+
+    Args:
+        inputs: a whole sequence, or the end of one.
+        scale: of the time axis.
+        first_input: number of ``inputs``' first frame in the sequence.
+        first_output: number of the first frame wanted; by default the first that
+            belongs to ``inputs``.
     """
     length = ops.shape(inputs)[1]
-    size = scaled_length(length, scale)
-    step = ops.where(ops.equal(size, length), 1.0, float(1 / scale))
-    positions = ops.arange(size, dtype="float32") + 0.5
+    total = scaled_length(first_input + length, scale)
+    if first_output is None:
+        first_output = scaled_length(first_input, scale)
+    step = ops.where(ops.equal(total, first_input + length), 1.0, float(1 / scale))
+    positions = ops.cast(ops.arange(first_output, total), "float32") + 0.5
     source = ops.maximum(positions * step - 0.5, 0.0)
-    left = ops.cast(ops.floor(source), "int32")
-    right = ops.minimum(left + 1, length - 1)
-    weight = ops.cast(source - ops.floor(source), inputs.dtype)[None, :, None]
+    whole = ops.floor(source)
+    left = ops.cast(whole, "int32") - first_input
+    # What lies before the first input given is not needed for the frames wanted.
+    left, right = ops.maximum(left, 0), ops.clip(left + 1, 0, length - 1)
+    weight = ops.cast(source - whole, inputs.dtype)[None, :, None]
     left_values = ops.take(inputs, left, axis=1)
     return left_values + weight * (ops.take(inputs, right, axis=1) - left_values)
 

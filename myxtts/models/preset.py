@@ -19,16 +19,18 @@ CONFIG = "config.yaml"
 TOKENIZER = "tokenizer.json"
 MANIFEST = "manifest.json"
 # The DVAE is needed for training and for Griffin-Lim only, and lies apart.
+MAIN = "xtts.safetensors"
 WEIGHTS = {
-    "xtts.safetensors": ("mel_norm", "audio_encoder", "gpt", "decoder"),
+    MAIN: ("mel_norm", "audio_encoder", "gpt", "decoder"),
     "dvae.safetensors": ("dvae",),
 }
 
 
-def save(model: XTTS, folder: Path) -> None:
+def save(model: XTTS, folder: Path, half: bool = False) -> None:
     """Write ``model`` to ``folder``; a preset already there is replaced at the very end.
 
-    Other files in a preset's folder (a model card, say) stay in it.
+    Other files in a preset's folder (a model card, say) stay in it. With ``half``,
+    matrices are stored in float16; they are float32 again once loaded.
 
     Raises:
         CheckpointError: something cannot be written, or ``folder`` holds files and no
@@ -45,11 +47,13 @@ def save(model: XTTS, folder: Path) -> None:
         model.config.to_yaml(fresh / CONFIG)
         model.tokenizer.save(fresh / TOKENIZER)
         for file, parts in WEIGHTS.items():
-            save_variables(fresh / file, part_variables(model, parts))
-        (fresh / MANIFEST).write_text(json.dumps(_manifest(model, fresh), indent=2))
+            save_variables(fresh / file, part_variables(model, parts), half=half)
+        manifest = _manifest(model, fresh)
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2))
         for path in others:
             _copy(path, fresh / path.name)
         _replace(folder, fresh)
+        model.fingerprint = manifest["sha256"][MAIN]
     except OSError as error:
         raise CheckpointError(f"cannot write the preset {folder}: {error}.") from error
     finally:
@@ -65,6 +69,8 @@ def load(model: XTTS, folder: Path) -> None:
             raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
     model.trained_steps = dict(manifest["trained_steps"])
     model.vocoder_errors = dict(manifest["vocoder_errors"])
+    model.source = dict(manifest.get("source", {}))
+    model.fingerprint = manifest["sha256"][MAIN]
     if model.encoder_provenance is not None:
         model.audio_encoder.speaker_encoder.provenance = manifest["encoder_provenance"]
 
@@ -95,6 +101,7 @@ def _manifest(model: XTTS, folder: Path) -> dict:
         "trained_steps": dict(model.trained_steps),
         "vocoder_errors": dict(model.vocoder_errors),
         "encoder_provenance": model.encoder_provenance,
+        "source": dict(model.source),
         "parameters": {name: part.count_params() for name, part in model.parts().items()},
         "sha256": {file: file_sha256(folder / file) for file in WEIGHTS},
     }

@@ -31,13 +31,17 @@ def named(variables: Sequence, root: str = "") -> dict:
     return result
 
 
-def save_variables(path: Path, variables: dict, metadata: dict[str, str] | None = None) -> None:
+def save_variables(
+    path: Path, variables: dict, metadata: dict[str, str] | None = None, half: bool = False
+) -> None:
     """Write named variables to ``path``, whole or not at all.
+
+    With ``half``, trainable matrices are written in float16 where it can hold them.
 
     Raises:
         CheckpointError: the file cannot be written (no space, no permission).
     """
-    arrays = {name: np.array(_array(value), order="C") for name, value in variables.items()}
+    arrays = {name: _stored(value, half) for name, value in variables.items()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         save_file(arrays, temporary, metadata=metadata)
@@ -75,6 +79,15 @@ def file_sha256(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _stored(variable, half: bool) -> np.ndarray:
+    array = np.array(_array(variable), order="C")
+    # Statistics and vectors are small and may be large in value.
+    if half and array.ndim > 1 and getattr(variable, "trainable", False):
+        limit = np.finfo("float16").max
+        return array.astype("float16") if np.abs(array).max(initial=0) < limit else array
+    return array
 
 
 def _array(variable) -> np.ndarray:

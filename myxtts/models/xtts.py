@@ -33,6 +33,8 @@ class XTTS(keras.Model):
         dvae, audio_encoder, gpt, decoder: the models.
         mel_norm: divides the log-mels of the DVAE by the corpus's statistics.
         trained_steps: optimiser steps each training stage has made.
+        source: SHA-256 of each file the model was converted from, empty for one trained here.
+        fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
         vocoder_errors: mel errors of ``griffin_lim`` and ``hifi`` on validation speech,
             empty until the decoder stage has measured them.
     """
@@ -43,6 +45,8 @@ class XTTS(keras.Model):
         self.tokenizer = tokenizer
         self.trained_steps: dict[str, int] = {}
         self.vocoder_errors: dict[str, float] = {}
+        self.source: dict[str, str] = {}
+        self.fingerprint = "unsaved"
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
         self.audio_encoder = AudioEncoder(config.model)
@@ -73,9 +77,9 @@ class XTTS(keras.Model):
         """Where a pretrained speaker encoder's weights came from; None in ``original`` mode."""
         return getattr(self.audio_encoder.speaker_encoder, "provenance", None)
 
-    def save_to_preset(self, folder: str | Path) -> None:
+    def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
         """Write the model to ``folder``, see :func:`myxtts.models.preset.save`."""
-        preset.save(self, Path(folder))
+        preset.save(self, Path(folder), half)
 
     @classmethod
     def from_preset(cls, folder: str | Path) -> XTTS:

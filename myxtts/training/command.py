@@ -10,10 +10,16 @@ from pathlib import Path
 import yaml
 
 from myxtts.config import XTTSConfig, to_dict
+from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags
 from myxtts.presets import PRESETS
 
 DEFAULT_PRESET = "small"
+ENCODER_FIELDS = (
+    "speaker_encoder_type",
+    "freeze_speaker_encoder",
+    "pretrained_speaker_encoder_path",
+)
 _EPILOG = "A flag beats the YAML file of --config, and the YAML file beats --preset."
 
 
@@ -50,9 +56,20 @@ def resolve(args: argparse.Namespace) -> XTTSConfig:
     return config_from_flags(args, config)
 
 
+def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
+    """Raise ``ConfigError`` for a flag of a pretrained encoder where none is used."""
+    if config.model.use_pretrained_speaker_encoder:
+        return
+    for name in ENCODER_FIELDS:
+        if hasattr(args, f"config:model.{name}"):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(f"{flag} is for --use-pretrained-speaker-encoder; give that too.")
+
+
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the trained preset lies."""
     config = resolve(args)
+    check_encoder_flags(args, config)
     if args.dry_run:
         yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
         return

@@ -59,6 +59,21 @@ def read_torch_file(
     }
 
 
+def read_torch_tensor(path: str | Path) -> np.ndarray:
+    """Read a file that holds one tensor.
+
+    Raises:
+        WeightsError: as for :func:`read_torch_file`, or the file holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path}.")
+    content = _load(path)
+    if not hasattr(content, "detach"):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not a tensor.")
+    return _array(content)
+
+
 def _occurring(keys: Iterable[str], prefixes: Iterable[str]) -> str:
     keys = list(keys)
     return next((item for item in prefixes if any(key.startswith(item) for key in keys)), "")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from myxtts.errors import ConfigError
 from myxtts.flags import run
 from myxtts.inference import command as speak
 from myxtts.training import command as training
@@ -152,3 +153,8 @@ def test_bad_training_input_is_one_sentence(monkeypatch, tmp_path, capsys, optio
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_contradicting_encoder_flags_are_refused(micro_config, tmp_path):
+    with pytest.raises(ConfigError, match="contradict each other"):
+        speak.check_encoder(micro_config, False, "coqui", tmp_path)

@@ -1,0 +1,89 @@
+"""A stream's samples are those of the whole, and its state does not grow."""
+
+import numpy as np
+import pytest
+
+from myxtts.config import SynthesisConfig
+from myxtts.inference.streaming import StreamingVocoder
+from myxtts.inference.synthesizer import Synthesizer
+from myxtts.models.hifigan import HifiDecoder
+from myxtts.models.xtts import XTTS
+
+RNG = np.random.default_rng(0)
+SPEAKER = RNG.normal(size=(1, 6)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def decoder():
+    decoder = HifiDecoder(latent_dim=8, speaker_dim=6, initial_channels=16)
+    decoder.build()
+    for variable in decoder.trainable_variables:
+        variable.assign(
+            0.3 * RNG.normal(size=variable.shape) / np.sqrt(max(variable.shape[:-1], default=1))
+        )
+    return decoder
+
+
+@pytest.fixture(scope="module")
+def vocoder(decoder):
+    return StreamingVocoder(decoder)
+
+
+def stream(vocoder, latents: np.ndarray, sizes) -> tuple[np.ndarray, list[int]]:
+    """The joined chunks, and the latents that were kept after each."""
+    state, chunks, kept, start = vocoder.start(), [], [], 0
+    for size in sizes:
+        final = start + size >= len(latents)
+        chunk, state = vocoder.push(state, latents[start : start + size], SPEAKER, final)
+        chunks.append(chunk)
+        kept.append(len(state.latents))
+        start += size
+    return np.concatenate(chunks), kept
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 23, 148, 200])
+@pytest.mark.parametrize("size", [1, 7, 20, 300])
+def test_chunks_joined_are_the_whole(decoder, vocoder, length, size):
+    latents = RNG.normal(size=(length, 8)).astype("float32")
+    whole = np.asarray(decoder(latents[None], SPEAKER))[0]
+    joined, _ = stream(vocoder, latents, [size] * -(-length // size))
+    assert joined.shape == whole.shape
+    np.testing.assert_allclose(joined, whole, atol=2e-5)
+
+
+def test_an_empty_last_push_gives_the_rest(decoder, vocoder):
+    latents = RNG.normal(size=(30, 8)).astype("float32")
+    joined, _ = stream(vocoder, latents, [15, 14, 1])
+    state = vocoder.start()
+    first, state = vocoder.push(state, latents, SPEAKER, final=False)
+    rest, _ = vocoder.push(state, latents[:0], SPEAKER, final=True)
+    np.testing.assert_allclose(np.concatenate([first, rest]), joined, atol=2e-5)
+
+
+def test_a_narrower_window_would_be_noticed(decoder):
+    narrow = StreamingVocoder(decoder)
+    narrow.context = 1
+    latents = RNG.normal(size=(60, 8)).astype("float32")
+    whole = np.asarray(decoder(latents[None], SPEAKER))[0]
+    joined, _ = stream(narrow, latents, [20, 20, 20])
+    assert np.abs(joined - whole).max() > 2e-4
+
+
+def test_what_is_kept_does_not_grow(vocoder):
+    latents = RNG.normal(size=(600, 8)).astype("float32")
+    _, kept = stream(vocoder, latents, [20] * 30)
+    assert max(kept[2:-1]) <= 32
+
+
+def test_a_streamed_text_is_the_spoken_one(trained, corpus):
+    model = XTTS.from_preset(trained.preset)
+    settings = SynthesisConfig(vocoder="hifi", retries=0, stream_codes=6)
+    synthesizer = Synthesizer(model, settings)
+    voice = synthesizer.condition([corpus / "clip_0.wav"])
+    text = "Hello there. This is a second piece of text."
+    spoken = synthesizer.speak(text, voice)
+    chunks = list(synthesizer.stream(text, voice))
+    assert len(chunks) > 2
+    joined = np.concatenate(chunks)
+    assert abs(len(joined) - len(spoken.waveform)) == 0
+    np.testing.assert_allclose(joined, spoken.waveform, atol=1e-3)
