@@ -87,6 +87,42 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
+class AudioSink:
+    """A WAV, FLAC or OGG file that grows, and can be played meanwhile.
+
+    Args:
+        path: of the file; it is there from the first sample on.
+        sample_rate: in Hz.
+
+    Raises:
+        AudioError: the suffix is no audio format, or the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, sample_rate: int):
+        self.path = Path(path)
+        if self.path.suffix.lower() not in SUFFIXES:
+            raise AudioError(f"{path}: {self.path.suffix or 'no suffix'} is no audio format.")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = soundfile.SoundFile(self.path, "w", sample_rate, channels=1)
+        except (OSError, soundfile.SoundFileError) as error:
+            raise AudioError(f"cannot write {path}: {error}.") from error
+
+    def write(self, audio: np.ndarray) -> None:
+        """Append float32 ``(samples,)`` in [-1, 1] and bring them to disk."""
+        try:
+            self._file.write(np.clip(audio, -1.0, 1.0))
+            self._file.flush()
+        except (OSError, soundfile.SoundFileError) as error:
+            raise AudioError(f"cannot write {self.path}: {error}.") from error
+
+    def __enter__(self) -> AudioSink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
 def _decode(path: Path) -> tuple[np.ndarray, int]:
     """Samples ``(samples, channels)`` and rate by the fastest decoder that takes the file."""
     fast = tensorflow_io()

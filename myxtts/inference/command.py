@@ -6,8 +6,11 @@ import argparse
 import json
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError, TextError
@@ -40,12 +43,16 @@ def parser() -> argparse.ArgumentParser:
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", help="what to say")
     text.add_argument("--text-file", metavar="FILE", help="UTF-8 file with what to say")
+    voice = parser.add_mutually_exclusive_group(required=True)
+    voice.add_argument(
+        "--reference-audio", nargs="+", metavar="FILE", help="recordings of the voice"
+    )
+    voice.add_argument("--voice", metavar="FILE", help="voice kept by --save-voice")
     parser.add_argument(
-        "--reference-audio",
-        nargs="+",
-        required=True,
-        metavar="FILE",
-        help="recordings of the voice",
+        "--save-voice", metavar="FILE", help="keep the voice of the references (.safetensors)"
+    )
+    parser.add_argument(
+        "--stream", action="store_true", help="write the output while the speech is being made"
     )
     parser.add_argument("--language", default="en", help="language of the text (default: en)")
     parser.add_argument("--output", default="output.wav", help="audio file to write")
@@ -93,12 +100,18 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
     from myxtts.models.xtts import XTTS
 
     synthesizer = Synthesizer(XTTS.from_preset(preset), settings)
-    voice = synthesizer.condition(args.reference_audio)
+    voice = find_voice(synthesizer, args)
     started = time.perf_counter()
-    spoken = synthesizer.speak(text, voice, args.language)
+    if args.stream:
+        chunks = synthesizer.stream(text, voice, args.language)
+        spoken = write_stream(args.output, chunks, synthesizer.vocoder)
+    else:
+        spoken = synthesizer.speak(text, voice, args.language)
+        write_audio(args.output, spoken.waveform, spoken.sample_rate)
     seconds = time.perf_counter() - started
-    write_audio(args.output, spoken.waveform, spoken.sample_rate)
-    similarity = reference_similarity(spoken, args.reference_audio)
+    similarity = None
+    if args.reference_audio:
+        similarity = reference_similarity(spoken, args.reference_audio)
     rtf = seconds / max(spoken.duration, 1e-9)
     logger.info("duration: %.2f s, RTF: %.2f", spoken.duration, rtf)
     if similarity is not None:
@@ -113,6 +126,40 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
         finished=all(spoken.finished),
         similarity=None if similarity is None else round(similarity, 4),
     )
+
+
+def find_voice(synthesizer, args: argparse.Namespace):
+    """The voice of ``--voice`` or of the references, kept where ``--save-voice`` says."""
+    from myxtts.inference.voice import Voice
+
+    if args.voice:
+        voice = Voice.load(args.voice, synthesizer.model)
+    else:
+        voice = synthesizer.condition(args.reference_audio)
+    if args.save_voice:
+        voice.save(args.save_voice)
+        logger.info("voice kept in %s", args.save_voice)
+    return voice
+
+
+def write_stream(path: str, chunks: Iterator[np.ndarray], vocoder: str):
+    """Write chunks to ``path`` as they come; the speech they made.
+
+    Raises:
+        AudioError: the file cannot be written.
+    """
+    from myxtts.audio.io import AudioSink
+    from myxtts.inference.synthesizer import OUTPUT_SAMPLE_RATE, Synthesis
+
+    started, written = time.perf_counter(), []
+    with AudioSink(path, OUTPUT_SAMPLE_RATE) as sink:
+        for chunk in chunks:
+            if not written:
+                logger.info("first chunk after %.2f s", time.perf_counter() - started)
+            sink.write(chunk)
+            written.append(chunk)
+    waveform = np.concatenate(written) if written else np.zeros(0, "float32")
+    return Synthesis(waveform, OUTPUT_SAMPLE_RATE, vocoder, [], [], [])
 
 
 def read_text(args: argparse.Namespace) -> str:

@@ -158,3 +158,22 @@ def test_bad_training_input_is_one_sentence(monkeypatch, tmp_path, capsys, optio
 def test_contradicting_encoder_flags_are_refused(micro_config, tmp_path):
     with pytest.raises(ConfigError, match="contradict each other"):
         speak.check_encoder(micro_config, False, "coqui", tmp_path)
+
+
+def test_a_kept_voice_streams_the_same_speech(speak_words, monkeypatch, tmp_path):
+    speak_words |= {"--retries": 0, "--vocoder": "hifi"}
+    kept = tmp_path / "anna.safetensors"
+    assert call(speak, monkeypatch, *words(speak_words), "--save-voice", kept) == 0
+    spoken, _ = soundfile.read(speak_words["--output"])
+    del speak_words["--reference-audio"]
+    speak_words |= {"--voice": kept, "--output": tmp_path / "stream.wav"}
+    assert call(speak, monkeypatch, *words(speak_words), "--stream") == 0
+    streamed, rate = soundfile.read(tmp_path / "stream.wav")
+    assert rate == 24_000
+    np.testing.assert_allclose(streamed, spoken, atol=1e-3)
+
+
+def test_a_stream_that_cannot_be_written_is_one_sentence(speak_words, monkeypatch, capsys):
+    speak_words["--output"] = "out.xyz"
+    assert call(speak, monkeypatch, *words(speak_words), "--stream") == 1
+    assert "out.xyz" in capsys.readouterr().err
