@@ -34,13 +34,9 @@ from myxtts.training.run import train  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
-WEIGHT = 0.1
 CLIPS = ("whole clip", "one second")
-LOSSES = {
-    "off": {},
-    "contrastive": {"contrastive_loss_weight": WEIGHT},
-    "ge2e": {"ge2e_loss_weight": WEIGHT},
-}
+# The fields of the training section that carry a loss's weight.
+LOSSES = {"off": None, "contrastive": "contrastive_loss_weight", "ge2e": "ge2e_loss_weight"}
 # Two utterances of each of eight speakers, whether a loss asks for balance or not.
 BASE = {
     "model": {
@@ -67,7 +63,8 @@ def main(args: argparse.Namespace) -> None:
     )
     encoder = SpeakerVerifier.from_pretrained("resemblyzer", trim_silences=False)
     rates = {"not projected": [error_rates(encoder, held_out)]}
-    for name, changes in LOSSES.items():
+    for name in args.loss or LOSSES:
+        changes = {LOSSES[name]: args.weight} if LOSSES[name] else {}
         rates[name] = [
             measure(config, changes, output / f"{name}_{seed}", seed, held_out)
             for seed in range(args.seeds)
@@ -143,6 +140,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", required=True, help="folder with metadata.jsonl")
     parser.add_argument("--output", default="outputs/speaker_losses", help="folder of the runs")
     parser.add_argument("--held-out", type=int, default=14, help="voices not trained on")
+    parser.add_argument("--weight", type=float, default=1.0, help="of the speaker losses")
+    parser.add_argument("--loss", action="append", choices=LOSSES, help="only this one")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
     add_config_flags(parser, ("model", "data", "training"))
     return parser

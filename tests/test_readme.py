@@ -52,11 +52,12 @@ def test_readme_names_only_files_that_exist():
 def test_readme_flags_exist():
     from myxtts.inference.command import parser as speaking
     from myxtts.training.command import parser as training
+    from tools.convert_xtts import parser as converting
     from tools.verify_speakers import parser as verifying
 
     known = {
         flag
-        for parser in (training(), speaking(), verifying())
+        for parser in (training(), speaking(), verifying(), converting())
         for action in parser._actions
         for flag in action.option_strings
     }
