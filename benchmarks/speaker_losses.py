@@ -140,7 +140,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--corpus", required=True, help="folder with metadata.jsonl")
     parser.add_argument("--output", default="outputs/speaker_losses", help="folder of the runs")
     parser.add_argument("--held-out", type=int, default=14, help="voices not trained on")
-    parser.add_argument("--weight", type=float, default=1.0, help="of the speaker losses")
+    parser.add_argument("--weight", type=float, default=0.1, help="of the speaker losses")
     parser.add_argument("--loss", action="append", choices=LOSSES, help="only this one")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
     add_config_flags(parser, ("model", "data", "training"))
