@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 import tensorflow as tf  # noqa: E402
 
-from myxtts.audio.io import SUFFIXES, read_audio  # noqa: E402
+from myxtts.audio.io import SUFFIXES, padded, read_audio  # noqa: E402
 from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
 from myxtts.models.speaker_encoder import SAMPLE_RATE, PretrainedSpeakerEncoder  # noqa: E402
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder  # noqa: E402
@@ -81,15 +81,6 @@ def make_pair(name: str) -> tuple[Callable, Callable]:
         return embed(*padded(batch)).numpy()
 
     return original, port
-
-
-def padded(batch: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows padded to the longest, and their lengths."""
-    lengths = np.array([len(clip) for clip in batch], "int32")
-    audio = np.zeros((len(batch), lengths.max()), "float32")
-    for target, clip in zip(audio, batch, strict=True):
-        target[: len(clip)] = clip
-    return audio, lengths
 
 
 def compare(original: Callable, port: Callable, clips: Clips, batch_size: int, rounds: int) -> dict:

@@ -7,6 +7,7 @@ import importlib
 import logging
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,15 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def padded(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Clips ``(samples,)`` as float32 rows ``(clips, longest)``, and their lengths, int32."""
+    lengths = np.array([len(clip) for clip in clips], "int32")
+    audio = np.zeros((len(clips), int(lengths.max())), "float32")
+    for row, clip in zip(audio, clips, strict=True):
+        row[: len(clip)] = clip
+    return audio, lengths
 
 
 class AudioSink:

@@ -56,7 +56,10 @@ class MelSpectrogram(keras.layers.Layer):
         power = ops.square(real) + ops.square(imaginary)
         mel = ops.matmul(power, ops.convert_to_tensor(mel_filterbank(spec)))
         mel = _compress(mel, spec)
-        return mel if spec.top_db is None else _raise_floor(mel, lengths, spec)
+        if spec.top_db is None:
+            return mel
+        valid = None if lengths is None else self.valid_frames(lengths, mel)
+        return _raise_floor(mel, valid, spec.top_db)
 
     def valid_frames(self, lengths, mel):
         """Bool ``(batch, frames)`` of ``mel``: False on the frames of padding."""
@@ -118,12 +121,17 @@ def _pad_rows(audio, lengths, half: int, mode: str):
         index = positions
         heard = ops.logical_and(positions >= 0, positions <= last)
     else:
-        period = ops.maximum(2 * last, 1)
-        folded = ops.mod(positions, period)
-        index = ops.minimum(folded, period - folded)
+        index = mirrored(positions, last)
         heard = positions <= last + half
     index = ops.clip(index, 0, ops.shape(audio)[1] - 1)
     return ops.where(heard, ops.take_along_axis(audio, index, axis=1), 0.0)
+
+
+def mirrored(positions, last):
+    """Where ``positions`` fall when a row is reflected at 0 and at ``last``, back and forth."""
+    period = ops.maximum(2 * last, 1)
+    folded = ops.mod(positions, period)
+    return ops.minimum(folded, period - folded)
 
 
 def _compress(mel, spec: MelSpec):
@@ -136,13 +144,10 @@ def _compress(mel, spec: MelSpec):
     return mel
 
 
-def _raise_floor(mel, lengths, spec: MelSpec):
+def _raise_floor(mel, valid, top_db: float):
     """Raise what is more than ``top_db`` below the loudest value of its utterance."""
-    heard = mel
-    if lengths is not None:
-        frames = 1 + lengths // spec.hop_length
-        heard = ops.where(sequence_mask(frames, ops.shape(mel)[1])[..., None], mel, -np.inf)
-    return ops.maximum(mel, ops.max(heard, axis=(1, 2), keepdims=True) - spec.top_db)
+    heard = mel if valid is None else ops.where(valid[..., None], mel, -np.inf)
+    return ops.maximum(mel, ops.max(heard, axis=(1, 2), keepdims=True) - top_db)
 
 
 def sequence_mask(lengths, size):

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_CONDITIONING
-from myxtts.audio.io import read_audio
+from myxtts.audio.io import padded, read_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
 from myxtts.inference.guards import SECONDS_PER_CODE, falls_silent, repeats
@@ -114,8 +114,8 @@ class Synthesizer:
             raise AudioError("no reference audio was given.")
         clips = [self._reference(item) for item in references]
         encoder = self.model.audio_encoder
-        embeddings = encoder.speaker_embedding(encoder.features(*_padded(clips)))
-        latents = encoder.conditioning_latents(encoder.features(*_padded(self._chunks(clips))))
+        embeddings = encoder.speaker_embedding(encoder.features(*padded(clips)))
+        latents = encoder.conditioning_latents(encoder.features(*padded(self._chunks(clips))))
         return Voice(
             np.mean(np.asarray(latents, "float32"), axis=0, keepdims=True),
             np.mean(np.asarray(embeddings, "float32"), axis=0, keepdims=True),
@@ -340,15 +340,6 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
         errors["hifi"],
     )
     return chosen
-
-
-def _padded(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows ``(clips, samples)`` and their lengths."""
-    lengths = np.array([len(clip) for clip in clips], "int32")
-    audio = np.zeros((len(clips), int(lengths.max())), "float32")
-    for row, clip in zip(audio, clips, strict=True):
-        row[: len(clip)] = clip
-    return audio, lengths
 
 
 def _join(waves: list[np.ndarray]) -> np.ndarray:

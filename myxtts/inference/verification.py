@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter1d
 from tqdm import tqdm
 
 from myxtts.audio.frontends import XTTS_CONDITIONING
-from myxtts.audio.io import read_audio
+from myxtts.audio.io import padded, read_audio
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.inference.detection import Threshold, preset_threshold, shipped_threshold
 from myxtts.models import preset
@@ -222,11 +222,7 @@ class SpeakerVerifier:
         return self.embed(items)
 
     def _embed_batch(self, clips: Sequence[np.ndarray]) -> np.ndarray:
-        lengths = np.array([len(clip) for clip in clips], "int32")
-        audio = np.zeros((len(clips), int(lengths.max())), "float32")
-        for row, clip in zip(audio, clips, strict=True):
-            row[: len(clip)] = clip
-        return _unit(np.asarray(self._encode(audio, lengths)))
+        return _unit(np.asarray(self._encode(*padded(clips))))
 
     def _seconds(self, clip: Clip) -> float:
         """Length by which clips are put together; 0 for a file that reading will refuse."""

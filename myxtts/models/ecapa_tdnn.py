@@ -13,7 +13,7 @@ import keras
 from keras import ops
 
 from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
-from myxtts.audio.mel import MelSpectrogram
+from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
 from myxtts.models.conditioning import HIDDEN, NORM_EPSILON
 
@@ -132,9 +132,7 @@ class Rows:
     def _index(self, width: int, batch, frames):
         last = ops.sum(ops.cast(self.valid, "int32"), axis=1, keepdims=True) - 1
         positions = ops.arange(-width, frames + width)[None, :]
-        period = ops.maximum(2 * last, 1)
-        folded = ops.mod(positions, period)
-        index = ops.clip(ops.minimum(folded, period - folded), 0, frames - 1)
+        index = ops.clip(mirrored(positions, last), 0, frames - 1)
         return ops.reshape(index + ops.arange(batch)[:, None] * frames, (-1,))
 
 

@@ -184,13 +184,8 @@ def _dvae_sizes(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def _synthesis(values: dict[str, Any]) -> dict[str, Any]:
     """Coqui's own settings of synthesis, where the file has them."""
-    names = {
-        "temperature": "temperature",
-        "top_k": "top_k",
-        "top_p": "top_p",
-        "repetition_penalty": "repetition_penalty",
-    }
-    return {ours: values[theirs] for theirs, ours in names.items() if theirs in values}
+    names = ("temperature", "top_k", "top_p", "repetition_penalty")
+    return {name: values[name] for name in names if name in values}
 
 
 def _check_mel_stats(model: XTTS, path: Path) -> None:
