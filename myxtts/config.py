@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -214,12 +215,23 @@ class DataConfig:
         default=-60.0, metadata={"help": "an utterance whose peak is below this is silent (dBFS)"}
     )
     trim_silence: bool = field(default=True, metadata={"help": "trim silence at both ends"})
-    reference: Literal["same_speaker", "same_utterance"] = field(
+    reference: Literal["same_speaker", "same_utterance", "masked_prompt"] = field(
         default="same_speaker",
-        metadata={"help": "where the conditioning audio of a training example comes from"},
+        metadata={
+            "help": "where the conditioning audio of a training example comes from; "
+            "masked_prompt: from the utterance itself, whose codes there are not learned"
+        },
     )
     reference_seconds: float = field(
         default=4.0, metadata={"help": "longest conditioning audio while training"}
+    )
+    reference_min_seconds: float = field(
+        default=0.0,
+        metadata={"help": "draw its length between this and the longest; 0: always the longest"},
+    )
+    extend_vocabulary: int = field(
+        default=0,
+        metadata={"help": "entries at most that the corpus adds to the vocabulary of --init-from"},
     )
     speakers_per_batch: int = field(
         default=0,
@@ -238,6 +250,14 @@ class DataConfig:
         )
         seconds = self.reference_seconds
         _require(seconds > 0, "data.reference_seconds", "above 0", seconds)
+        _require(
+            0 <= self.reference_min_seconds <= seconds,
+            "data.reference_min_seconds",
+            f"at least 0 and at most data.reference_seconds ({seconds})",
+            self.reference_min_seconds,
+        )
+        added = self.extend_vocabulary
+        _require(added >= 0, "data.extend_vocabulary", "at least 0", added)
 
 
 @dataclass(frozen=True)
@@ -265,6 +285,16 @@ class TrainingConfig:
     output_dir: str = field(default="runs/xtts", metadata={"help": "folder of the run"})
     stage: Literal["all", "dvae", "gpt", "decoder"] = field(
         default="all", metadata={"help": "stage to run; all runs dvae, gpt, decoder in order"}
+    )
+    init_from: str | None = field(
+        default=None, metadata={"help": "preset folder to fine-tune instead of a fresh model"}
+    )
+    coqui_compatible: bool = field(
+        default=False,
+        metadata={
+            "help": "train the GPT as Coqui does: four stop codes an utterance, the stop of "
+            "the text unseen"
+        },
     )
     dvae: StageConfig = field(default_factory=StageConfig)
     gpt: StageConfig = field(default_factory=StageConfig)
@@ -347,9 +377,23 @@ class SynthesisConfig:
     repetition_penalty: float = field(
         default=1.0, metadata={"help": "divides the scores of codes already spoken; 1: off"}
     )
+    num_beams: int = field(
+        default=1, metadata={"help": "hypotheses of a beam search, for temperature 0; 1: none"}
+    )
+    length_penalty: float = field(
+        default=1.0,
+        metadata={"help": "with beams only: above 0 favours longer speech, below 0 shorter"},
+    )
     seed: int = field(default=0, metadata={"help": "seed of the sampling"})
     seconds_per_character: float = field(
         default=0.25, metadata={"help": "bound of the output length, beside two seconds"}
+    )
+    speed: float = field(
+        default=1.0, metadata={"help": "how fast to speak: 2 halves the duration, 0.5 doubles it"}
+    )
+    max_characters: int = field(
+        default=0,
+        metadata={"help": "longest piece a text is split into; 0: what suits its language"},
     )
     min_seconds_per_character: float = field(
         default=0.02, metadata={"help": "the speech does not end before so long"}
@@ -377,6 +421,10 @@ class SynthesisConfig:
     sound_norm_refs: bool = field(
         default=False, metadata={"help": "bring every reference to a peak of 0.75"}
     )
+    xla: bool = field(
+        default=False,
+        metadata={"help": "compile the GPT's steps: faster speech after seconds of compiling"},
+    )
     vocoder: Literal["auto", "griffin_lim", "hifi"] = field(
         default="auto",
         metadata={"help": "auto takes hifi once the decoder stage has been trained"},
@@ -393,18 +441,32 @@ class SynthesisConfig:
             "above 0",
             self.repetition_penalty,
         )
-        for name in ("gpt_cond_chunk_len", "max_ref_length", "stream_codes"):
+        self._check_beams()
+        for name in ("gpt_cond_chunk_len", "max_ref_length", "stream_codes", "speed"):
             value = getattr(self, name)
-            _require(value > 0, f"synthesis.{name}", "above 0", value)
-        for name in ("gpt_cond_len", "min_seconds_per_character", "retries"):
+            _require(0 < value < math.inf, f"synthesis.{name}", "above 0 and finite", value)
+        for name in ("gpt_cond_len", "min_seconds_per_character", "retries", "max_characters"):
             value = getattr(self, name)
-            _require(value >= 0, f"synthesis.{name}", "at least 0", value)
+            _require(0 <= value < math.inf, f"synthesis.{name}", "at least 0 and finite", value)
         _require(
-            self.seconds_per_character > 0,
+            0 < self.seconds_per_character < math.inf,
             "synthesis.seconds_per_character",
-            "above 0",
+            "above 0 and finite",
             self.seconds_per_character,
         )
+
+    def _check_beams(self) -> None:
+        beams, penalty = self.num_beams, self.length_penalty
+        _require(beams >= 1, "synthesis.num_beams", "at least 1", beams)
+        # Beyond it, a few hundred codes raised to the penalty leave float32.
+        _require(-10 <= penalty <= 10, "synthesis.length_penalty", "from -10 to 10", penalty)
+        if beams > 1 and self.temperature > 0:
+            raise ConfigError(
+                f"beam search is deterministic: synthesis.num_beams {beams} wants "
+                f"synthesis.temperature 0, not {self.temperature}."
+            )
+        if beams > 1 and self.xla:
+            raise ConfigError(f"synthesis.xla is not for beam search (num_beams {beams}).")
 
 
 @dataclass(frozen=True)
@@ -415,6 +477,10 @@ class XTTSConfig:
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     synthesis: SynthesisConfig = field(default_factory=SynthesisConfig)
+
+    def __post_init__(self) -> None:
+        if self.data.extend_vocabulary and not self.training.init_from:
+            raise ConfigError("data.extend_vocabulary is for fine-tuning; give --init-from too.")
 
     @classmethod
     def preset(cls, name: str) -> XTTSConfig:

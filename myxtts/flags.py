@@ -104,7 +104,7 @@ def _metavar(name: str, hint: Any) -> str:
         return "N"
     if hint is float:
         return "X"
-    return "DIR" if name.endswith(("dir", "data")) else "TEXT"
+    return "DIR" if name.endswith(("dir", "data", "from")) else "TEXT"
 
 
 def _integers(text: str) -> tuple[int, ...]:

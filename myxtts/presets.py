@@ -80,3 +80,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "synthesis": {"repetition_penalty": 5.0},
     },
 }
+
+# What --init-from starts from: the recipe of Coqui's GPT trainer for XTTS-v2.
+FINE_TUNING: dict[str, Any] = {
+    "data": {
+        "max_seconds": 11.6,
+        "reference": "masked_prompt",
+        "reference_min_seconds": 3.0,
+        "reference_seconds": 6.0,
+    },
+    "training": {
+        "stage": "gpt",
+        "coqui_compatible": True,
+        "gpt": {
+            "steps": 1000,
+            "batch_size": 3,
+            "learning_rate": 5e-6,
+            "warmup_steps": 0,
+            "final_lr_fraction": 1.0,
+        },
+        "gradient_accumulation": 84,
+        "validate_every": 100,
+        "checkpoint_every": 100,
+    },
+}

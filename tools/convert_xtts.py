@@ -41,9 +41,11 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Convert, save, and say under which licence the weights are."""
     from myxtts.weights.coqui_xtts import LICENCE, convert_checkpoint
+    from myxtts.weights.model_card import write_card
 
     model = convert_checkpoint(args.source)
     model.save_to_preset(args.output, half=args.half)
+    write_card(args.output, model, LICENCE)
     count = sum(part.count_params() for part in model.parts().values())
     print(f"licence of the weights: {LICENCE}", file=sys.stderr)
     result = {"output": args.output, "parameters": count, "licence": LICENCE}

@@ -19,14 +19,19 @@ from myxtts.errors import AudioError
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+# The resampling filter does not reach so far, so that a beginning sounds as in the whole.
+RESAMPLING_MARGIN = 1.0
 
 
-def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
+def read_audio(
+    path: str | Path, sample_rate: int | None = None, max_seconds: float | None = None
+) -> tuple[np.ndarray, int]:
     """Read a WAV, FLAC, MP3 or OGG file of any rate and channel count as mono.
 
     Args:
         path: the file.
         sample_rate: rate to resample to, in Hz; None keeps the file's.
+        max_seconds: what follows is neither decoded nor looked at; None reads all.
 
     Returns:
         Float32 samples ``(samples,)`` in [-1, 1] and their rate.
@@ -39,15 +44,14 @@ def read_audio(path: str | Path, sample_rate: int | None = None) -> tuple[np.nda
         raise AudioError(f"no audio file {path}.")
     if not path.stat().st_size:
         raise AudioError(f"{path} is empty (0 bytes).")
-    samples, rate = _decode(path)
+    samples, rate = _decode(path) if max_seconds is None else _decode_start(path, max_seconds)
     if not samples.size:
         raise AudioError(f"{path} holds no samples.")
     if not np.isfinite(samples).all():
         raise AudioError(f"{path} holds samples that are NaN or infinite.")
-    mono = samples.mean(axis=1, dtype="float32")
-    if sample_rate is None or sample_rate == rate:
-        return mono, rate
-    return resample(mono, rate, sample_rate), sample_rate
+    wanted = sample_rate or rate
+    mono = resample(samples.mean(axis=1, dtype="float32"), rate, wanted)
+    return mono if max_seconds is None else mono[: int(max_seconds * wanted)], wanted
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
@@ -147,8 +151,16 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
                 return samples, int(decoded.rate.numpy())
         except Exception as error:  # noqa: BLE001  tensorflow-io raises many types; soundfile decides
             logger.debug("tensorflow-io did not take %s: %s", path, error)
+    return _decode_start(path)
+
+
+def _decode_start(path: Path, seconds: float | None = None) -> tuple[np.ndarray, int]:
+    """Samples ``(samples, channels)`` of the first ``seconds`` and a margin, and the rate."""
     try:
-        return soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            frames = -1 if seconds is None else int((seconds + RESAMPLING_MARGIN) * rate)
+            return file.read(frames, dtype="float32", always_2d=True), rate
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise AudioError(f"{path} is not audio that can be decoded.") from error
 

@@ -118,7 +118,9 @@ def open_corpus(
     tokenizer = make_tokenizer([item for item in found if is_speakable(item.text)])
     # Batches are padded before the GPT sees them, and its positions must still suffice.
     limit = rounded_down(config.model.gpt.max_text_tokens, TEXT_MULTIPLE)
-    max_frames = rounded_down(FRAMES_PER_CODE * config.model.gpt.max_audio_tokens, FRAME_MULTIPLE)
+    # The stops that Coqui's training adds want room too.
+    codes = config.model.gpt.max_audio_tokens - (3 if config.training.coqui_compatible else 0)
+    max_frames = rounded_down(FRAMES_PER_CODE * codes, FRAME_MULTIPLE)
 
     def text_problem(utterance: Utterance) -> str | None:
         if not is_speakable(utterance.text):

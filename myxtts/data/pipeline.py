@@ -16,6 +16,7 @@ from myxtts.data.plan import FRAME_MULTIPLE, TEXT_MULTIPLE, BatchPlan
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
+FRAME_SECONDS = XTTS_CONDITIONING.hop_length / XTTS_CONDITIONING.sample_rate
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,16 @@ class BatchOptions:
 
     Attributes:
         seed: of crops and references.
-        reference: ``same_speaker`` or ``same_utterance``.
+        reference: ``same_speaker``, ``same_utterance`` or ``masked_prompt``.
         reference_seconds: longest conditioning audio.
+        reference_min_seconds: shortest; 0 for always the longest.
         reference_audio: whether the reference's 16 kHz waveform is needed.
     """
 
     seed: int
     reference: str = "same_speaker"
     reference_seconds: float = 4.0
+    reference_min_seconds: float = 0.0
     reference_audio: bool = False
 
 
@@ -94,7 +97,8 @@ def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOpt
         speaker (or of the clip itself) ``reference_mel`` ``(batch, frames, 80)`` and
         ``reference_mask``; ``embedding`` ``(batch, dim)`` when the corpus has
         embeddings, ``reference_16k`` ``(batch, samples)`` and ``reference_16k_lengths``
-        when the options ask for it.
+        when the options ask for it, ``prompt_frames`` ``(batch, 2)``, first and end of the
+        frames of ``mel`` that the reference is, for masked prompts.
     """
     texts = [corpus.text_ids[index] for index in indices]
     mels = [corpus.features(index)["dvae_mel"] for index in indices]
@@ -125,16 +129,15 @@ BUILDERS: dict[str, Callable[[Corpus, np.ndarray, int, BatchOptions], dict]] = {
 
 
 def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
-    chosen, mels, waves = [], [], []
+    chosen, crops = [], []
     for index in indices:
         rng = _rng(options, epoch, index)
         others = corpus.companions(index)
         if options.reference == "same_speaker" and len(others):
             index = rng.choice(others)
         chosen.append(index)
-        mel, wave = _reference_crop(corpus.features(index), options.reference_seconds, rng)
-        mels.append(mel)
-        waves.append(wave)
+        crops.append(_reference_crop(corpus.features(index), options, rng))
+    mels, waves, spans = zip(*crops, strict=True)
     mel = _pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR)
     batch = {
         "reference_mel": mel,
@@ -143,21 +146,33 @@ def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchO
     if options.reference_audio:
         batch["reference_16k"] = _pad(waves, SPEAKER_SAMPLE_RATE, 0.0)
         batch["reference_16k_lengths"] = _lengths(waves)
+    if options.reference == "masked_prompt":
+        batch["prompt_frames"] = np.array(spans, "int32")
     if corpus.embeddings is not None:
         batch["embedding"] = corpus.embeddings[chosen]
     return batch
 
 
-def _reference_crop(features: dict, seconds: float, rng: np.random.Generator) -> tuple:
-    """The same random stretch of the conditioning mel and of the 16 kHz waveform."""
-    frame_seconds = XTTS_CONDITIONING.hop_length / XTTS_CONDITIONING.sample_rate
-    size = max(1, int(seconds / frame_seconds))
+def _reference_crop(features: dict, options: BatchOptions, rng: np.random.Generator) -> tuple:
+    """One random stretch as conditioning mel and 16 kHz waveform, and its frames' span."""
     mel = features["cond_mel"]
-    start = int(rng.integers(0, max(1, len(mel) - size + 1)))
-    first = int(start * frame_seconds * SPEAKER_SAMPLE_RATE)
-    samples = int(seconds * SPEAKER_SAMPLE_RATE)
-    wave = features["audio_16k"][first : first + samples]
-    return mel[start : start + size].astype("float32"), _float(wave)
+    seconds = _reference_seconds(len(mel), options, rng)
+    size = min(max(1, int(seconds / FRAME_SECONDS)), len(mel))
+    start = int(rng.integers(0, len(mel) - size + 1))
+    first = int(start * FRAME_SECONDS * SPEAKER_SAMPLE_RATE)
+    wave = features["audio_16k"][first : first + int(seconds * SPEAKER_SAMPLE_RATE)]
+    return mel[start : start + size].astype("float32"), _float(wave), (start, start + size)
+
+
+def _reference_seconds(frames: int, options: BatchOptions, rng: np.random.Generator) -> float:
+    """How long the reference of a clip of so many frames is to be."""
+    seconds = options.reference_seconds
+    if options.reference_min_seconds:
+        seconds = rng.uniform(options.reference_min_seconds, seconds)
+    if options.reference == "masked_prompt" and seconds > frames * FRAME_SECONDS:
+        # As Coqui's: something has to be left to learn.
+        return (frames // 2 + 0.5) * FRAME_SECONDS
+    return seconds
 
 
 def _crop(mel: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from myxtts.audio.frontends import XTTS_DVAE
-from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE, length_scale
 
 SECONDS_PER_CODE = 4 * XTTS_DVAE.hop_length / XTTS_DVAE.sample_rate
 # A second and a half of the same few codes over and over is no speech.
@@ -14,6 +14,8 @@ LONGEST_CYCLE = 8
 SILENCE_DB = -50.0
 SILENT_SECONDS = 1.5
 FRAME = OUTPUT_SAMPLE_RATE // 50
+# Where speech is over, the stop code leads; a draw of it far behind another cuts a word.
+STOP_ODDS = 5.0
 
 
 def repeats(codes: np.ndarray) -> bool:
@@ -26,17 +28,32 @@ def repeats(codes: np.ndarray) -> bool:
     )
 
 
-def falls_silent(waveform: np.ndarray, threshold_db: float = SILENCE_DB) -> bool:
+def falls_silent(
+    waveform: np.ndarray, threshold_db: float = SILENCE_DB, speed: float = 1.0
+) -> bool:
     """Whether ``(samples,)`` at 24 kHz are below ``threshold_db`` for 1.5 s on end.
 
-    The threshold is relative to the loudest fiftieth of a second.
+    The threshold is relative to the loudest fiftieth of a second; in slow speech, pauses
+    may be as much longer.
     """
     frames = waveform[: len(waveform) // FRAME * FRAME].reshape(-1, FRAME)
     if not len(frames):
         return False
     levels = np.sqrt(np.mean(np.square(frames), axis=1))
     silent = levels <= max(levels.max(), 1e-10) * 10 ** (threshold_db / 20)
-    return longest_run(silent) * FRAME >= SILENT_SECONDS * OUTPUT_SAMPLE_RATE
+    longest = SILENT_SECONDS * length_scale(speed)
+    return longest_run(silent) * FRAME >= longest * OUTPUT_SAMPLE_RATE
+
+
+def stops_doubtfully(logits: np.ndarray, stop_code: int) -> bool:
+    """Whether some code was five times as likely as the stop code, when that was drawn.
+
+    Args:
+        logits: ``(num_audio_tokens,)``, before temperature, penalties and filters.
+        stop_code: id of the stop code.
+    """
+    others = np.delete(logits, stop_code)
+    return bool(others.max() - logits[stop_code] > np.log(STOP_ODDS))
 
 
 def longest_run(values: np.ndarray) -> int:

@@ -10,10 +10,9 @@ import keras
 from keras import ops
 
 from myxtts.config import ConditioningConfig
+from myxtts.models.attention import attend, key_bias
 
 NORM_EPSILON = 1e-5
-# Added to the scores of keys that must not be seen.
-HIDDEN = -1e9
 
 
 class ConditioningEncoder(keras.layers.Layer):
@@ -283,45 +282,6 @@ def num_groups(channels: int) -> int:
     while channels % groups:
         groups //= 2
     return groups
-
-
-def attend(query, key, value, bias=None, dropout=None, training=False):
-    """Scaled dot-product attention of ``(batch, heads, length, head_dim)`` tensors.
-
-    Args:
-        bias: added to the scores, broadcast to ``(batch, heads, queries, keys)``; None for none.
-        dropout: layer applied to the weights; None for none.
-
-    Returns:
-        ``(batch, queries, heads, head_dim)``: heads beside their channels, ready to be joined.
-    """
-    weights = ops.cast(attention_weights(query, key, bias), value.dtype)
-    if dropout is not None:
-        weights = dropout(weights, training=training)
-    return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-
-
-def attention_weights(query, key, bias=None):
-    """Softmax of the scaled scores, ``(batch, heads, queries, keys)`` float32."""
-    scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
-    scores = ops.cast(scores, "float32") * query.shape[-1] ** -0.5
-    if bias is not None:
-        scores = scores + ops.cast(bias, "float32")
-    return ops.softmax(scores, axis=-1)
-
-
-def key_bias(valid):
-    """Score bias ``(batch, 1, 1, keys)`` that hides the keys whose ``valid`` is False."""
-    if valid is None:
-        return None
-    return ops.where(valid, 0.0, HIDDEN)[:, None, None, :]
-
-
-def causal_bias(length):
-    """Score bias ``(1, 1, length, length)`` that hides what comes later."""
-    positions = ops.arange(length)
-    later = positions[None, :] > positions[:, None]
-    return ops.where(later, HIDDEN, 0.0)[None, None]
 
 
 def _masked_moments(grouped, valid):

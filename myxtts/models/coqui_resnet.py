@@ -12,7 +12,8 @@ from keras import ops
 from myxtts.audio.frontends import COQUI_SPEAKER
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import CoquiEncoderConfig, SpeakerConfig
-from myxtts.models.conditioning import HIDDEN, NORM_EPSILON
+from myxtts.models.attention import HIDDEN
+from myxtts.models.conditioning import NORM_EPSILON
 
 ATTENTION_DIM = 128
 SQUEEZE = 8

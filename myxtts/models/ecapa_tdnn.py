@@ -15,7 +15,8 @@ from keras import ops
 from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
 from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
-from myxtts.models.conditioning import HIDDEN, NORM_EPSILON
+from myxtts.models.attention import HIDDEN
+from myxtts.models.conditioning import NORM_EPSILON
 
 # Keras counts what stays, torch what comes in: its 0.1.
 MOMENTUM = 0.9

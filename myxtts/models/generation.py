@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keras import ops
 
-from myxtts.models.conditioning import HIDDEN, causal_bias, key_bias
+from myxtts.models.attention import HIDDEN, causal_bias, key_bias, write_slot
 from myxtts.models.sampling import (
     REMOVED,
     check_sampling,
@@ -57,35 +57,41 @@ def begin(
     conditioning_latents,
     capacity,
     coqui_compatible: bool = False,
+    codes=None,
 ) -> dict:
     """Read the prompt; the state from which :func:`advance` can make ``capacity`` codes.
 
     Args:
         gpt, text_ids, text_lengths, conditioning_latents: as for :func:`generate`.
-        capacity: codes there is to be room for.
+        capacity: codes there is to be room for, beside those of ``codes``.
         coqui_compatible: count code 1 and the start code as spoken already, which is what
             the placeholder ids of Coqui's prompt do to its repetition penalty.
+        codes: int ``(batch, made)``, spoken before and read again, for a speaker without
+            memory; rows that have ended go on with stop codes.
 
     Returns:
         ``step`` (codes made so far), ``latent`` ``(batch, 1, model_dim)`` of the next code,
+        ``latents`` ``(batch, made, model_dim)`` that predicted ``codes``,
         ``finished`` ``(batch,)``, ``seen`` ``(batch, num_audio_tokens)``, ``valid``
         ``(batch, slots)`` and ``caches``, keys and values of every block.
     """
     prompt, valid = gpt.prompt(text_ids, text_lengths, conditioning_latents)
     batch = ops.shape(prompt)[0]
-    latent, caches = _read_prompt(gpt, prompt, valid, capacity)
-    seen = ops.zeros((gpt.num_audio_tokens,), dtype="bool")
-    if coqui_compatible:
-        for code in (1, gpt.start_audio_token):
-            seen = ops.logical_or(seen, ops.one_hot(code, gpt.num_audio_tokens, dtype="bool"))
+    if codes is None:
+        codes = ops.zeros((batch, 0), dtype="int32")
+    made = ops.shape(codes)[1]
+    valid = ops.concatenate([valid, ops.ones((batch, made + capacity), dtype="bool")], axis=1)
+    prompt = ops.concatenate([prompt, gpt.embed_codes(codes, 1)], axis=1)
+    latents, caches = _read_prompt(gpt, prompt, valid, made + 1)
     return {
-        "step": ops.convert_to_tensor(0, dtype="int32"),
-        "latent": latent,
-        "finished": ops.zeros((batch,), dtype="bool"),
-        "seen": ops.broadcast_to(seen[None], (batch, gpt.num_audio_tokens)),
-        "valid": ops.concatenate([valid, ops.ones((batch, capacity), dtype="bool")], axis=1),
+        "step": ops.convert_to_tensor(made, dtype="int32"),
+        "latent": latents[:, -1:],
+        "latents": latents[:, :-1],
+        "finished": ops.any(ops.equal(codes, gpt.stop_audio_token), axis=1),
+        "seen": _seen(gpt, codes, coqui_compatible),
+        "valid": valid,
         "caches": caches,
-        "capacity": ops.convert_to_tensor(capacity, dtype="int32"),
+        "capacity": ops.convert_to_tensor(made + capacity, dtype="int32"),
     }
 
 
@@ -98,8 +104,9 @@ def advance(
     top_k: int = 0,
     top_p: float = 1.0,
     repetition_penalty: float = 1.0,
-    greedy: bool = False,
+    greedy=False,
     min_codes=0,
+    max_codes=None,
     coqui_compatible: bool = False,
 ) -> tuple[dict, dict]:
     """Make the next codes, one for each column of ``uniforms``.
@@ -109,10 +116,12 @@ def advance(
         state: of :func:`begin` or of an earlier call.
         uniforms: float ``(batch, steps)`` in [0, 1), no more than there is capacity left.
         temperature, top_k, top_p, repetition_penalty: see :mod:`myxtts.models.sampling`;
-            0 for ``top_k`` and 1 for the others leave the distribution alone.
-        greedy: take the likeliest code instead of drawing.
+            0 for ``top_k`` and 1 for the others leave the distribution alone. Each is a
+            number, or a tensor ``(batch, 1)``.
+        greedy: take the likeliest code instead of drawing; a bool, or bool ``(batch,)``.
         min_codes: the stop code is not chosen before so many codes, counted from the
-            beginning of the speech.
+            beginning of the speech; a number, or int ``(batch, 1)``.
+        max_codes: rows ``(batch,)`` end after so many codes; None for the steps alone.
         coqui_compatible: leave the start code among those that may be chosen, as Coqui does.
 
     Returns:
@@ -123,35 +132,28 @@ def advance(
     """
     check_sampling(temperature, top_k, top_p, repetition_penalty)
     batch, steps = ops.shape(uniforms)[0], ops.shape(uniforms)[1]
-    valid, first = state["valid"], state["step"]
-    prompt_slots = ops.shape(valid)[1] - state["capacity"]
-    slots = ops.arange(ops.shape(valid)[1])
+    first = state["step"]
 
     def choose(latent, seen, step):
-        logits = ops.cast(gpt.audio_head(latent[:, 0]), "float32")
-        if not coqui_compatible:
-            # The start code has no place inside speech.
-            start = ops.one_hot(gpt.start_audio_token, gpt.num_audio_tokens, dtype="float32")
-            logits = logits + REMOVED * start
-        stop = ops.one_hot(gpt.stop_audio_token, gpt.num_audio_tokens, dtype="float32")
-        logits = logits + ops.where(first + step < min_codes, REMOVED, 0.0) * stop
+        logits = next_logits(gpt, latent, first + step, min_codes, coqui_compatible)
         logits = penalise_repetition(logits, seen, repetition_penalty)
-        if greedy:
-            return ops.cast(ops.argmax(logits, axis=-1), "int32")
+        likeliest = ops.cast(ops.argmax(logits, axis=-1), "int32")
+        if greedy is True:
+            return likeliest
         uniform = ops.take(uniforms, step, axis=1)
-        return draw(filter_logits(logits, temperature, top_k, top_p), uniform)
+        drawn = draw(filter_logits(logits, temperature, top_k, top_p), uniform)
+        return drawn if greedy is False else ops.where(greedy, likeliest, drawn)
 
     def body(step, latent, codes, latents, finished, seen, caches):
         chosen = choose(latent, seen, step)
         finished = ops.logical_or(finished, ops.equal(chosen, gpt.stop_audio_token))
+        if max_codes is not None:
+            finished = ops.logical_or(finished, first + step >= max_codes)
         chosen = ops.where(finished, gpt.stop_audio_token, chosen)
-        codes = ops.slice_update(codes, (0, step), chosen[:, None])
-        latents = ops.slice_update(latents, (0, step, 0), latent)
+        codes = write_slot(codes[..., None], step, chosen)[..., 0]
+        latents = write_slot(latents, step, latent)
         seen = ops.logical_or(seen, ops.one_hot(chosen, gpt.num_audio_tokens, dtype="bool"))
-        slot = prompt_slots + first + step
-        bias = key_bias(valid) + ops.where(slots <= slot, 0.0, HIDDEN)
-        embedded = gpt.embed_code(chosen, first + step + 1)
-        latent, caches = _decode_step(gpt, embedded, caches, slot, bias)
+        latent, caches = read_code(gpt, chosen, first + step, caches, state)
         return step + 1, latent, codes, latents, finished, seen, caches
 
     def going_on(step, latent, codes, latents, finished, seen, caches):
@@ -175,15 +177,67 @@ def advance(
     return result, state | after | {"caches": caches}
 
 
-def _read_prompt(gpt: GPT, prompt, valid, steps):
-    """Run the prompt, and return the last latent ``(batch, 1, dim)`` and caches with room."""
-    bias = causal_bias(ops.shape(prompt)[1]) + key_bias(valid)
+def next_logits(gpt: GPT, latent, step, min_codes, coqui_compatible: bool):
+    """Scores of the code that ``latent`` predicts, without those it may not be.
+
+    Args:
+        gpt: the model.
+        latent: ``(batch, 1, model_dim)``.
+        step: codes made so far.
+        min_codes, coqui_compatible: see :func:`advance`.
+
+    Returns:
+        float32 ``(batch, num_audio_tokens)``.
+    """
+    logits = ops.cast(gpt.audio_head(latent[:, 0]), "float32")
+    if not coqui_compatible:
+        # The start code has no place inside speech.
+        start = ops.one_hot(gpt.start_audio_token, gpt.num_audio_tokens, dtype="float32")
+        logits = logits + REMOVED * start
+    stop = ops.one_hot(gpt.stop_audio_token, gpt.num_audio_tokens, dtype="float32")
+    return logits + ops.where(step < min_codes, REMOVED, 0.0) * stop
+
+
+def read_code(gpt: GPT, codes, step, caches, state: dict):
+    """Read the codes ``(batch,)`` chosen at ``step``.
+
+    Args:
+        gpt: the model.
+        codes: int ``(batch,)``.
+        step: codes made before them.
+        caches: keys and values of every block.
+        state: of :func:`begin`, for its ``valid`` and ``capacity``.
+
+    Returns:
+        The latent ``(batch, 1, model_dim)`` of the next code, and the caches.
+    """
+    valid = state["valid"]
+    slots = ops.arange(ops.shape(valid)[1])
+    slot = ops.shape(valid)[1] - state["capacity"] + step
+    bias = key_bias(valid) + ops.where(slots <= slot, 0.0, HIDDEN)
+    return _decode_step(gpt, gpt.embed_code(codes, step + 1), caches, slot, bias)
+
+
+def _seen(gpt: GPT, codes, coqui_compatible: bool):
+    """Codes that count as spoken, bool ``(batch, num_audio_tokens)``."""
+    kinds = gpt.num_audio_tokens
+    if coqui_compatible:
+        placeholders = ops.convert_to_tensor([[1, gpt.start_audio_token]], dtype="int32")
+        placeholders = ops.broadcast_to(placeholders, (ops.shape(codes)[0], 2))
+        codes = ops.concatenate([placeholders, codes], axis=1)
+    return ops.any(ops.one_hot(codes, kinds, dtype="bool"), axis=1)
+
+
+def _read_prompt(gpt: GPT, prompt, valid, wanted):
+    """Run the prompt; its last ``wanted`` latents, and caches with room for all of ``valid``."""
+    length = ops.shape(prompt)[1]
+    bias = causal_bias(length) + key_bias(valid[:, :length])
     hidden, caches = prompt, []
     for block in gpt.blocks:
         hidden, (keys, values) = block(hidden, bias)
-        room = [[0, 0], [0, 0], [0, steps], [0, 0]]
+        room = [[0, 0], [0, 0], [0, ops.shape(valid)[1] - length], [0, 0]]
         caches.append((ops.pad(keys, room), ops.pad(values, room)))
-    return gpt.finish(hidden[:, -1:]), caches
+    return gpt.finish(hidden[:, -wanted:]), caches
 
 
 def _decode_step(gpt: GPT, hidden, caches, slot, bias):

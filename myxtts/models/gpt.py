@@ -15,13 +15,14 @@ from myxtts.audio.mel import sequence_mask
 from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
-from myxtts.models.conditioning import (
-    NORM_EPSILON,
+from myxtts.models.attention import (
     attend,
     attention_weights,
     causal_bias,
     key_bias,
+    write_slot,
 )
+from myxtts.models.conditioning import NORM_EPSILON
 
 
 class GPT(keras.Model):
@@ -137,7 +138,7 @@ class GPT(keras.Model):
             layer.build(shape)
         self.built = True
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, training=False, coqui_compatible=False):
         """Predict every next id and code under teacher forcing.
 
         Args:
@@ -148,6 +149,9 @@ class GPT(keras.Model):
                 * ``audio_codes`` int ``(batch, codes)``, padded, without start and stop;
                 * ``code_lengths`` int ``(batch,)``;
                 * ``conditioning_latents`` ``(batch, latents, model_dim)``.
+            training: apply dropout.
+            coqui_compatible: hide the text's stop id from attention, as Coqui's trainer
+                does (its inference shows it).
 
         Returns:
             ``text_logits`` ``(batch, text + 2, num_text_tokens)`` and ``audio_logits``
@@ -158,7 +162,8 @@ class GPT(keras.Model):
         Raises:
             ConfigError: the padded text or codes outrun their position tables.
         """
-        hidden, valid, (start, middle), targets = self._sequence(inputs)
+        stops_seen = 0 if coqui_compatible else 1
+        hidden, valid, (start, middle), targets = self._sequence(inputs, stops_seen)
         hidden = self.embedding_dropout(hidden, training=training)
         bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
         for block in self.blocks:
@@ -217,13 +222,17 @@ class GPT(keras.Model):
 
     def embed_code(self, codes, position):
         """Embeddings ``(batch, 1, model_dim)`` of codes ``(batch,)`` at one position."""
-        return self._embed_audio(codes[:, None], position)
+        return self.embed_codes(codes[:, None], position)
+
+    def embed_codes(self, codes, position):
+        """Embeddings ``(batch, length, model_dim)`` of codes from ``position`` on."""
+        return self._embed_audio(codes, position)
 
     def finish(self, hidden):
         """The two closing layer norms."""
         return self.final_norm(self.ln_f(hidden))
 
-    def _sequence(self, inputs: dict) -> tuple:
+    def _sequence(self, inputs: dict, stops_seen: int = 1) -> tuple:
         """Embeddings and validity of a whole sequence, where text and audio begin, targets."""
         lengths = inputs["text_lengths"]
         text, text_targets = self._text(inputs["text_ids"], lengths)
@@ -232,7 +241,7 @@ class GPT(keras.Model):
         hidden = [latents, self._embed_text(text), self._embed_audio(audio, 0)]
         valid = [
             ops.ones(ops.shape(latents)[:2], dtype="bool"),
-            sequence_mask(lengths + 2, ops.shape(text)[1]),
+            sequence_mask(lengths + 1 + stops_seen, ops.shape(text)[1]),
             sequence_mask(inputs["code_lengths"] + 1, ops.shape(audio)[1]),
         ]
         start = ops.shape(latents)[1]
@@ -335,26 +344,26 @@ class GPTBlock(keras.layers.Layer):
         Returns:
             The new hidden states and ``(keys, values)``: those of the cache when one was given.
         """
-        query, key, value = self._heads(self.qkv(self.ln_1(hidden)))
+        # Rows: TensorFlow multiplies matrices on CPUs twice as fast as stacks of them.
+        shape, rows = ops.shape(hidden), ops.reshape(hidden, (-1, self.dim))
+        query, key, value = self._heads(self.qkv(self.ln_1(rows)), shape)
         if cache is not None:
             keys, values, position = cache
-            key = ops.slice_update(keys, (0, 0, position, 0), ops.cast(key, keys.dtype))
-            value = ops.slice_update(values, (0, 0, position, 0), ops.cast(value, values.dtype))
+            key, value = write_slot(keys, position, key), write_slot(values, position, value)
         attended = attend(query, key, value, bias, self.attention_dropout, training)
-        joined = ops.reshape(attended, ops.shape(hidden))
-        hidden = hidden + self.residual_dropout(self.attention_out(joined), training=training)
-        expanded = ops.gelu(self.expand(self.ln_2(hidden)), approximate=True)
-        hidden = hidden + self.residual_dropout(self.contract(expanded), training=training)
-        return hidden, (key, value)
+        joined = ops.reshape(attended, (-1, self.dim))
+        rows = rows + self.residual_dropout(self.attention_out(joined), training=training)
+        expanded = ops.gelu(self.expand(self.ln_2(rows)), approximate=True)
+        rows = rows + self.residual_dropout(self.contract(expanded), training=training)
+        return ops.reshape(rows, shape), (key, value)
 
     def attention_weights(self, hidden, bias):
         """Weights ``(batch, heads, queries, keys)`` of the attention, float32."""
-        query, key, _ = self._heads(self.qkv(self.ln_1(hidden)))
+        query, key, _ = self._heads(self.qkv(self.ln_1(hidden)), ops.shape(hidden))
         return attention_weights(query, key, bias)
 
-    def _heads(self, qkv):
-        batch, length = ops.shape(qkv)[0], ops.shape(qkv)[1]
-        shape = (batch, length, 3, self.heads, self.dim // self.heads)
+    def _heads(self, qkv, shape):
+        shape = (shape[0], shape[1], 3, self.heads, self.dim // self.heads)
         return ops.unstack(ops.transpose(ops.reshape(qkv, shape), (2, 0, 3, 1, 4)), 3)
 
     def get_config(self) -> dict:

@@ -208,7 +208,7 @@ class HifiResBlock(keras.layers.Layer):
         }
 
 
-def interpolate(inputs, scale: Fraction, first_input=0, first_output=None):
+def interpolate(inputs, scale: Fraction | float, first_input=0, first_output=None):
     """Linear interpolation of ``(batch, length, dim)`` in time by ``scale``.
 
     Sample centres are mapped by the scale itself (torch's ``scale_factor``), not by
@@ -217,7 +217,7 @@ def interpolate(inputs, scale: Fraction, first_input=0, first_output=None):
 
     Args:
         inputs: a whole sequence, or the end of one.
-        scale: of the time axis.
+        scale: of the time axis; a float for sequences whose length is no tensor.
         first_input: number of ``inputs``' first frame in the sequence.
         first_output: number of the first frame wanted; by default the first that
             belongs to ``inputs``.
@@ -238,6 +238,8 @@ def interpolate(inputs, scale: Fraction, first_input=0, first_output=None):
     return left_values + weight * (ops.take(inputs, right, axis=1) - left_values)
 
 
-def scaled_length(length, scale: Fraction):
-    """``floor(length * scale)`` in whole numbers."""
+def scaled_length(length, scale: Fraction | float):
+    """``floor(length * scale)``: in whole numbers, or rounded as torch does for a float."""
+    if isinstance(scale, float):
+        return int(length * scale)
     return length * scale.numerator // scale.denominator

@@ -75,6 +75,15 @@ def load(model: XTTS, folder: Path) -> None:
         model.audio_encoder.speaker_encoder.provenance = manifest["encoder_provenance"]
 
 
+def copy_record(source: XTTS, target: XTTS) -> None:
+    """Give ``target`` what ``source`` knows of where its weights came from."""
+    target.trained_steps = dict(source.trained_steps)
+    target.vocoder_errors = dict(source.vocoder_errors)
+    target.source = dict(source.source)
+    if source.encoder_provenance is not None:
+        target.audio_encoder.speaker_encoder.provenance = source.encoder_provenance
+
+
 def read_config(folder: Path) -> XTTSConfig:
     """Configuration of a preset folder.
 

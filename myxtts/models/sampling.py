@@ -34,12 +34,16 @@ def penalise_repetition(logits, seen, penalty):
 
 
 def keep_top_k(logits, top_k):
-    """Keep the ``top_k`` largest of ``(batch, classes)``; 0 keeps all."""
+    """Keep the ``top_k`` largest of ``(batch, classes)``; 0 keeps all.
+
+    ``top_k`` is a number, or int ``(batch, 1)``.
+    """
     classes = logits.shape[-1]
     if isinstance(top_k, int) and (top_k == 0 or top_k >= classes):
         return logits
     last = ops.where(ops.equal(top_k, 0), classes, ops.minimum(top_k, classes)) - 1
-    threshold = ops.take(_descending(logits), last, axis=-1)[:, None]
+    last = ops.broadcast_to(ops.cast(last, "int32"), (ops.shape(logits)[0], 1))
+    threshold = ops.take_along_axis(_descending(logits), last, axis=-1)
     return ops.where(logits < threshold, REMOVED, logits)
 
 

@@ -1,4 +1,4 @@
-"""Audio codes to waveforms without the decoder: DVAE, mel, Griffin-Lim."""
+"""Audio codes to waveforms without the decoder (DVAE, mel, Griffin-Lim), and their speed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.audio.io import resample
 from myxtts.audio.mel import MelSpectrogram
+from myxtts.models.hifigan import interpolate, scaled_length
 
 if TYPE_CHECKING:
     from myxtts.models.xtts import XTTS
 
 OUTPUT_SAMPLE_RATE = 24_000
+# Coqui's: slower is taken for this.
+SLOWEST = 0.05
 
 
 def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:
@@ -23,9 +26,27 @@ def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:
     return mel * np.asarray(model.mel_norm.mel_stats)
 
 
-def codes_to_waveform(model: XTTS, codes: np.ndarray) -> np.ndarray:
-    """24 kHz waveform ``(samples,)`` of audio codes ``(length,)``."""
-    wave = griffin_lim(codes_to_mel(model, codes), XTTS_DVAE)
+def length_scale(speed: float) -> float:
+    """How much longer a sequence is to be for speech at ``speed``."""
+    return 1.0 / max(speed, SLOWEST)
+
+
+def stretched(frames, speed: float):
+    """Frames ``(batch, length, dim)`` for speech at ``speed``: at least one of them.
+
+    They are interpolated in time as Coqui's ``inference(speed=...)`` does, so that the
+    pitch stays.
+    """
+    scale = length_scale(speed)
+    if scale == 1:
+        return frames
+    return interpolate(frames, scale) if scaled_length(frames.shape[1], scale) else frames[:, :1]
+
+
+def codes_to_waveform(model: XTTS, codes: np.ndarray, speed: float = 1.0) -> np.ndarray:
+    """24 kHz waveform ``(samples,)`` of audio codes ``(length,)``, spoken at ``speed``."""
+    mel = np.asarray(stretched(codes_to_mel(model, codes)[None], speed))[0]
+    wave = griffin_lim(mel, XTTS_DVAE)
     # Resampling may overshoot the peak.
     return np.clip(resample(wave, XTTS_DVAE.sample_rate, OUTPUT_SAMPLE_RATE), -1.0, 1.0)
 

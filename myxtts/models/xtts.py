@@ -82,15 +82,19 @@ class XTTS(keras.Model):
         preset.save(self, Path(folder), half)
 
     @classmethod
-    def from_preset(cls, folder: str | Path) -> XTTS:
+    def from_preset(cls, folder: str | Path, config: XTTSConfig | None = None) -> XTTS:
         """Read a model written by :meth:`save_to_preset`.
+
+        Args:
+            folder: the preset.
+            config: to use instead of the stored one; its sizes must be the same.
 
         Raises:
             CheckpointError: the folder is no preset, or its weights do not fit its
                 configuration.
         """
         folder = Path(folder)
-        config = preset.read_config(folder)
+        config = config or preset.read_config(folder)
         model = cls(config, VoiceBpeTokenizer(folder / preset.TOKENIZER))
         preset.load(model, folder)
         return model

@@ -213,6 +213,12 @@ def base_language(language: str) -> str:
     return language.split("-")[0].lower()
 
 
+def vocabulary_language(language: str) -> str:
+    """The name that a vocabulary's token has for a code: ``zh-cn`` for all Chinese."""
+    base = base_language(language)
+    return "zh-cn" if base == "zh" else base
+
+
 def table_of(language: str) -> Language:
     """The table of a code such as ``en`` or ``zh-cn``; an empty one for a language without."""
     return LANGUAGES.get(base_language(language), Language())

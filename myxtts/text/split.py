@@ -46,7 +46,7 @@ def split_text(
             it is missing.
     """
     tokenizer.language_token(language)
-    longest = max_characters or _COUNTABLE
+    longest = min(max_characters or _COUNTABLE, _COUNTABLE)
 
     def fits(piece: str) -> bool:
         piece = piece.strip()

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.text.cleaners import clean_text
-from myxtts.text.languages import base_language
+from myxtts.text.languages import base_language, vocabulary_language
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 # Ids of Coqui's vocabulary, kept by vocabularies trained here.
@@ -70,25 +70,38 @@ class VoiceBpeTokenizer:
         joined = self._tokenizer.decode(list(ids), skip_special_tokens=False).replace(" ", "")
         return joined.replace(SPACE, " ").replace(STOP, "").replace(UNKNOWN, "")
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Ids of all tokens."""
+        return self._tokenizer.get_vocab()
+
+    def spell(self, token: str) -> list[int]:
+        """Ids that write ``token``, cleaned text without spaces; unknown ones are left out."""
+        ids = self._tokenizer.encode(token).ids
+        return [number for number in ids if number != self._tokenizer.token_to_id(UNKNOWN)]
+
     def language_token(self, language: str) -> str:
         """Name of the vocabulary's language token for a code such as ``en`` or ``en-us``.
 
         Raises:
             TextError: there is none.
         """
-        base = base_language(language)
-        name = "zh-cn" if base == "zh" else base
+        name = vocabulary_language(language)
         if name not in self.languages:
             known = ", ".join(self.languages)
             raise TextError(f"unknown language {language!r}; this model speaks {known}.")
         return name
+
+    def to_json(self) -> str:
+        """The vocabulary as the JSON of :meth:`save`."""
+        return self._tokenizer.to_str(pretty=True)
 
     def save(self, path: str | Path) -> None:
         """Write the vocabulary as JSON, whole or not at all."""
         path = Path(path)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".json")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(self._tokenizer.to_str(pretty=True))
+            file.write(self.to_json())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
 
@@ -109,7 +122,7 @@ def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceB
     """
     texts = [(text, base_language(language)) for text, language in texts]
     languages = sorted({language for _, language in texts})
-    names = ["zh-cn" if language == "zh" else language for language in languages]
+    names = [vocabulary_language(language) for language in languages]
     room = vocab_size - len(_SPECIAL_NAMES) - len(names)
     if vocab_size <= START_ID + len(names) or room < len(_BASE_CHARACTERS):
         raise ConfigError(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
 
 import yaml
 
-from myxtts.config import XTTSConfig, to_dict
+from myxtts.config import XTTSConfig, read_yaml, to_dict
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags
-from myxtts.presets import PRESETS
+from myxtts.presets import FINE_TUNING, PRESETS
 
 DEFAULT_PRESET = "small"
 ENCODER_FIELDS = (
@@ -20,7 +21,10 @@ ENCODER_FIELDS = (
     "freeze_speaker_encoder",
     "pretrained_speaker_encoder_path",
 )
-_EPILOG = "A flag beats the YAML file of --config, and the YAML file beats --preset."
+_EPILOG = (
+    "A flag beats the YAML file of --config, and the YAML file beats --preset or, for "
+    "fine-tuning, the model of --init-from with the recipe of Coqui's GPT trainer."
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,22 +42,47 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the resolved configuration and stop"
     )
+    parser.add_argument(
+        "--estimate-memory",
+        action="store_true",
+        help="print what the gpt stage will take of memory and stop",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
     add_config_flags(parser, ("model", "data", "training"))
     return parser
 
 
 def resolve(args: argparse.Namespace) -> XTTSConfig:
-    """Preset, then YAML, then flags; a run that is resumed brings its own configuration."""
+    """Preset, then YAML, then flags; a run that is resumed brings its own configuration.
+
+    Raises:
+        CheckpointError: ``--init-from`` is no preset folder.
+        ConfigError: a value breaks a rule, or two options exclude each other.
+    """
     if args.preset is None and args.config is None:
         named = config_from_flags(args, XTTSConfig.preset(DEFAULT_PRESET)).training
         stored = Path(named.output_dir) / "config.yaml"
         if named.resume and stored.is_file():
             return config_from_flags(args, XTTSConfig.from_yaml(stored))
-    config = XTTSConfig.preset(args.preset or DEFAULT_PRESET)
+    config = _base(args)
     if args.config:
         config = XTTSConfig.from_yaml(args.config, base=config)
     return config_from_flags(args, config)
+
+
+def _base(args: argparse.Namespace) -> XTTSConfig:
+    """What YAML and flags are laid over."""
+    written = read_yaml(args.config).get("training") or {} if args.config else {}
+    source = getattr(args, "config:training.init_from", None) or written.get("init_from")
+    if not source:
+        return XTTSConfig.preset(args.preset or DEFAULT_PRESET)
+    if args.preset:
+        raise ConfigError("--preset and --init-from exclude each other: give one of them.")
+    from myxtts.models.preset import read_config
+
+    stored = read_config(Path(source))
+    recipe = XTTSConfig().merged(FINE_TUNING)
+    return dataclasses.replace(recipe, model=stored.model, synthesis=stored.synthesis)
 
 
 def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
@@ -74,6 +103,12 @@ def main(args: argparse.Namespace) -> None:
         yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
         return
     # Imported late: --help and --dry-run need no TensorFlow.
+    if args.estimate_memory:
+        from myxtts.training.memory import estimate_memory
+
+        estimate = estimate_memory(config)
+        print(json.dumps(estimate.to_dict()) if args.json else estimate)
+        return
     from myxtts.training.run import train
 
     result = train(config)

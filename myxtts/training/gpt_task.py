@@ -8,7 +8,9 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
+from myxtts.data.corpus import FRAMES_PER_CODE
 from myxtts.losses import (
+    IGNORED_TARGET,
     ContrastiveSpeakerLoss,
     GE2ELoss,
     masked_accuracy,
@@ -17,6 +19,9 @@ from myxtts.losses import (
 from myxtts.models.vocoding import codes_to_mel
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import apply_gradients, make_optimizer, slowed
+
+# Coqui's trainer counts so many codes beyond the end of an utterance.
+MORE_STOPS = 3
 
 
 class GPTTask:
@@ -116,7 +121,14 @@ class GPTTask:
 
     def _forward(self, batch: dict, training: bool) -> dict:
         inputs, features = self._inputs(batch, training)
-        outputs = self.model.gpt(inputs, training=training)
+        compatible = self.training.coqui_compatible
+        if compatible:
+            inputs |= with_stops(inputs, self.model.gpt.stop_audio_token)
+        outputs = self.model.gpt(inputs, training=training, coqui_compatible=compatible)
+        if training and "prompt_frames" in batch:
+            outputs["audio_targets"] = without_prompt(
+                outputs["audio_targets"], batch["prompt_frames"]
+            )
         text = masked_cross_entropy(outputs["text_logits"], outputs["text_targets"])
         audio = masked_cross_entropy(outputs["audio_logits"], outputs["audio_targets"])
         loss = self.training.text_loss_weight * text + self.training.audio_loss_weight * audio
@@ -177,3 +189,30 @@ def gpt_inputs(model: XTTS, batch: dict, latents) -> dict:
         "code_lengths": lengths,
         "conditioning_latents": latents,
     }
+
+
+def with_stops(inputs: dict, stop: int) -> dict:
+    """``audio_codes`` and ``code_lengths`` of GPT inputs with three more stop codes a row.
+
+    Coqui's trainer takes every utterance for so much longer, and learns all its stops.
+    """
+    codes, lengths = inputs["audio_codes"], inputs["code_lengths"]
+    own = tf.sequence_mask(lengths, tf.shape(codes)[1])
+    codes = tf.pad(tf.where(own, codes, stop), [[0, 0], [0, MORE_STOPS]], constant_values=stop)
+    return {"audio_codes": codes, "code_lengths": lengths + MORE_STOPS}
+
+
+def without_prompt(targets, prompt_frames):
+    """Targets ``(batch, length)`` of which the codes inside the prompt are not to be learned.
+
+    The GPT has heard them. Coqui's trainer means the same, but masks the last utterance of
+    a batch only, and counts mel frames where codes are.
+
+    Args:
+        targets: codes, one for four mel frames.
+        prompt_frames: ``(batch, 2)``, first and end of the prompt in mel frames.
+    """
+    position = tf.range(tf.shape(targets)[1])[None]
+    first, end = code_lengths(prompt_frames[:, :1]), prompt_frames[:, 1:] // FRAMES_PER_CODE
+    heard = tf.logical_and(position >= first, position < end)
+    return tf.where(heard, IGNORED_TARGET, targets)

@@ -8,30 +8,35 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from myxtts.config import STAGES, XTTSConfig, to_dict
 from myxtts.data.corpus import Corpus, open_corpus
 from myxtts.data.features import FeatureStore, Report, mel_stats
-from myxtts.data.formats import Utterance
 from myxtts.data.pipeline import BatchOptions, make_dataset, make_validation
 from myxtts.data.plan import BatchPlan
 from myxtts.errors import CheckpointError, ConfigError, DataError
 from myxtts.models.xtts import XTTS
-from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
+from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.training.decoder_task import DecoderTask
 from myxtts.training.dvae_task import DVAETask
 from myxtts.training.gpt_task import GPTTask
+from myxtts.training.start import (
+    CONFIG,
+    PRESET,
+    Corpora,
+    choose_tokenizer,
+    differing_keys,
+    introduce,
+    make_model,
+)
 from myxtts.training.trainer import Trainer
-from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+from myxtts.weights.model_card import inherit_card
 
 logger = logging.getLogger(__name__)
 
 TASKS = {"dvae": DVAETask, "gpt": GPTTask, "decoder": DecoderTask}
 # Stages whose result a stage builds on.
 NEEDS = {"dvae": (), "gpt": ("dvae",), "decoder": ("dvae", "gpt")}
-CONFIG = "config.yaml"
-PRESET = "preset"
 # Without a validation corpus, every so many-th utterance is held out.
 HOLD_OUT = 20
 FINE_TUNED = " (fine-tuned)"
@@ -70,24 +75,17 @@ def train(config: XTTSConfig) -> TrainingResult:
         keras.config.set_dtype_policy("mixed_bfloat16")
     # The model first: what it lacks is said before hours of features are computed.
     model = make_model(config, run_dir)
-    corpora = prepare_corpora(config, run_dir)
+    corpora = prepare_corpora(config, run_dir, model.tokenizer)
     stages = STAGES if config.training.stage == "all" else (config.training.stage,)
     if "gpt" in stages and config.training.gpt.steps:
         _speakers_per_batch(corpora.train, config)  # now, not after the stage before it
-    introduce(model, corpora)
+    model = introduce(model, corpora)
+    config = model.config  # a longer vocabulary has changed it
     config.to_yaml(run_dir / CONFIG)
     best = {stage: train_stage(stage, model, corpora, config, run_dir) for stage in stages}
+    if config.training.init_from:
+        inherit_card(config.training.init_from, run_dir / PRESET)
     return TrainingResult(run_dir / PRESET, model.trained_steps, best)
-
-
-@dataclass
-class Corpora:
-    """Training and validation corpora with what was learned from the former."""
-
-    train: Corpus
-    validation: Corpus
-    tokenizer: VoiceBpeTokenizer
-    mel_stats: np.ndarray
 
 
 def prepare_folder(config: XTTSConfig) -> Path:
@@ -110,11 +108,16 @@ def prepare_folder(config: XTTSConfig) -> Path:
     return run_dir
 
 
-def prepare_corpora(config: XTTSConfig, run_dir: Path) -> Corpora:
-    """Screen both corpora, with the vocabulary of the run or one learned from its texts."""
+def prepare_corpora(
+    config: XTTSConfig, run_dir: Path, known: VoiceBpeTokenizer | None = None
+) -> Corpora:
+    """Screen both corpora, with the vocabulary that :func:`choose_tokenizer` finds."""
     store = FeatureStore(config.data, config.data.cache_dir or run_dir / "cache")
     train, tokenizer, report = open_corpus(
-        config.data.train_data, config, store, lambda found: _tokenizer(config, run_dir, found)
+        config.data.train_data,
+        config,
+        store,
+        lambda found: choose_tokenizer(config, run_dir, known, found),
     )
     reports = {"train": report}
     if config.data.val_data is None:
@@ -126,30 +129,6 @@ def prepare_corpora(config: XTTSConfig, run_dir: Path) -> Corpora:
         )
     _write_reports(reports, run_dir)
     return Corpora(train, validation, tokenizer, mel_stats(train.utterances, store))
-
-
-def make_model(config: XTTSConfig, run_dir: Path) -> XTTS:
-    """The run's model so far, or a fresh one that has yet to meet its corpus."""
-    if (run_dir / PRESET / CONFIG).is_file():
-        model = XTTS.from_preset(run_dir / PRESET)
-        model.config = config
-        return model
-    model = XTTS(config)
-    if config.model.use_pretrained_speaker_encoder:
-        load_pretrained_speaker_encoder(
-            model.audio_encoder.speaker_encoder, config.model.pretrained_speaker_encoder_path
-        )
-    return model
-
-
-def introduce(model: XTTS, corpora: Corpora) -> None:
-    """Give a fresh model its corpus's vocabulary and statistics, and any corpus its embeddings."""
-    if model.tokenizer is None:
-        model.tokenizer = corpora.tokenizer
-        model.set_mel_stats(corpora.mel_stats)
-    section = model.config.model
-    if section.use_pretrained_speaker_encoder and section.freeze_speaker_encoder:
-        _embed_speakers(model, corpora)
 
 
 def train_stage(
@@ -184,18 +163,6 @@ def _mark_fine_tuned(model: XTTS) -> None:
     moved = section.use_pretrained_speaker_encoder and not section.freeze_speaker_encoder
     if moved and not encoder.provenance.endswith(FINE_TUNED):
         encoder.provenance += FINE_TUNED
-
-
-def differing_keys(first: dict, second: dict, prefix: str = "") -> list[str]:
-    """Dotted names of the leaves in which two nested dictionaries differ."""
-    names = []
-    for key in sorted(first.keys() | second.keys()):
-        one, other = first.get(key), second.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            names += differing_keys(one, other, f"{prefix}{key}.")
-        elif one != other:
-            names.append(f"{prefix}{key}")
-    return names
 
 
 def _streams(stage: str, corpora: Corpora, config: XTTSConfig) -> tuple:
@@ -245,33 +212,9 @@ def _batch_options(stage: str, config: XTTSConfig) -> BatchOptions:
         seed=config.training.seed,
         reference=config.data.reference,
         reference_seconds=config.data.reference_seconds,
+        reference_min_seconds=config.data.reference_min_seconds,
         reference_audio=unfrozen or (hears_audio and (stage == "decoder" or speaker_loss)),
     )
-
-
-def _tokenizer(config: XTTSConfig, run_dir: Path, found: list[Utterance]) -> VoiceBpeTokenizer:
-    """The vocabulary that was named, else that of the run, else a new one."""
-    gpt = config.model.gpt
-    kept = run_dir / "tokenizer.json"
-    if config.data.tokenizer:
-        tokenizer = VoiceBpeTokenizer(config.data.tokenizer)
-    elif kept.is_file():
-        tokenizer = VoiceBpeTokenizer(kept)
-    else:
-        pairs = [(item.text, item.language) for item in found]
-        tokenizer = train_tokenizer(pairs, gpt.num_text_tokens)
-    if tokenizer.vocab_size > gpt.num_text_tokens:
-        raise ConfigError(
-            f"the tokenizer has {tokenizer.vocab_size} entries, model.gpt.num_text_tokens is "
-            f"{gpt.num_text_tokens}."
-        )
-    if (tokenizer.start_id, tokenizer.stop_id) != (gpt.start_text_token, gpt.stop_text_token):
-        raise ConfigError(
-            f"the tokenizer's [START] and [STOP] are {tokenizer.start_id} and {tokenizer.stop_id}, "
-            f"the model's {gpt.start_text_token} and {gpt.stop_text_token}."
-        )
-    tokenizer.save(kept)
-    return tokenizer
 
 
 def _hold_out(corpus: Corpus, store: FeatureStore, tokenizer: VoiceBpeTokenizer) -> tuple:
@@ -287,22 +230,3 @@ def _hold_out(corpus: Corpus, store: FeatureStore, tokenizer: VoiceBpeTokenizer)
 def _write_reports(reports: dict[str, Report], run_dir: Path) -> None:
     for name, report in reports.items():
         report.write(run_dir / f"data-{name}.json")
-
-
-def _embed_speakers(model: XTTS, corpora: Corpora) -> None:
-    """Compute the frozen encoder's embeddings once: they cannot change in training."""
-    encoder = model.audio_encoder.speaker_encoder
-    key = "".join(char if char.isalnum() else "-" for char in encoder.provenance)[-40:]
-
-    # Eagerly, a recurrent encoder would take a second a clip.
-    graph = tf.function(
-        lambda audio, lengths: encoder(audio, lengths),
-        input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), "int32")],
-        autograph=False,
-    )
-
-    def embed(audio: np.ndarray) -> np.ndarray:
-        return graph(audio[None], np.array([len(audio)], "int32"))[0].numpy()
-
-    for corpus in {id(item): item for item in (corpora.train, corpora.validation)}.values():
-        corpus.embed(embed, key)

@@ -184,7 +184,8 @@ def _dvae_sizes(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 def _synthesis(values: dict[str, Any]) -> dict[str, Any]:
     """Coqui's own settings of synthesis, where the file has them."""
-    names = ("temperature", "top_k", "top_p", "repetition_penalty")
+    sampling = ("temperature", "top_k", "top_p", "repetition_penalty")
+    names = (*sampling, "num_beams", "length_penalty")
     return {name: values[name] for name in names if name in values}
 
 

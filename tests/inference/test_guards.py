@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from myxtts.inference.guards import falls_silent, longest_run, repeats
+from myxtts.inference.guards import falls_silent, longest_run, repeats, stops_doubtfully
 
 RATE = 24_000
 
@@ -41,3 +41,17 @@ def test_nothing_is_not_silence():
 def test_longest_run_counts_stretches():
     assert longest_run(np.array([], bool)) == 0
     assert longest_run(np.array([1, 1, 0, 1, 1, 1, 0], bool)) == 3
+
+
+@pytest.mark.parametrize(("speed", "silent"), [(0.5, False), (1.0, True), (2.0, True)])
+def test_slow_speech_may_pause_for_longer(speed, silent):
+    noise = 0.1 * np.random.default_rng(0).normal(size=RATE).astype("float32")
+    hush = np.zeros(2 * RATE, "float32")
+    assert falls_silent(np.concatenate([noise, hush, noise]), speed=speed) == silent
+
+
+@pytest.mark.parametrize(("behind", "doubtful"), [(-2.0, False), (1.5, False), (1.7, True)])
+def test_a_stop_far_behind_another_code_is_doubtful(behind, doubtful):
+    logits = np.random.default_rng(0).normal(size=20)
+    logits[4] = np.delete(logits, 4).max() - behind
+    assert stops_doubtfully(logits, 4) == doubtful

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from myxtts.config import SynthesisConfig
-from myxtts.inference.streaming import StreamingVocoder
+from myxtts.inference.streaming import SpeedState, StreamingSpeed, StreamingVocoder
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.hifigan import HifiDecoder
+from myxtts.models.vocoding import stretched
 from myxtts.models.xtts import XTTS
 
 RNG = np.random.default_rng(0)
@@ -51,6 +52,50 @@ def test_chunks_joined_are_the_whole(decoder, vocoder, length, size):
     np.testing.assert_allclose(joined, whole, atol=2e-5)
 
 
+def at_speed(speed: float, latents: np.ndarray, size: int) -> tuple[np.ndarray, list[int]]:
+    """Latents stretched in pushes of ``size``, and how many were kept after each."""
+    changer, state = StreamingSpeed(speed), SpeedState(latents[:0])
+    made, kept = [], []
+    for start in range(0, len(latents), size):
+        final = start + size >= len(latents)
+        piece, state = changer.push(state, latents[start : start + size], final)
+        made.append(piece)
+        kept.append(len(state.latents))
+    return np.concatenate(made), kept
+
+
+@pytest.mark.parametrize("speed", [0.01, 0.5, 0.8, 0.97, 1.0, 1.03, 1.3, 2.0, 3.0, 30.0])
+@pytest.mark.parametrize("length", [1, 2, 7, 20, 33, 66, 130])
+def test_latents_at_another_speed_are_those_of_the_whole(speed, length):
+    latents = RNG.normal(size=(length, 8)).astype("float32")
+    whole = np.asarray(stretched(latents[None], speed))[0]
+    for size in (1, 7, 20):
+        joined, _ = at_speed(speed, latents, size)
+        np.testing.assert_array_equal(joined, whole)
+
+
+@pytest.mark.parametrize(("speed", "length"), [(0.5, 40), (0.8, 25), (2.0, 10), (1.3, 15)])
+def test_speed_divides_the_length(speed, length):
+    assert stretched(np.zeros((1, 20, 8), "float32"), speed).shape == (1, length, 8)
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.3])
+def test_changing_the_speed_keeps_few_latents(speed):
+    latents = RNG.normal(size=(600, 8)).astype("float32")
+    _, kept = at_speed(speed, latents, 20)
+    assert max(kept) <= 8
+
+
+@pytest.mark.parametrize("speed", [0.8, 1.3])
+@pytest.mark.parametrize("size", [1, 20])
+def test_chunks_at_another_speed_are_the_whole(decoder, speed, size):
+    latents = RNG.normal(size=(70, 8)).astype("float32")
+    whole = np.asarray(decoder(stretched(latents[None], speed), SPEAKER))[0]
+    joined, _ = stream(StreamingVocoder(decoder, speed), latents, [size] * (70 // size + 1))
+    assert joined.shape == whole.shape
+    np.testing.assert_allclose(joined, whole, atol=2e-5)
+
+
 def test_an_empty_last_push_gives_the_rest(decoder, vocoder):
     latents = RNG.normal(size=(30, 8)).astype("float32")
     joined, _ = stream(vocoder, latents, [15, 14, 1])
@@ -75,9 +120,10 @@ def test_what_is_kept_does_not_grow(vocoder):
     assert max(kept[2:-1]) <= 32
 
 
-def test_a_streamed_text_is_the_spoken_one(trained, corpus):
+@pytest.mark.parametrize("speed", [1.0, 0.7])
+def test_a_streamed_text_is_the_spoken_one(trained, corpus, speed):
     model = XTTS.from_preset(trained.preset)
-    settings = SynthesisConfig(vocoder="hifi", retries=0, stream_codes=6)
+    settings = SynthesisConfig(vocoder="hifi", retries=0, stream_codes=6, speed=speed)
     synthesizer = Synthesizer(model, settings)
     voice = synthesizer.condition([corpus / "clip_0.wav"])
     text = "Hello there. This is a second piece of text."

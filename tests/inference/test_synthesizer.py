@@ -83,6 +83,49 @@ def test_both_vocoders_speak_as_long(model, voice):
     assert abs(len(waves[0].waveform) - len(waves[1].waveform)) < 1024
 
 
+@pytest.mark.parametrize("vocoder", ["griffin_lim", "hifi"])
+def test_speed_changes_the_length_and_not_the_codes(model, voice, vocoder):
+    spoken = {
+        speed: Synthesizer(model, SynthesisConfig(vocoder=vocoder, speed=speed)).speak("Hi", voice)
+        for speed in (0.5, 1.0, 2.0)
+    }
+    for speed, result in spoken.items():
+        np.testing.assert_array_equal(result.codes[0], spoken[1.0].codes[0])
+        expected = spoken[1.0].duration / speed
+        assert result.duration == pytest.approx(expected, rel=0.1, abs=0.05)
+
+
+def test_a_doubtful_stop_is_tried_again(synthesizer, voice, monkeypatch):
+    judged = []
+
+    def judge(logits, stop_code):
+        judged.append(logits)
+        return True
+
+    monkeypatch.setattr("myxtts.inference.synthesizer.stops_doubtfully", judge)
+    spoken = synthesizer.speak("Hello there.", voice)
+    assert spoken.flags == [("doubtful_stop",)]
+    assert 1 < len(judged) <= 1 + synthesizer.settings.retries
+
+
+def test_a_stop_is_judged_by_the_scores_it_was_chosen_from(model, voice, monkeypatch):
+    judged, bias = [], model.gpt.audio_head.bias
+    before = np.asarray(bias)
+    monkeypatch.setattr(
+        "myxtts.inference.synthesizer.stops_doubtfully", lambda *seen: judged.append(seen)
+    )
+    greedy = SynthesisConfig(vocoder="griffin_lim", temperature=0.0, min_seconds_per_character=0.0)
+    likely = before.copy()
+    likely[model.gpt.stop_audio_token] += 3
+    bias.assign(likely)
+    try:
+        Synthesizer(model, greedy).speak("Hello there.", voice)
+    finally:
+        bias.assign(before)
+    ((logits, stop_code),) = judged
+    assert logits.argmax() == stop_code == model.gpt.stop_audio_token
+
+
 def test_voices_differ_in_conditioning(synthesizer, corpus):
     low = synthesizer.condition([corpus / "clip_0.wav"])
     high = synthesizer.condition([corpus / "clip_1.wav"])

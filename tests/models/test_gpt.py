@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from myxtts.errors import ConfigError
+from myxtts.models.generation import advance, begin
 from myxtts.models.gpt import GPT
 
 CODES, STEPS = 24, 30
@@ -239,3 +240,33 @@ def twin(gpt: GPT) -> GPT:
         assert mine.path == its.path
         mine.assign(its)
     return other
+
+
+def test_codes_read_again_go_on_as_if_never_left(gpt, prompt):
+    inputs = {name: value for name, value in prompt.items() if name != "uniforms"}
+    whole = speak(gpt, prompt, min_codes=STEPS)
+    state = begin(gpt, **inputs, capacity=STEPS - 9, codes=whole["codes"][:, :9])
+    np.testing.assert_allclose(state["latents"], whole["latents"][:, :9], atol=1e-4)
+    rest, _ = advance(gpt, state, prompt["uniforms"][:, 9:], min_codes=STEPS)
+    np.testing.assert_array_equal(rest["codes"], whole["codes"][:, 9:])
+    np.testing.assert_allclose(rest["latents"], whole["latents"][:, 9:], atol=1e-4)
+
+
+def test_options_of_each_row_are_its_own(gpt, prompt):
+    rows = [
+        {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "greedy": True},
+        {"temperature": 0.7, "top_k": 5, "top_p": 0.8, "repetition_penalty": 3.0, "greedy": False},
+        {"temperature": 2.0, "top_k": 0, "top_p": 0.9, "repetition_penalty": 1.5, "greedy": False},
+    ]
+    columns = {name: np.array([[row[name]] for row in rows]) for name in rows[0]}
+    columns = {name: value.astype("float32") for name, value in columns.items()}
+    columns["top_k"] = columns["top_k"].astype("int32")
+    columns["greedy"] = columns["greedy"][:, 0].astype(bool)
+    bounds = np.array([STEPS, 7, 15], "int32")
+    together = speak(gpt, prompt, **columns, min_codes=STEPS, max_codes=bounds)
+    np.testing.assert_array_equal(together["lengths"], bounds)
+    for row, options in enumerate(rows):
+        own = {name: value[row : row + 1] for name, value in prompt.items()}
+        alone = speak(gpt, own, **options, min_codes=STEPS)
+        bound = bounds[row]
+        np.testing.assert_array_equal(together["codes"][row, :bound], alone["codes"][0, :bound])

@@ -46,17 +46,21 @@ SPELT_OUT = {
         "Eso le costará 20,15€ señor.": "eso le costará veinte euros con quince céntimos señor.",
         "La Dra. Martinez es muy buena.": "la doctora martinez es muy buena.",
         "Te veo @ la fiesta": "te veo arroba la fiesta",
+        "Este es un 1er test": "este es un primero test",
+        "Hola Sr. Garcia.": "hola señor garcia.",
     },
     "fr": {
         "Ceci est un 1er test": "ceci est un premier test",
         "Ce sera 100.000,5.": "ce sera cent mille virgule cinq.",
         "Mme. Moreau est absente aujourd'hui.": "madame moreau est absente aujourd'hui.",
         "J'ai 14° de fièvre": "j'ai quatorze degrés de fièvre",
+        "Bonjour Mr. Dupond.": "bonjour monsieur dupond.",
     },
     "de": {
         "Dies ist ein 1. Test": "dies ist ein erste test",
         "Das macht 20,15€ Herr.": "das macht zwanzig Euro und fünfzehn Cent herr.",
         "Frau Dr. Müller ist sehr klug.": "frau doktor müller ist sehr klug.",
+        "Die Rechnung beträgt £ 20": "die rechnung beträgt pfund zwanzig",
     },
     "it": {
         "Questo è un 1° test": "questo è un primo test",
@@ -66,6 +70,7 @@ SPELT_OUT = {
     "pt": {
         "Isso custará $20 senhor.": "isso custará vinte dólares senhor.",
         "Dra. Costa, você está disponível?": "doutora costa, você está disponível?",
+        "Olá Sr. Silva.": "olá senhor silva.",
         "O meu email é ana&joao@gmail.com": "o meu email é ana e joao arroba gmail.com",
     },
     "pl": {
@@ -76,10 +81,12 @@ SPELT_OUT = {
     "ru": {
         "Это будет 20.15€ сэр.": "это будет двадцать евро, пятнадцать центов сэр.",
         "Здравствуйте Г-н Иванов.": "здравствуйте господин иванов.",
+        "Д-р Смирнов здесь, чтобы увидеть вас.": "доктор смирнов здесь, чтобы увидеть вас.",
     },
     "nl": {
         "Dat wordt dan $20 meneer.": "dat wordt dan twintig dollar meneer.",
         "Dhr. Jansen": "de heer jansen",
+        "Mevr. de Vries": "mevrouw de vries",
     },
     "cs": {
         "Za 12,5 vteřiny.": "za dvanáct celá pět vteřiny.",
@@ -90,6 +97,10 @@ SPELT_OUT = {
     "hu": {
         "12,5 másodperc alatt.": "tizenkettő egész öt tized másodperc alatt.",
         "Ez az 1. teszt": "ez az első teszt",
+    },
+    "hi": {
+        "50 सैनिक थे।": "पचास सैनिक थे।",
+        "मेरे पास 14% बैटरी है।": "मेरे पास चौदह प्रतिशत बैटरी है।",
     },
 }
 CASES = [(language, text) for language, facts in SPELT_OUT.items() for text in facts]

@@ -91,3 +91,102 @@ def test_pieces_without_spaces_are_joined_without_one():
         "甲乙。丙。",
         "丁戊己。",
     ]
+
+
+# Characters beyond which Coqui warns of cut speech, and to which it splits.
+LIMITS = {
+    "en": 250,
+    "es": 239,
+    "fr": 273,
+    "de": 253,
+    "it": 213,
+    "pt": 203,
+    "pl": 224,
+    "tr": 226,
+    "ru": 182,
+    "nl": 251,
+    "cs": 186,
+    "ar": 166,
+    "zh-cn": 82,
+    "ja": 71,
+    "hu": 224,
+    "ko": 95,
+    "hi": 150,
+}
+SHORT = "The sun rose. A dog barked! Who was there? Nobody knew. The old man slept, and it rained. "
+# What Coqui's splitter makes of a text: language, most characters, text, pieces.
+COQUIS = [
+    ("en", 250, SHORT.strip(), [SHORT.strip()]),
+    ("en", 28, "The sun rose. A dog barked! So?", ["The sun rose. A dog barked!", "So?"]),
+    ("en", 27, "The sun rose. A dog barked!", ["The sun rose. A dog barked!"]),
+    ("en", 20, "The sun rose. A dog barked!", ["The sun rose.", "A dog barked!"]),
+    ("en", 13, "one two three four five six", ["one two three", "four five six"]),
+    ("zh-cn", 8, "今天天气很好。我们去公园吧！", ["今天天气很好。", "我们去公园吧！"]),
+    ("hi", 20, "यह एक वाक्य है। यह दूसरा है।", ["यह एक वाक्य है।", "यह दूसरा है।"]),
+    ("ar", 20, "كان هناك جندي؟ لا أحد.", ["كان هناك جندي؟", "لا أحد."]),
+]
+
+
+@pytest.mark.parametrize("language", LIMITS)
+def test_the_limits_are_coquis(language):
+    assert table_of(language).max_characters == LIMITS[language]
+
+
+def splits(text: str, language: str, limit: int) -> list[str]:
+    """Pieces that only their characters limit."""
+    # Any vocabulary will do; that of Chinese would want the package which reads it.
+    code = "en" if language == "zh-cn" else language
+    tokenizer = train_tokenizer([("ab cd", code)], 300)
+    return split_text(text, tokenizer, code, 10**6, max_characters=limit)
+
+
+@pytest.mark.parametrize(("language", "limit", "text", "pieces"), COQUIS)
+def test_sentences_are_packed_as_coqui_packs_them(language, limit, text, pieces):
+    assert splits(text, language, limit) == pieces
+
+
+@pytest.mark.parametrize("limit", [1, 7, 25, 40, 82, 250])
+def test_no_piece_is_above_the_limit_and_nothing_is_lost(limit):
+    text = SHORT * 4 + "x" * 600 + ". " + SENTENCE * 4
+    pieces = splits(text, "en", limit)
+    assert max(map(len, pieces)) <= limit
+    spoken = "".join(filter(str.isalnum, "".join(pieces)))
+    assert spoken == "".join(filter(str.isalnum, text))
+    if limit >= len(SENTENCE):
+        assert all(piece[-1] in ".!?x" for piece in pieces)
+
+
+def test_a_tie_between_clauses_and_words_goes_to_the_clause():
+    # Coqui fills every piece with words instead, and so cuts inside of clauses.
+    text = "This sentence has a comma, and it goes on and on until it ends."
+    pieces = splits(text, "en", 40)
+    assert pieces == ["This sentence has a comma,", "and it goes on and on until it ends."]
+
+
+def test_a_limit_beyond_all_texts_is_no_limit():
+    assert splits(SHORT.strip(), "en", 10**9) == [SHORT.strip()]
+
+
+def coqui_splitter():
+    """Coqui's ``split_sentence``, where it and what it needs are installed."""
+    pytest.importorskip("spacy", reason="spacy is not installed, which Coqui splits with")
+    module = pytest.importorskip(
+        "TTS.tts.layers.xtts.tokenizer", reason="coqui-tts is not installed (make reference)"
+    )
+    return module.split_sentence
+
+
+@pytest.mark.parametrize(("language", "limit", "text", "pieces"), COQUIS)
+def test_the_facts_are_coquis(language, limit, text, pieces):
+    split = coqui_splitter()
+    assert [piece.strip() for piece in split(text, language.split("-")[0], limit)] == pieces
+
+
+@pytest.mark.parametrize("repeats", [1, 3, 7])
+def test_short_sentences_are_split_as_by_coqui(repeats):
+    split, text = coqui_splitter(), (SHORT * repeats).strip()
+    for limit in range(34, 260, 15):
+        theirs = [piece.strip() for piece in split(text, "en", limit)]
+        # Coqui forgets the space between two sentences when it counts.
+        if max(map(len, theirs)) <= limit:
+            assert splits(text, "en", limit) == theirs

@@ -31,3 +31,6 @@ def test_a_checkpoint_becomes_a_preset_under_its_licence(monkeypatch, capsys, tm
     assert "non-commercial" in result["licence"]
     assert "non-commercial" in printed.err
     assert (tmp_path / "preset" / "manifest.json").is_file()
+    card = (tmp_path / "preset" / "README.md").read_text()
+    assert result["licence"] in card
+    assert "model.pth" in card

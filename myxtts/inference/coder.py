@@ -1,0 +1,167 @@
+"""Audio codes of a piece of text, all at once or as they come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.config import SynthesisConfig
+from myxtts.models.beams import beam_search
+from myxtts.models.generation import advance, begin, generate
+from myxtts.models.gpt import GPT
+
+# Shapes are padded to these multiples so that few graphs serve all texts.
+TEXT_MULTIPLE = 32
+CODE_MULTIPLE = 32
+# XLA compiles for every size of the cache.
+SLOT_MULTIPLE = 256
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a piece of text asks of the GPT.
+
+    Attributes:
+        ids: text ids ``(length,)``.
+        latents: of the voice, ``(1, latents, model_dim)``.
+        bound: codes at most.
+        least: codes before which the speech may not end.
+        rng: to draw with.
+    """
+
+    ids: np.ndarray
+    latents: np.ndarray
+    bound: int
+    least: int
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Consecutive audio codes.
+
+    Attributes:
+        codes: int ``(length,)``, without the stop code.
+        latents: float32 ``(length, model_dim)``, with the stop code's at the end if it came.
+        finished: whether the stop code came.
+    """
+
+    codes: np.ndarray
+    latents: np.ndarray
+    finished: bool
+
+
+class Coder:
+    """Speaks audio codes with a GPT.
+
+    With ``settings.xla`` the steps are compiled: much faster, after seconds of compiling
+    for each size of the cache (multiples of 256 positions).
+
+    Args:
+        gpt: of the model.
+        settings: of the sampling.
+    """
+
+    def __init__(self, gpt: GPT, settings: SynthesisConfig):
+        self.gpt = gpt
+        self.settings = settings
+        self._whole = tf.function(self._generate, reduce_retracing=True)
+        self._start = tf.function(self._begin, reduce_retracing=True)
+        self._next = tf.function(self._advance, reduce_retracing=True, jit_compile=settings.xla)
+
+    def whole(self, request: Request) -> Codes:
+        """All codes of ``request``."""
+        if self.settings.xla:
+            return _joined(list(self.pieces(request)))
+        # A beam search weighs what the bound cuts, so it must not look beyond it.
+        multiple = 1 if self.settings.num_beams > 1 else CODE_MULTIPLE
+        uniforms, least = map(tf.constant, (_uniforms(request, multiple), request.least))
+        result = self._whole(*self._text(request), request.latents, uniforms, least)
+        return _trimmed(result, request.bound)
+
+    def pieces(self, request: Request) -> Iterator[Codes]:
+        """The same codes, ``settings.stream_codes`` at a time, as soon as they are made."""
+        size, compiled = self.settings.stream_codes, self.settings.xla
+        uniforms = _uniforms(request, size if compiled else 1)
+        text = self._text(request)
+        prompt = request.latents.shape[1] + text[0].shape[1] + 3
+        slots = prompt + uniforms.shape[1]
+        slots = round_up(slots, SLOT_MULTIPLE) if compiled else slots
+        least = tf.constant(request.least)
+        state = self._start(*text, request.latents, tf.constant(slots - prompt))
+        for first in range(0, request.bound, size):
+            drawn = tf.constant(uniforms[:, first : first + size])
+            result, state = self._next(state, drawn, least)
+            piece = _trimmed(result, min(size, request.bound - first))
+            yield piece
+            if piece.finished:
+                return
+
+    def _text(self, request: Request) -> tuple:
+        """Padded text ids ``(1, length)`` and their length ``(1,)``."""
+        length = len(request.ids)
+        size = min(round_up(length, TEXT_MULTIPLE), self.gpt.max_text_tokens)
+        ids = np.zeros((1, size), "int32")
+        ids[0, :length] = request.ids
+        return tf.constant(ids), tf.constant([length])
+
+    def _generate(self, text_ids, text_lengths, latents, uniforms, least):
+        settings, inputs = self.settings, (self.gpt, text_ids, text_lengths, latents)
+        if settings.num_beams > 1:
+            return beam_search(
+                *inputs,
+                tf.shape(uniforms)[1],
+                num_beams=settings.num_beams,
+                length_penalty=settings.length_penalty,
+                repetition_penalty=settings.repetition_penalty,
+                min_codes=least,
+                coqui_compatible=settings.coqui_compatible,
+            )
+        return generate(*inputs, uniforms, min_codes=least, **self._sampling())
+
+    def _begin(self, text_ids, text_lengths, latents, capacity):
+        compatible = self.settings.coqui_compatible
+        return begin(self.gpt, text_ids, text_lengths, latents, capacity, compatible)
+
+    def _advance(self, state, uniforms, least):
+        return advance(self.gpt, state, uniforms, min_codes=least, **self._sampling())
+
+    def _sampling(self) -> dict:
+        settings = self.settings
+        return {
+            "temperature": settings.temperature or 1.0,
+            "top_k": settings.top_k,
+            "top_p": settings.top_p,
+            "repetition_penalty": settings.repetition_penalty,
+            "greedy": settings.temperature == 0,
+            "coqui_compatible": settings.coqui_compatible,
+        }
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest positive multiple that is not below ``value``."""
+    return max(multiple, math.ceil(value / multiple) * multiple)
+
+
+def _uniforms(request: Request, multiple: int) -> np.ndarray:
+    return request.rng.random((1, round_up(request.bound, multiple)), "float32")
+
+
+def _trimmed(result: dict, limit: int) -> Codes:
+    """The first ``limit`` codes of what the GPT made; a stop beyond them is none."""
+    length = min(int(result["lengths"][0]), limit)
+    finished = bool(result["finished"][0]) and length < limit
+    latents = result["latents"][0, : length + finished]
+    return Codes(np.asarray(result["codes"][0, :length]), np.asarray(latents, "float32"), finished)
+
+
+def _joined(pieces: list[Codes]) -> Codes:
+    return Codes(
+        np.concatenate([piece.codes for piece in pieces]),
+        np.concatenate([piece.latents for piece in pieces]),
+        pieces[-1].finished,
+    )
