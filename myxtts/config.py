@@ -405,6 +405,9 @@ class SynthesisConfig:
     stream_codes: int = field(
         default=20, metadata={"help": "audio codes of 46 ms between the pieces of a stream"}
     )
+    first_codes: int = field(
+        default=8, metadata={"help": "audio codes before the first piece of a stream"}
+    )
     coqui_compatible: bool = field(
         default=False,
         metadata={"help": "penalise and allow the codes that Coqui's program does, for parity"},
@@ -442,7 +445,13 @@ class SynthesisConfig:
             self.repetition_penalty,
         )
         self._check_beams()
-        for name in ("gpt_cond_chunk_len", "max_ref_length", "stream_codes", "speed"):
+        for name in (
+            "gpt_cond_chunk_len",
+            "max_ref_length",
+            "stream_codes",
+            "first_codes",
+            "speed",
+        ):
             value = getattr(self, name)
             _require(0 < value < math.inf, f"synthesis.{name}", "above 0 and finite", value)
         for name in ("gpt_cond_len", "min_seconds_per_character", "retries", "max_characters"):

@@ -84,22 +84,27 @@ class Coder:
         return _trimmed(result, request.bound)
 
     def pieces(self, request: Request) -> Iterator[Codes]:
-        """The same codes, ``settings.stream_codes`` at a time, as soon as they are made."""
-        size, compiled = self.settings.stream_codes, self.settings.xla
-        uniforms = _uniforms(request, size if compiled else 1)
+        """The same codes, ``settings.stream_codes`` at a time, as soon as they are made.
+
+        The first piece has ``settings.first_codes``, so that something is soon heard.
+        """
+        size, made = self.settings.stream_codes, 0
+        uniforms = np.pad(_uniforms(request, 1), [(0, 0), (0, size)])
         text = self._text(request)
         prompt = request.latents.shape[1] + text[0].shape[1] + 3
-        slots = prompt + uniforms.shape[1]
-        slots = round_up(slots, SLOT_MULTIPLE) if compiled else slots
+        slots = prompt + request.bound
+        slots = round_up(slots, SLOT_MULTIPLE) if self.settings.xla else slots
         least = tf.constant(request.least)
         state = self._start(*text, request.latents, tf.constant(slots - prompt))
-        for first in range(0, request.bound, size):
-            drawn = tf.constant(uniforms[:, first : first + size])
-            result, state = self._next(state, drawn, least)
-            piece = _trimmed(result, min(size, request.bound - first))
+        finished = False
+        while not finished and made < request.bound:
+            wanted = min(size if made else self.settings.first_codes, size, request.bound - made)
+            drawn = tf.constant(uniforms[:, made : made + size])
+            result, state = self._next(state, drawn, least, tf.constant(wanted))
+            made += wanted
+            piece = _trimmed(result, wanted)
+            finished = piece.finished
             yield piece
-            if piece.finished:
-                return
 
     def _text(self, request: Request) -> tuple:
         """Padded text ids ``(1, length)`` and their length ``(1,)``."""
@@ -127,8 +132,9 @@ class Coder:
         compatible = self.settings.coqui_compatible
         return begin(self.gpt, text_ids, text_lengths, latents, capacity, compatible)
 
-    def _advance(self, state, uniforms, least):
-        return advance(self.gpt, state, uniforms, min_codes=least, **self._sampling())
+    def _advance(self, state, uniforms, least, limit):
+        bounds = {"min_codes": least, "limit": limit}
+        return advance(self.gpt, state, uniforms, **bounds, **self._sampling())
 
     def _sampling(self) -> dict:
         settings = self.settings

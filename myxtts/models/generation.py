@@ -107,6 +107,7 @@ def advance(
     greedy=False,
     min_codes=0,
     max_codes=None,
+    limit=None,
     coqui_compatible: bool = False,
 ) -> tuple[dict, dict]:
     """Make the next codes, one for each column of ``uniforms``.
@@ -122,6 +123,8 @@ def advance(
         min_codes: the stop code is not chosen before so many codes, counted from the
             beginning of the speech; a number, or int ``(batch, 1)``.
         max_codes: rows ``(batch,)`` end after so many codes; None for the steps alone.
+        limit: steps made of those that ``uniforms`` has columns for; None for all. As a
+            tensor it leaves the shapes, which XLA compiles for, as they are.
         coqui_compatible: leave the start code among those that may be chosen, as Coqui does.
 
     Returns:
@@ -169,7 +172,7 @@ def advance(
         state["caches"],
     )
     made, latent, codes, latents, finished, seen, caches = ops.while_loop(
-        going_on, body, loop, maximum_iterations=steps
+        going_on, body, loop, maximum_iterations=steps if limit is None else limit
     )
     lengths = ops.sum(ops.cast(ops.not_equal(codes, gpt.stop_audio_token), "int32"), axis=1)
     after = {"step": first + made, "latent": latent, "finished": finished, "seen": seen}

@@ -1,0 +1,169 @@
+"""A checkpoint of XTTS-v2's full size, written by Coqui's classes, converted and compared.
+
+    python benchmarks/full_size_parity.py [--workdir DIR] [--clips DIR] [--json]
+
+Needs torch and coqui-tts (`make reference`), 8 GB of memory, 6 GB of disk and some minutes.
+The weights are random. Coqui runs in a process of its own, and so does
+`tools/convert_xtts.py`, whose peak of resident memory is the first quantity; the others are
+those of the parity tests. The exit code is 1 when one is out of its bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+PEAK_GB = 8.0
+CLIPS = 10
+REFERENCES = 2
+MODEL, PRESET, RESULTS = "XTTS-v2", "preset", "coqui.npz"
+
+
+def main() -> int:
+    args = parser().parse_args()
+    workdir = Path(args.workdir)
+    if args.stage == "coqui":
+        run_coqui(workdir, Path(args.clips), args.size)
+        return 0
+    failed = 0
+    for row in rows(args, workdir):
+        print(json.dumps(row) if args.json else line(row), flush=True)
+        failed += not row["passed"]
+    return int(failed > 0)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--workdir",
+        default=ROOT / "outputs" / "full_size_parity",
+        help="where checkpoint, preset and Coqui's results are kept; those that are there "
+        "are used again",
+    )
+    parser.add_argument(
+        "--clips",
+        default=ROOT / "examples" / "demo_corpus",
+        help="folder of recordings: ten become audio codes, two of them are the references",
+    )
+    parser.add_argument("--size", choices=("full", "tiny"), default="full", help="of the GPT")
+    parser.add_argument("--json", action="store_true", help="print one JSON line a quantity")
+    parser.add_argument("--stage", choices=("coqui",), help=argparse.SUPPRESS)
+    return parser
+
+
+def rows(args: argparse.Namespace, workdir: Path) -> Iterator[dict]:
+    """Name, measured value, bound and verdict of every quantity."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    if not (workdir / RESULTS).is_file():
+        own = [f"--{name}={getattr(args, name)}" for name in ("workdir", "clips", "size")]
+        print("Coqui writes a checkpoint and speaks: some minutes ...", file=sys.stderr)
+        measured([__file__, "--stage=coqui", *own])
+    # TensorFlow is imported only after this: a child's peak begins at its parent's memory.
+    print("The checkpoint is converted and compared ...", file=sys.stderr)
+    words = [f"--source={workdir / MODEL}", f"--output={workdir / PRESET}"]
+    peak, seconds = measured([str(ROOT / "tools" / "convert_xtts.py"), *words])
+    yield {
+        "name": "conversion_peak_gb",
+        "measured": round(peak, 2),
+        "bound": PEAK_GB,
+        "passed": peak < PEAK_GB,
+        "seconds": round(seconds, 1),
+    }
+    yield from compared(workdir, Path(args.clips))
+
+
+def measured(words: list[str]) -> tuple[float, float]:
+    """Run a Python program; its peak of resident memory in GB, and its seconds."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *words], stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{words[0]} failed with exit code {process.returncode}.")
+    # The kernel counts in KiB on Linux, in bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return usage.ru_maxrss * unit / 1e9, time.perf_counter() - start
+
+
+def run_coqui(workdir: Path, clips: Path, size: str) -> None:
+    """Write the checkpoint and Coqui's results; in a process of its own."""
+    from tests import xtts_upstream
+
+    sizes = {"full": xtts_upstream.XTTS_V2, "tiny": xtts_upstream.TINY}[size]
+    model, dvae = xtts_upstream.write_checkpoint(workdir / MODEL, sizes)
+    results = xtts_upstream.results(model, dvae, workdir / MODEL, inputs(clips))
+    temporary = workdir / f".{RESULTS}"
+    with temporary.open("wb") as file:
+        np.savez(file, **results)
+    temporary.replace(workdir / RESULTS)
+
+
+def compared(workdir: Path, clips: Path) -> Iterator[dict]:
+    """The quantities of the parity tests from the preset beside Coqui's."""
+    from myxtts.models.xtts import XTTS
+    from tests.golden import xtts_case
+
+    with np.load(workdir / RESULTS) as archive:
+        theirs = {name: archive[name] for name in archive.files}
+    ours = xtts_case.results(XTTS.from_preset(workdir / PRESET), inputs(clips), theirs["codes"])
+    for item in xtts_case.compare(ours, theirs):
+        row = {"name": item.name, "measured": item.measured, "bound": item.bound}
+        more = divergence(ours, theirs) if item.name == "codes" else {}
+        yield row | {"passed": item.passed, "count": int(theirs[item.name].size)} | more
+
+
+def divergence(ours: dict, theirs: dict) -> dict:
+    """Variety of Coqui's codes, the least margin of a choice, and the first differences."""
+    codes = theirs["codes"]
+    steps = [int(np.argmax(row)) if row.any() else None for row in ours["codes"] != codes]
+    return {
+        "distinct": len(np.unique(codes)),
+        "distinct_rows": len(np.unique(codes, axis=0)),
+        "least_margin": float(margins(theirs["audio_logits"][:, :-1], codes).min()),
+        "first_differences": steps,
+    }
+
+
+def margins(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """How far each chosen code ``(texts, steps)`` lay before the next, repetitions penalised."""
+    from tests.golden.xtts_case import REPETITION_PENALTY
+
+    spoken = np.eye(logits.shape[-1])[codes].cumsum(axis=1) - np.eye(logits.shape[-1])[codes]
+    # Coqui takes code 1 and the start code for spoken, and the stop code has to wait.
+    spoken[..., [1, -2]] = 1
+    penalised = np.where(logits > 0, logits / REPETITION_PENALTY, logits * REPETITION_PENALTY)
+    scores = np.where(spoken > 0, penalised, logits)[..., :-1]
+    chosen = np.take_along_axis(scores, codes[..., None], axis=-1)[..., 0]
+    return chosen - np.sort(scores, axis=-1)[..., -2]
+
+
+def inputs(folder: Path):
+    """References, clips and the texts of the parity tests; all hundred codes are decoded."""
+    from myxtts.audio.io import SUFFIXES, read_audio
+    from tests.golden.xtts_case import RATE, Inputs
+
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    if len(files) < CLIPS:
+        raise SystemExit(f"{folder} has {len(files)} recordings; {CLIPS} are needed.")
+    clips = [read_audio(path, RATE)[0] for path in files[:: len(files) // CLIPS][:CLIPS]]
+    return Inputs(clips[:REFERENCES], clips, decoded=100)
+
+
+def line(row: dict) -> str:
+    verdict = "ok" if row["passed"] else "OUT OF BOUND"
+    return f"{row['name']:<20} {row['measured']:<12.3g} bound {row['bound']:<8.3g} {verdict}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

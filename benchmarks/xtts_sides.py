@@ -1,0 +1,218 @@
+"""XTTS here and Coqui's, side by side: one checkpoint, and the same calls on both.
+
+Coqui's own classes write the checkpoint folder, with random weights. On both sides the stop
+code is never chosen, so that every speech is as long as it may be. All but :class:`MyXTTS`
+needs torch and coqui-tts (``make reference``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+
+from myxtts.config import SynthesisConfig
+from myxtts.inference.guards import SECONDS_PER_CODE
+from myxtts.inference.synthesizer import Synthesizer
+from myxtts.models.xtts import XTTS
+
+THREADS = 2
+# Layers, width and heads of the GPT; Coqui's decoder has but one size.
+SIZES = {"tiny": (2, 64, 4), "small": (8, 512, 8), "full": (30, 1024, 16)}
+NUM_CODES = 1024
+# Low enough that no draw and no penalty brings the stop code back.
+NEVER = -1e4
+TEXT = "The birch canoe slid on the smooth planks while the crew sang an old song about the sea."
+RATE = 22_050
+REFERENCE_SECONDS = 12
+# Length of what ``decode`` decodes, in codes.
+DECODED = 128
+STREAM_CODES = 20
+# Coqui's own defaults.
+SAMPLING = {"temperature": 0.75, "top_k": 50, "top_p": 0.85, "repetition_penalty": 10.0}
+GREEDY_PENALTY = 5.0
+
+
+class Coqui:
+    """Coqui's model as its users call it.
+
+    Args:
+        folder: checkpoint of :func:`write_checkpoint`.
+        reference: audio file of the voice.
+    """
+
+    def __init__(self, folder: Path, reference: Path):
+        import torch
+
+        self.torch, self.reference = torch, str(reference)
+        self.model = _read_checkpoint(folder)
+        self.model.gpt.mel_head.bias.data[self.model.args.gpt_stop_audio_token] = NEVER
+        self.latents = torch.from_numpy(random_latents(self.model.args.gpt_n_model_channels))
+        self.voice = self.condition()
+
+    def generate(self, codes: int) -> np.ndarray:
+        """Greedy codes ``(codes,)``, without latents: Coqui makes them in a second pass."""
+        self._bound(codes)
+        text = self.torch.IntTensor(self.model.tokenizer.encode(TEXT.lower(), lang="en"))[None]
+        with self.torch.inference_mode():
+            made = self.model.gpt.generate(
+                self.voice[0], text, do_sample=False, repetition_penalty=GREEDY_PENALTY
+            )
+        return made[0].numpy()
+
+    def decode(self) -> np.ndarray:
+        """Waveform ``(samples,)`` of random latents."""
+        with self.torch.inference_mode():
+            return self.model.hifigan_decoder(self.latents, g=self.voice[1]).numpy().ravel()
+
+    def condition(self) -> tuple:
+        """Conditioning latents and speaker embedding of the reference."""
+        return self.model.get_conditioning_latents(
+            self.reference, gpt_cond_len=30, gpt_cond_chunk_len=4
+        )
+
+    def speak(self, codes: int) -> np.ndarray:
+        """Text to the waveform of so many codes."""
+        self._bound(codes)
+        return self.model.inference(TEXT, "en", *self.voice, **SAMPLING)["wav"]
+
+    def stream(self, codes: int) -> Iterator[np.ndarray]:
+        """Text to the waveform of so many codes, in chunks."""
+        self._bound(codes)
+        chunks = self.model.inference_stream(
+            TEXT, "en", *self.voice, stream_chunk_size=STREAM_CODES, **SAMPLING
+        )
+        return (chunk.numpy() for chunk in chunks)
+
+    def _bound(self, codes: int) -> None:
+        self.model.gpt.max_gen_mel_tokens = codes
+
+
+class MyXTTS:
+    """The model of this package through its public calls, the same as :class:`Coqui`'s.
+
+    Args:
+        model: loses its stop code.
+        reference: audio file of the voice.
+        xla: compile the GPT's steps; only ``XLA_CALLS`` have any.
+    """
+
+    XLA_CALLS = ("generate", "speak", "stream")
+
+    def __init__(self, model: XTTS, reference: Path, xla: bool = False):
+        self.model, self.reference, self.xla = model, reference, xla
+        bias = model.gpt.audio_head.bias
+        bias.assign(tf.tensor_scatter_nd_update(bias, [[model.gpt.stop_audio_token]], [NEVER]))
+        self.latents = tf.constant(random_latents(model.gpt.model_dim))
+        self.synthesizers: dict[int, Synthesizer] = {}
+        self._generate = tf.function(self._greedy, autograph=False, jit_compile=xla)
+        self._decode = tf.function(lambda *inputs: model.decoder(*inputs), autograph=False)
+        self.voice = self.condition()
+
+    def generate(self, codes: int) -> np.ndarray:
+        """Greedy codes ``(codes,)``, together with their latents."""
+        ids = np.array([self.model.tokenizer.encode(TEXT, "en")], "int32")
+        uniforms = np.zeros((1, codes), "float32")
+        result = self._generate(*map(tf.constant, (ids, self.voice.latents, uniforms)))
+        return result["codes"][0].numpy()
+
+    def decode(self) -> np.ndarray:
+        """Waveform ``(samples,)`` of random latents."""
+        return self._decode(self.latents, tf.constant(self.voice.speaker_embedding))[0].numpy()
+
+    def condition(self):
+        """The voice of the reference."""
+        return self._synthesizer(DECODED).condition([self.reference])
+
+    def speak(self, codes: int) -> np.ndarray:
+        """Text to the waveform of so many codes."""
+        return self._synthesizer(codes).speak(TEXT, self.voice).waveform
+
+    def stream(self, codes: int) -> Iterator[np.ndarray]:
+        """Text to the waveform of so many codes, in chunks."""
+        return self._synthesizer(codes).stream(TEXT, self.voice)
+
+    def _greedy(self, ids, latents, uniforms):
+        return self.model.gpt.generate(
+            ids,
+            tf.fill([1], ids.shape[1]),
+            latents,
+            uniforms,
+            greedy=True,
+            repetition_penalty=GREEDY_PENALTY,
+            coqui_compatible=True,
+        )
+
+    def _synthesizer(self, codes: int) -> Synthesizer:
+        """One that bounds the speech of the text to so many codes."""
+        if codes not in self.synthesizers:
+            settings = SynthesisConfig(
+                **SAMPLING,
+                coqui_compatible=True,
+                retries=0,
+                xla=self.xla,
+                stream_codes=STREAM_CODES,
+                # Beside these, the bound has two seconds for any text.
+                seconds_per_character=((codes - 0.5) * SECONDS_PER_CODE - 2.0) / len(TEXT),
+            )
+            self.synthesizers[codes] = Synthesizer(self.model, settings)
+        return self.synthesizers[codes]
+
+
+def write_checkpoint(folder: Path, size: str) -> None:
+    """Write a folder as ``hf download coqui/XTTS-v2`` gives it, with random weights."""
+    from tests.xtts_upstream import Sizes
+    from tests.xtts_upstream import write_checkpoint as write
+
+    # Nothing here needs the DVAE, so that its sizes are of no account.
+    limits = {"text_tokens": None, "max_audio_tokens": 605, "max_text_tokens": 402}
+    write(folder, Sizes(*SIZES[size], NUM_CODES, **limits, dvae_channels=16, dvae_blocks=1))
+
+
+def write_reference(path: Path) -> None:
+    """Write the voice: a wavering tone with its harmonics, at 22.05 kHz."""
+    time = np.arange(REFERENCE_SECONDS * RATE) / RATE
+    tone = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 9))
+    noise = np.random.default_rng(0).normal(size=len(time))
+    audio = 0.1 * tone * (1.2 + np.sin(5 * time)) + 0.01 * noise
+    soundfile.write(path, audio, RATE, subtype="FLOAT")
+
+
+def random_latents(dim: int) -> np.ndarray:
+    """``(1, length, dim)`` to decode."""
+    return np.random.default_rng(0).normal(size=(1, DECODED, dim)).astype("float32")
+
+
+def limit_threads() -> None:
+    """Give TensorFlow and torch two threads each; before TensorFlow's first operation."""
+    import torch
+    import TTS.tts.layers.xtts.trainer.dataset  # noqa: F401  (sets torch to one thread)
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    torch.set_num_threads(THREADS)
+
+
+def _read_checkpoint(folder: Path):
+    """Coqui's model of a folder that :func:`write_checkpoint` wrote."""
+    import torch
+    import TTS.tts.models.xtts as upstream
+    from TTS.tts.configs.xtts_config import XttsConfig
+
+    def read(path, rate):
+        return torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
+
+    # Coqui's own reader of audio needs torchaudio's binaries.
+    upstream.load_audio = read
+    config = XttsConfig()
+    config.load_json(str(folder / "config.json"))
+    model = upstream.Xtts(config)
+    model.tokenizer = upstream.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
+    # The file is our own; its pickled configuration is more than Coqui's loader allows.
+    content = torch.load(folder / "model.pth", weights_only=False, mmap=True)
+    model.load_state_dict(content["model"])
+    model.eval()
+    return model
