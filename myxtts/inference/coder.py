@@ -11,12 +11,13 @@ import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
 from myxtts.models.beams import beam_search
-from myxtts.models.generation import advance, begin, generate
+from myxtts.models.generation import advance, begin, grow
 from myxtts.models.gpt import GPT
 
-# Shapes are padded to these multiples so that few graphs serve all texts.
+# Texts are padded to these multiples so that few shapes serve all.
 TEXT_MULTIPLE = 32
-CODE_MULTIPLE = 32
+# Codes that are made, and made room for, at once.
+BLOCK = 128
 # XLA compiles for every size of the cache.
 SLOT_MULTIPLE = 256
 
@@ -69,42 +70,58 @@ class Coder:
     def __init__(self, gpt: GPT, settings: SynthesisConfig):
         self.gpt = gpt
         self.settings = settings
-        self._whole = tf.function(self._generate, reduce_retracing=True)
-        self._start = tf.function(self._begin, reduce_retracing=True)
-        self._next = tf.function(self._advance, reduce_retracing=True, jit_compile=settings.xla)
+        once = {"reduce_retracing": True, "autograph": False}
+        self._beams = tf.function(self._beam_search, **once)
+        self._start = tf.function(self._begin, **once)
+        self._next = tf.function(self._advance, jit_compile=settings.xla, **once)
 
     def whole(self, request: Request) -> Codes:
         """All codes of ``request``."""
-        if self.settings.xla:
-            return _joined(list(self.pieces(request)))
-        # A beam search weighs what the bound cuts, so it must not look beyond it.
-        multiple = 1 if self.settings.num_beams > 1 else CODE_MULTIPLE
-        uniforms, least = map(tf.constant, (_uniforms(request, multiple), request.least))
-        result = self._whole(*self._text(request), request.latents, uniforms, least)
-        return _trimmed(result, request.bound)
+        if self.settings.num_beams > 1:
+            return self._search(request)
+        # Compiled steps are those of a stream, so that they are compiled once.
+        size = self.settings.stream_codes if self.settings.xla else BLOCK
+        return _joined(list(self._spoken(request, size, size)))
 
     def pieces(self, request: Request) -> Iterator[Codes]:
         """The same codes, ``settings.stream_codes`` at a time, as soon as they are made.
 
         The first piece has ``settings.first_codes``, so that something is soon heard.
         """
-        size, made = self.settings.stream_codes, 0
-        uniforms = np.pad(_uniforms(request, 1), [(0, 0), (0, size)])
-        text = self._text(request)
+        return self._spoken(request, self.settings.first_codes, self.settings.stream_codes)
+
+    def _search(self, request: Request) -> Codes:
+        # It weighs what the bound cuts, so it must not look beyond it.
+        steps, least = tf.constant(request.bound), tf.constant(request.least)
+        result = self._beams(*self._text(request), request.latents, steps, least)
+        return _trimmed(result, request.bound)
+
+    def _spoken(self, request: Request, first: int, size: int) -> Iterator[Codes]:
+        """Pieces of ``first`` codes, then of ``size``; the cache grows with them."""
+        uniforms = request.rng.random((1, request.bound), "float32")
+        uniforms = np.pad(uniforms, [(0, 0), (0, size)])
+        text, least = self._text(request), tf.constant(request.least)
         prompt = request.latents.shape[1] + text[0].shape[1] + 3
-        slots = prompt + request.bound
-        slots = round_up(slots, SLOT_MULTIPLE) if self.settings.xla else slots
-        least = tf.constant(request.least)
-        state = self._start(*text, request.latents, tf.constant(slots - prompt))
-        finished = False
+        room = self._room(prompt, size)
+        state = self._start(*text, request.latents, tf.constant(room))
+        made, finished = 0, False
         while not finished and made < request.bound:
-            wanted = min(size if made else self.settings.first_codes, size, request.bound - made)
+            if made + size > room:
+                more = self._room(prompt + room, size)
+                state, room = grow(state, more), room + more
+            wanted = min(size if made else first, size, request.bound - made)
             drawn = tf.constant(uniforms[:, made : made + size])
             result, state = self._next(state, drawn, least, tf.constant(wanted))
             made += wanted
             piece = _trimmed(result, wanted)
             finished = piece.finished
             yield piece
+
+    def _room(self, taken: int, size: int) -> int:
+        """Codes to make room for, behind so many positions."""
+        if self.settings.xla:
+            return round_up(taken + size, SLOT_MULTIPLE) - taken
+        return max(size, BLOCK)
 
     def _text(self, request: Request) -> tuple:
         """Padded text ids ``(1, length)`` and their length ``(1,)``."""
@@ -114,19 +131,20 @@ class Coder:
         ids[0, :length] = request.ids
         return tf.constant(ids), tf.constant([length])
 
-    def _generate(self, text_ids, text_lengths, latents, uniforms, least):
-        settings, inputs = self.settings, (self.gpt, text_ids, text_lengths, latents)
-        if settings.num_beams > 1:
-            return beam_search(
-                *inputs,
-                tf.shape(uniforms)[1],
-                num_beams=settings.num_beams,
-                length_penalty=settings.length_penalty,
-                repetition_penalty=settings.repetition_penalty,
-                min_codes=least,
-                coqui_compatible=settings.coqui_compatible,
-            )
-        return generate(*inputs, uniforms, min_codes=least, **self._sampling())
+    def _beam_search(self, text_ids, text_lengths, latents, steps, least):
+        settings = self.settings
+        return beam_search(
+            self.gpt,
+            text_ids,
+            text_lengths,
+            latents,
+            steps,
+            num_beams=settings.num_beams,
+            length_penalty=settings.length_penalty,
+            repetition_penalty=settings.repetition_penalty,
+            min_codes=least,
+            coqui_compatible=settings.coqui_compatible,
+        )
 
     def _begin(self, text_ids, text_lengths, latents, capacity):
         compatible = self.settings.coqui_compatible
@@ -151,10 +169,6 @@ class Coder:
 def round_up(value: int, multiple: int) -> int:
     """The smallest positive multiple that is not below ``value``."""
     return max(multiple, math.ceil(value / multiple) * multiple)
-
-
-def _uniforms(request: Request, multiple: int) -> np.ndarray:
-    return request.rng.random((1, round_up(request.bound, multiple)), "float32")
 
 
 def _trimmed(result: dict, limit: int) -> Codes:

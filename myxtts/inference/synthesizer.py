@@ -33,6 +33,8 @@ from myxtts.text.split import split_text
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 0.12
+# Padded audio and its lengths.
+AUDIO = (tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32"))
 # What a token of text takes to say, with some to spare: 140 ms.
 CODES_PER_TOKEN = 3
 
@@ -94,6 +96,11 @@ class Synthesizer:
         self.settings = settings or model.config.synthesis
         self.vocoder = choose_vocoder(model, self.settings.vocoder)
         self._coder = Coder(model.gpt, self.settings)
+        # In a graph, features that nothing reads are never computed.
+        heard = {"input_signature": AUDIO, "autograph": False}
+        self._embedding = tf.function(self._speaker_embedding, **heard)
+        self._latents = tf.function(self._conditioning_latents, **heard)
+        self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
 
     def condition(self, references: Sequence[str | Path | np.ndarray]) -> Voice:
@@ -113,12 +120,9 @@ class Synthesizer:
         silence_db = self.model.config.data.silence_db
         clips = [read_reference(item, self.settings, silence_db) for item in references]
         chunks = reference_chunks(clips, self.settings, silence_db)
-        encoder = self.model.audio_encoder
-        embeddings = encoder.speaker_embedding(encoder.features(*padded(clips)))
-        latents = encoder.conditioning_latents(encoder.features(*padded(chunks)))
         return Voice(
-            np.mean(np.asarray(latents, "float32"), axis=0, keepdims=True),
-            np.mean(np.asarray(embeddings, "float32"), axis=0, keepdims=True),
+            np.mean(self._latents(*padded(chunks)), axis=0, keepdims=True),
+            np.mean(self._embedding(*padded(clips)), axis=0, keepdims=True),
             self.model.fingerprint,
             self.model.encoder_provenance,
             tuple(hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips),
@@ -242,6 +246,14 @@ class Synthesizer:
                 logger.warning("%r: the model repeats itself; the rest is left out.", text[:40])
                 return
 
+    def _speaker_embedding(self, audio, lengths):
+        encoder = self.model.audio_encoder
+        return tf.cast(encoder.speaker_embedding(encoder.features(audio, lengths)), "float32")
+
+    def _conditioning_latents(self, audio, lengths):
+        encoder = self.model.audio_encoder
+        return tf.cast(encoder.conditioning_latents(encoder.features(audio, lengths)), "float32")
+
     def _closing(self, finished: bool) -> int:
         """Latents beyond the last code that are heard: Coqui decodes the stop code's too."""
         return int(finished and self.settings.coqui_compatible)
@@ -263,7 +275,7 @@ class Synthesizer:
         if not hifi:
             return codes_to_waveform(self.model, codes, self.settings.speed)
         latents = stretched(latents[None], self.settings.speed)
-        return np.asarray(self.model.decoder(latents, voice.speaker_embedding)[0], "float32")
+        return np.asarray(self._decode(tf.constant(latents), voice.speaker_embedding)[0], "float32")
 
 
 def choose_vocoder(model: XTTS, wanted: str) -> str:

@@ -95,6 +95,21 @@ def begin(
     }
 
 
+def grow(state: dict, more: int) -> dict:
+    """A state of :func:`begin` or :func:`advance` with room for ``more`` codes.
+
+    A step takes longer the more room there is, so that it is best made as it is needed.
+    """
+    room = [[0, 0], [0, 0], [0, more], [0, 0]]
+    return state | {
+        "valid": ops.pad(state["valid"], [[0, 0], [0, more]], constant_values=True),
+        "caches": [
+            (ops.pad(keys, room), ops.pad(values, room)) for keys, values in state["caches"]
+        ],
+        "capacity": state["capacity"] + more,
+    }
+
+
 def advance(
     gpt: GPT,
     state: dict,

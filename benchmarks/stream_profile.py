@@ -1,0 +1,188 @@
+"""Do time per chunk and memory stay flat over a long stream? A plot and one JSON line.
+
+    python benchmarks/stream_profile.py [--size tiny|small] [--codes 600] [--beside-coqui]
+
+Streams a model with random weights that never stops. ``--beside-coqui`` converts the model
+from a checkpoint of Coqui's classes and streams that by coqui-tts too; it needs torch and
+coqui-tts (`make reference`), and minutes: Coqui decodes all that went before with each chunk.
+Memory is read from /proc, so it runs on Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import xtts_sides  # noqa: E402
+from benchmarks.xtts_sides import STREAM_CODES, Coqui, MyXTTS  # noqa: E402
+from myxtts.config import XTTSConfig  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+from myxtts.inference.guards import SECONDS_PER_CODE  # noqa: E402
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE  # noqa: E402
+from myxtts.models.xtts import XTTS  # noqa: E402
+from myxtts.text.tokenizer import train_tokenizer  # noqa: E402
+from myxtts.weights.coqui_xtts import convert_checkpoint  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+MEGABYTE = 2**20
+# A stream's beginning traces graphs and fills allocators: growth counts from here on.
+SETTLED = 3
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One chunk of a stream.
+
+    Attributes:
+        codes: audio codes whose samples have been given out by now.
+        seconds: since the chunk before.
+        samples: length.
+        memory: resident megabytes of the process behind it.
+    """
+
+    codes: int
+    seconds: float
+    samples: int
+    memory: float
+
+
+Streams = dict[str, list[Chunk]]
+
+
+def main(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        streams = {
+            name: record(name, side, args.codes)
+            for name, side in make_sides(args, Path(temporary)).items()
+        }
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw(output, streams, f"A stream of {args.codes} audio codes, {args.size} model, on CPU")
+    result = {name: slopes(chunks) for name, chunks in streams.items()}
+    print(json.dumps({"size": args.size, "codes": args.codes, "plot": str(output), **result}))
+
+
+def make_sides(args: argparse.Namespace, folder: Path) -> dict[str, Coqui | MyXTTS]:
+    """Our model, first, so that only its own memory is seen; and Coqui's under its weights."""
+    reference = folder / "reference.wav"
+    if not args.beside_coqui:
+        xtts_sides.write_reference(reference)
+        return {"MyXTTS": MyXTTS(random_model(args.size), reference)}
+    xtts_sides.limit_threads()
+    xtts_sides.write_checkpoint(folder, args.size)
+    xtts_sides.write_reference(reference)
+    port = MyXTTS(convert_checkpoint(folder), reference)
+    return {"MyXTTS": port, "coqui-tts": Coqui(folder, reference)}
+
+
+def random_model(size: str) -> XTTS:
+    """XTTS-v2 but for its GPT's size and its DVAE, which a stream does without."""
+    tokenizer = train_tokenizer([(xtts_sides.TEXT, "en")], 300)
+    gpt = dict(zip(("layers", "model_dim", "heads"), xtts_sides.SIZES[size], strict=True))
+    gpt |= {
+        "num_text_tokens": tokenizer.vocab_size,
+        "start_text_token": tokenizer.start_id,
+        "stop_text_token": tokenizer.stop_id,
+    }
+    sizes = {"gpt": gpt, "dvae": {"hidden_dim": 16, "codebook_dim": 16}}
+    model = XTTS(XTTSConfig.preset("xtts_v2").merged({"model": sizes}), tokenizer)
+    model.trained_steps = {"dvae": 1, "gpt": 1, "decoder": 1}
+    return model
+
+
+def record(name: str, side: Coqui | MyXTTS, codes: int) -> list[Chunk]:
+    """Stream so many codes, after a short stream that traces the graphs."""
+    list(itertools.islice(side.stream(codes), SETTLED))
+    chunks: list[Chunk] = []
+    samples, start = 0, time.perf_counter()
+    for audio in side.stream(codes):
+        taken = time.perf_counter() - start
+        samples += len(audio)
+        spoken = round(samples / OUTPUT_SAMPLE_RATE / SECONDS_PER_CODE)
+        chunks.append(Chunk(spoken, taken, len(audio), resident()))
+        logger.info("%s: %d codes, %.2f s, %.0f MB", name, spoken, taken, chunks[-1].memory)
+        start = time.perf_counter()
+    return chunks
+
+
+def resident() -> float:
+    """Megabytes of this process in memory."""
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+
+
+def slopes(chunks: Sequence[Chunk]) -> dict:
+    """Time a chunk at both ends of the stream, and how memory grew."""
+    times = [chunk.seconds for chunk in chunks]
+    third = max(1, len(chunks) // 3)
+    settled = chunks[min(SETTLED, len(chunks)) - 1]
+    return {
+        "chunks": len(chunks),
+        "seconds_of_audio": round(sum(chunk.samples for chunk in chunks) / OUTPUT_SAMPLE_RATE, 2),
+        "seconds": round(sum(times), 2),
+        "first_third_s": round(float(np.median(times[:third])), 3),
+        "last_third_s": round(float(np.median(times[-third:])), 3),
+        "memory_growth_mb": round(chunks[-1].memory - settled.memory, 1),
+    }
+
+
+def draw(path: Path, streams: Streams, title: str) -> None:
+    """Write a picture: time a chunk beside memory, over the audio codes spoken."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for name, chunks in streams.items():
+        codes = [chunk.codes for chunk in chunks]
+        left.plot(codes, [chunk.seconds for chunk in chunks], ".-", label=name)
+        grown = [chunk.memory - chunks[0].memory for chunk in chunks]
+        right.plot(codes, grown, ".-", label=name)
+    length = STREAM_CODES * SECONDS_PER_CODE
+    left.axhline(
+        length, color="0.5", linestyle="--", label=f"length of {STREAM_CODES} codes, {length:.2f} s"
+    )
+    left.set(title="Time a chunk", ylabel="seconds", ylim=(0, None))
+    right.set(title="Resident memory since the first chunk", ylabel="MB")
+    least, most = right.get_ylim()
+    # Small steps of the allocator shall look small.
+    right.set_ylim(min(least, 0), max(most, 100))
+    for axes in (left, right):
+        axes.set_xlabel("audio codes spoken")
+        axes.grid(color="0.9")
+        axes.legend(loc="best")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120, format="png")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stream_profile.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--size", choices=tuple(xtts_sides.SIZES), default="small")
+    parser.add_argument("--codes", type=int, default=600, help="length of the stream, up to 602")
+    parser.add_argument("--beside-coqui", action="store_true", help="stream by coqui-tts, too")
+    parser.add_argument(
+        "--output", default="outputs/stream_profile.png", metavar="PNG", help="plot to write"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
