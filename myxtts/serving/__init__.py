@@ -1,0 +1,1 @@
+"""SavedModel export and the client of a served model."""

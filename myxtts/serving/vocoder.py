@@ -1,0 +1,71 @@
+"""Latents or audio codes to waveforms inside a graph."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.resample import SincResampler, resampled_length
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
+from myxtts.models.xtts import XTTS
+from myxtts.serving.griffin_lim import GraphGriffinLim
+
+
+class GraphVocoder(tf.Module):
+    """Rows of latents and codes to rows of samples at 24 kHz.
+
+    Rows are decoded one by one: the decoder hears its neighbourhood, so that a row's padding
+    would change its end.
+
+    Args:
+        model: a trained model.
+        kind: ``hifi`` or ``griffin_lim``.
+    """
+
+    def __init__(self, model: XTTS, kind: str):
+        super().__init__(name="vocoder")
+        self.model = model
+        self.kind = kind
+        if kind == "griffin_lim":
+            self.griffin_lim = GraphGriffinLim(XTTS_DVAE)
+            self.resampler = SincResampler(XTTS_DVAE.sample_rate, OUTPUT_SAMPLE_RATE)
+
+    def decode(self, latents, codes, lengths, speaker_embedding) -> tuple:
+        """Waveforms ``(batch, samples)``, padded with zeros, and their lengths ``(batch,)``.
+
+        Args:
+            latents: ``(batch, codes, model_dim)``.
+            codes: ``(batch, codes)``.
+            lengths: codes of each row; a row of none has no samples.
+            speaker_embedding: ``(batch, size)``.
+        """
+        longest = tf.maximum(tf.reduce_max(lengths), 1)
+        size = self.samples(longest)
+
+        def row(inputs):
+            own_latents, own_codes, length, embedding = inputs
+            length = tf.maximum(length, 1)
+            if self.kind == "hifi":
+                wave = self.model.decoder(own_latents[None, :length], embedding[None])[0]
+            else:
+                wave = self._by_griffin_lim(own_codes[None, :length])
+            return tf.pad(wave, [[0, size - tf.shape(wave)[0]]])
+
+        rows = (latents, codes, lengths, speaker_embedding)
+        waves = tf.map_fn(row, rows, fn_output_signature=tf.TensorSpec((None,)))
+        samples = tf.where(lengths > 0, self.samples(lengths), 0)
+        waves = tf.where(tf.sequence_mask(samples, size), waves, 0.0)
+        return waves[:, : tf.reduce_max(samples)], samples
+
+    def samples(self, codes):
+        """Samples of so many codes."""
+        if self.kind == "hifi":
+            return self.model.decoder.output_length(codes)
+        frames = 4 * codes
+        samples = (frames - 1) * XTTS_DVAE.hop_length
+        return resampled_length(samples, XTTS_DVAE.sample_rate, OUTPUT_SAMPLE_RATE)
+
+    def _by_griffin_lim(self, codes):
+        codes = tf.minimum(codes, self.model.dvae.num_codes - 1)
+        mel = self.model.dvae.decode(codes)[0] * self.model.mel_norm.mel_stats
+        return tf.clip_by_value(self.resampler(self.griffin_lim(mel)[None])[0], -1.0, 1.0)

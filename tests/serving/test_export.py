@@ -1,0 +1,97 @@
+"""An exported model runs without this package, and asks nothing foreign of its server."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from myxtts.errors import CheckpointError
+from myxtts.models.xtts import XTTS
+from myxtts.serving.export import export_saved_model, foreign_operations
+from tests.conftest import hum
+
+ALONE = """
+import sys
+import numpy as np, tensorflow as tf
+inputs = np.load(sys.argv[2])
+served = tf.saved_model.load(sys.argv[1]).signatures
+voice = served["condition"](
+    audio=tf.constant(inputs["audio"]), lengths=tf.constant(inputs["lengths"])
+)
+names = ("ids", "id_lengths", "temperature", "top_k", "top_p", "repetition_penalty", "seed")
+spoken = served["synthesize_ids"](**voice, **{name: tf.constant(inputs[name]) for name in names})
+np.savez(sys.argv[3], **{name: value.numpy() for name, value in {**voice, **spoken}.items()})
+print("myxtts" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return XTTS.from_preset(trained.preset)
+
+
+@pytest.fixture(scope="module")
+def exported(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serving") / "1"
+    export_saved_model(model, folder, "hifi")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inputs(model):
+    ids = np.array([model.tokenizer.encode("This is number 3.", "en")], "int32")
+    return {
+        "audio": hum(2.0, 130, np.random.default_rng(0))[None],
+        "lengths": np.array([44_100], "int32"),
+        "ids": ids,
+        "id_lengths": np.array([ids.shape[1]], "int32"),
+        "temperature": np.zeros(1, "float32"),
+        "top_k": np.zeros(1, "int32"),
+        "top_p": np.ones(1, "float32"),
+        "repetition_penalty": np.full(1, 2.0, "float32"),
+        "seed": np.zeros(1, "int64"),
+    }
+
+
+def test_a_process_without_the_package_speaks_the_same(model, exported, inputs, tmp_path):
+    np.savez(tmp_path / "in.npz", **inputs)
+    words = [exported, tmp_path / "in.npz", tmp_path / "out.npz"]
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "False"
+    found = np.load(tmp_path / "out.npz")
+    from myxtts.serving.signatures import ServingModule
+
+    module = ServingModule(model, "hifi")
+    voice = module.speaker.condition(inputs["audio"], inputs["lengths"])
+    names = inputs.keys() - {"audio", "lengths"}
+    spoken = module.synthesize_ids(**voice, **{name: tf.constant(inputs[name]) for name in names})
+    for name, value in {**voice, **spoken}.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+    assert found["samples"][0] > 0
+
+
+def test_every_operation_is_of_the_core(exported):
+    assert foreign_operations(exported) == set()
+
+
+def test_a_python_function_is_noticed(tmp_path):
+    module = tf.Module()
+    module.call = tf.function(
+        lambda x: tf.py_function(lambda y: y, [x], "float32"),
+        input_signature=[tf.TensorSpec((None,))],
+    )
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures={"x": module.call})
+    assert "EagerPyFunc" in foreign_operations(tmp_path / "1")
+
+
+def test_a_version_that_is_there_is_not_overwritten(model, exported):
+    with pytest.raises(CheckpointError, match="there already"):
+        export_saved_model(model, exported, "hifi")
