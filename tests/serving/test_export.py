@@ -1,7 +1,9 @@
 """An exported model runs without this package, and asks nothing foreign of its server."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tensorflow as tf
 from myxtts.errors import CheckpointError
 from myxtts.models.xtts import XTTS
 from myxtts.serving.export import export_saved_model, foreign_operations
+from myxtts.serving.signatures import ServingModule
 from tests.conftest import hum
 
 ALONE = """
@@ -67,8 +70,6 @@ def test_a_process_without_the_package_speaks_the_same(model, exported, inputs, 
     )
     assert done.stdout.splitlines()[-1] == "False"
     found = np.load(tmp_path / "out.npz")
-    from myxtts.serving.signatures import ServingModule
-
     module = ServingModule(model, "hifi")
     voice = module.speaker.condition(inputs["audio"], inputs["lengths"])
     names = inputs.keys() - {"audio", "lengths"}
@@ -95,3 +96,40 @@ def test_a_python_function_is_noticed(tmp_path):
 def test_a_version_that_is_there_is_not_overwritten(model, exported):
     with pytest.raises(CheckpointError, match="there already"):
         export_saved_model(model, exported, "hifi")
+
+
+def test_the_c_library_that_servers_use_speaks_the_same(model, exported, inputs, tmp_path):
+    module = ServingModule(model, "hifi")
+    expected = module.speaker.condition(inputs["audio"], inputs["lengths"])
+    reference = {name: inputs[name] for name in ("audio", "lengths")}
+    voice = in_c(exported, "condition", reference, tmp_path)
+    compare(voice, expected)
+    text = {name: value for name, value in inputs.items() if name not in reference}
+    spoken = in_c(exported, "synthesize_ids", text | voice, tmp_path)
+    compare(spoken, module.synthesize_ids(**{k: tf.constant(v) for k, v in (text | voice).items()}))
+
+
+def in_c(folder, signature, inputs, tmp_path) -> dict:
+    """Outputs of a signature from a process that never imports TensorFlow."""
+    np.savez(tmp_path / "in.npz", **inputs)
+    program = Path(__file__).with_name("c_session.py")
+    words = [program, folder, signature, tmp_path / "in.npz", tmp_path / "out.npz"]
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "False"
+    return dict(np.load(tmp_path / "out.npz"))
+
+
+def compare(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+
+
+def test_signatures_are_described_beside_the_graph(exported):
+    described = json.loads((exported / "assets.extra" / "signatures.json").read_text())
+    assert described.keys() == {"condition", "synthesize_ids"}
+    audio = described["condition"]["inputs"]["audio"]
+    assert (audio["dtype"], audio["shape"]) == ("float32", [None, None])
