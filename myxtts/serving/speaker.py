@@ -70,7 +70,7 @@ class GraphSpeaker(tf.Module):
             ``(batch,)``, ``finished`` ``(batch,)``, ``codes`` ``(batch, codes)`` padded with
             the stop code, and ``code_lengths`` ``(batch,)``.
         """
-        ids, lengths = self._checked_text(ids, lengths)
+        ids, lengths = self.checked_text(ids, lengths)
         bound, least = self.bounds(characters)
         uniforms = self.uniforms(options["seed"])[:, : tf.reduce_max(bound)]
         result = generate(
@@ -180,7 +180,8 @@ class GraphSpeaker(tf.Module):
             tf.cast(heard, "float32"),
         )
 
-    def _checked_text(self, ids, lengths) -> tuple:
+    def checked_text(self, ids, lengths) -> tuple:
+        """The same ids and lengths, without padding that no row needs, if they can be read."""
         gpt = self.model.gpt
         rules = [
             tf.debugging.assert_positive(lengths, "a text has nothing that can be spoken."),
