@@ -35,6 +35,7 @@ setup(
             "unidic-lite>=1.0.8",
             "hangul-romanize>=0.1.0",
         ],
+        "serving": ["requests>=2.28", "tensorflow-serving-api>=2.21"],
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff==0.17.5"],
     },
 )

@@ -18,8 +18,8 @@ _ZERO_TO_NINETY_NINE = (
 )
 _UNDER_HUNDRED = _ZERO_TO_NINETY_NINE.split()
 _UNITS = {10**11: "खरब", 10**9: "अरब", 10**7: "करोड़", 10**5: "लाख", 10**3: "हज़ार", 100: "सौ"}
-_LARGEST_DIGITS = 13
-_POINT = "दशमलव"
+LARGEST_DIGITS = 13
+POINT = "दशमलव"
 # Indian grouping: 1,00,000 beside 100,000.
 _GROUPED = re.compile(r"\b[0-9]{1,3}(?:,[0-9]{2,3})*,[0-9]{3}\b")
 _DECIMAL = re.compile(r"(?<![0-9])([0-9]+)[.,]([0-9]+)")
@@ -29,18 +29,18 @@ def expand_numbers(text: str) -> str:
     """Spell out the numbers of ``text`` that are written in ASCII digits."""
     text = _GROUPED.sub(lambda match: match[0].replace(",", ""), text)
     text = _DECIMAL.sub(
-        lambda match: f"{_speak(match[1])} {_POINT} {_speak_digits(match[2])}", text
+        lambda match: f"{read_cardinal(match[1])} {POINT} {read_digits(match[2])}", text
     )
-    return re.sub(r"[0-9]+", lambda match: _speak(match[0]), text)
+    return re.sub(r"[0-9]+", lambda match: read_cardinal(match[0]), text)
 
 
-def _speak(digits: str) -> str:
-    if len(digits) > _LARGEST_DIGITS:
-        return _speak_digits(digits)
+def read_cardinal(digits: str) -> str:
+    if len(digits) > LARGEST_DIGITS:
+        return read_digits(digits)
     return _speak_number(int(digits))
 
 
-def _speak_digits(digits: str) -> str:
+def read_digits(digits: str) -> str:
     return " ".join(_UNDER_HUNDRED[int(digit)] for digit in digits)
 
 

@@ -1,0 +1,1 @@
+"""The tokeniser as operations of a graph."""
