@@ -6,43 +6,91 @@ import json
 import shutil
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from myxtts.errors import CheckpointError
+from myxtts.models.speaker_encoder import SAMPLE_RATE
+from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
 from myxtts.models.xtts import XTTS
-from myxtts.serving.signatures import ServingModule
+from myxtts.serving.half import HalfWeights
+from myxtts.serving.signatures import OPTIONS, EmbeddingModule, ServingModule
+from myxtts.serving.speaker import RATE
+from myxtts.text.languages import table_of
 
 # What no server without this package, or without XLA, could run.
 FOREIGN = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction")
 
 
-def export_saved_model(model: XTTS, folder: str | Path, vocoder: str) -> None:
+def export_saved_model(
+    model: XTTS, folder: str | Path, vocoder: str, half: bool = False
+) -> ServingModule:
     """Write the signatures of :class:`ServingModule` to ``folder``, whole or not at all.
+
+    ``assets.extra/signatures.json`` beside the graph describes them, and ``serving.json``
+    what a client wants to know of the model.
 
     Args:
         model: a trained model.
         folder: of the version, ``serving/my_xtts/1`` say; it must not be there yet.
         vocoder: ``hifi`` or ``griffin_lim``.
+        half: store weights as float16. They are computed with as float32.
+
+    Returns:
+        What was written.
+
+    Raises:
+        CheckpointError: the folder is there, or cannot be written.
+        TextError: the model's tokenizer cannot be put in a graph.
+    """
+    _require_absent(folder)
+    weights = [weight for part in model.parts().values() for weight in part.weights]
+    stored = HalfWeights(weights) if half else None
+    module = ServingModule(model, vocoder, stored.in_place if stored else None)
+    signatures = module.signatures()
+    about = _about(module) | {"half": half}
+    _save(Path(folder), signatures, [weight.value for weight in weights], stored, about)
+    return module
+
+
+def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> None:
+    """Write the signature ``speaker_embedding`` of a speaker encoder alone.
+
+    Args:
+        encoder: one of :mod:`myxtts.models.speaker_encoder`, with its weights.
+        folder: of the version; it must not be there yet.
 
     Raises:
         CheckpointError: the folder is there, or cannot be written.
     """
-    folder = Path(folder)
-    if folder.exists():
+    _require_absent(folder)
+    signatures = EmbeddingModule(encoder).signatures()
+    about = {"model": "speaker_encoder", "reference_rate": SAMPLE_RATE}
+    _save(Path(folder), signatures, [weight.value for weight in encoder.weights], None, about)
+
+
+def _require_absent(folder: str | Path) -> None:
+    if Path(folder).exists():
         raise CheckpointError(f"{folder} is there already; a server wants each version once.")
+
+
+def _save(
+    folder: Path, signatures: dict, weights: list, stored: HalfWeights | None, about: dict
+) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
-    signatures = ServingModule(model, vocoder).signatures()
     # The models themselves would be stored with their calls; the graphs want the weights alone.
     holder = tf.Module()
-    holder.weights = [
-        variable.value for part in model.parts().values() for variable in part.weights
-    ]
+    read = {id(given) for graph in signatures.values() for given, _ in graph.graph.captures}
+    holder.weights = [weight for weight in weights if id(weight.handle) in read]
+    if stored:
+        holder.stored, holder.computed = stored.stored, stored.computed
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         tf.saved_model.save(holder, str(fresh), signatures=signatures)
-        _describe(fresh)
+        _write(fresh, "signatures", _described(fresh))
+        _write(fresh, "serving", about)
         fresh.rename(folder)
     except OSError as error:
         raise CheckpointError(f"cannot write {folder}: {error}.") from error
@@ -50,9 +98,37 @@ def export_saved_model(model: XTTS, folder: str | Path, vocoder: str) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _describe(folder: Path) -> None:
-    """Write ``assets.extra/signatures.json``: tensors, kinds and shapes by signature and name."""
-    described = {
+def _about(module: ServingModule) -> dict:
+    model = module.model
+    settings, gpt = model.config.synthesis, model.gpt
+    languages = module.tokenizer.languages
+    return {
+        "model": "xtts",
+        "vocoder": module.speaker.vocoder.kind,
+        "sample_rate": OUTPUT_SAMPLE_RATE,
+        "reference_rate": RATE,
+        "languages": list(languages),
+        "ids_only": list(module.tokenizer.ids_only),
+        "defaults": {name: getattr(settings, name) for name in OPTIONS},
+        "max_text_tokens": gpt.max_text_tokens,
+        "max_characters": {
+            name: settings.max_characters or table_of(name).max_characters for name in languages
+        },
+        "latents": [model.config.model.conditioning.num_latents, gpt.model_dim],
+        "speaker_embedding": model.decoder.speaker_dim,
+    }
+
+
+def _write(folder: Path, name: str, content: dict) -> None:
+    extra = folder / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+    (extra / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _described(folder: Path) -> dict:
+    """Tensors, kinds and shapes of what goes in and out, by signature and name."""
+    return {
         name: {
             "inputs": {key: _tensor(value) for key, value in signature.inputs.items()},
             "outputs": {key: _tensor(value) for key, value in signature.outputs.items()},
@@ -61,10 +137,6 @@ def _describe(folder: Path) -> None:
         for name, signature in graph.signature_def.items()
         if not name.startswith("__")
     }
-    extra = folder / "assets.extra"
-    extra.mkdir(exist_ok=True)
-    text = json.dumps(described, indent=2, sort_keys=True)
-    (extra / "signatures.json").write_text(text, encoding="utf-8")
 
 
 def _tensor(info) -> dict:

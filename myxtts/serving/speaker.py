@@ -8,6 +8,7 @@ from myxtts.audio.frontends import XTTS_CONDITIONING
 from myxtts.data.corpus import FRAMES_PER_CODE
 from myxtts.models.generation import generate
 from myxtts.models.xtts import XTTS
+from myxtts.serving.signs import falls_silent, repeats, stops_doubtfully
 from myxtts.serving.vocoder import GraphVocoder
 
 RATE = XTTS_CONDITIONING.sample_rate
@@ -67,8 +68,9 @@ class GraphSpeaker(tf.Module):
 
         Returns:
             ``waveform`` ``(batch, samples)`` at 24 kHz, padded with zeros, ``samples``
-            ``(batch,)``, ``finished`` ``(batch,)``, ``codes`` ``(batch, codes)`` padded with
-            the stop code, and ``code_lengths`` ``(batch,)``.
+            ``(batch,)``, the signs ``unfinished``, ``repeats``, ``silence`` and
+            ``doubtful_stop`` ``(batch,)``, ``codes`` ``(batch, codes)`` padded with the stop
+            code, and ``code_lengths`` ``(batch,)``.
         """
         ids, lengths = self.checked_text(ids, lengths)
         bound, least = self.bounds(characters)
@@ -84,15 +86,37 @@ class GraphSpeaker(tf.Module):
             coqui_compatible=self.settings.coqui_compatible,
             **self.sampling(options),
         )
+        finished = result["lengths"] < bound
         waveform, samples = self.vocoder.decode(
-            result["latents"], result["codes"], result["lengths"], voice["speaker_embedding"]
+            result["latents"],
+            result["codes"],
+            self.heard(result["lengths"], finished),
+            voice["speaker_embedding"],
         )
         return {
             "waveform": waveform,
             "samples": samples,
-            "finished": result["lengths"] < bound,
+            **self._signs(result, finished, waveform, samples),
             "codes": result["codes"],
             "code_lengths": result["lengths"],
+        }
+
+    def heard(self, lengths, finished):
+        """Codes of which each row's waveform is made: Coqui decodes the stop code's latent."""
+        compatible = self.settings.coqui_compatible and self.vocoder.kind == "hifi"
+        return lengths + tf.cast(finished, "int32") if compatible else lengths
+
+    def _signs(self, result: dict, finished, waveform, samples) -> dict:
+        codes, lengths, latents = result["codes"], result["lengths"], result["latents"]
+        gpt = self.model.gpt
+        last = tf.minimum(lengths, tf.shape(latents)[1] - 1)
+        logits = gpt.audio_head(tf.gather(latents, last, batch_dims=1))
+        doubtful = stops_doubtfully(tf.cast(logits, "float32"), gpt.stop_audio_token)
+        return {
+            "unfinished": ~finished,
+            "repeats": repeats(codes, lengths),
+            "silence": falls_silent(waveform, samples),
+            "doubtful_stop": finished & doubtful,
         }
 
     def bounds(self, characters) -> tuple:

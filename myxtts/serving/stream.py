@@ -72,7 +72,9 @@ class GraphStream(tf.Module):
         spoken = tf.reduce_sum(tf.cast(codes != gpt.stop_audio_token, "int32"), axis=1)
         finished = tf.logical_or(made["finished"], spoken >= bound)
         latents = tf.concat([read["latents"], made["latents"]], axis=1)
-        rows = (latents, spoken, finished, state["emitted"], voice["speaker_embedding"])
+        # Rows that end with a stop code, not by their bound.
+        heard = speaker.heard(spoken, made["finished"] & (spoken < bound))
+        rows = (latents, heard, finished, state["emitted"], voice["speaker_embedding"])
         waveform, samples = self._chunks(*rows)
         emitted = state["emitted"] + samples // HOP_LENGTH
         state = {"codes": codes, "emitted": emitted, "finished": finished}

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from myxtts.errors import CheckpointError
 from myxtts.models.xtts import XTTS
+from myxtts.serving import c_session
 from myxtts.serving.export import export_saved_model, foreign_operations
 from myxtts.serving.signatures import ServingModule
 from tests.conftest import hum
@@ -112,8 +112,7 @@ def test_the_c_library_that_servers_use_speaks_the_same(model, exported, inputs,
 def in_c(folder, signature, inputs, tmp_path) -> dict:
     """Outputs of a signature from a process that never imports TensorFlow."""
     np.savez(tmp_path / "in.npz", **inputs)
-    program = Path(__file__).with_name("c_session.py")
-    words = [program, folder, signature, tmp_path / "in.npz", tmp_path / "out.npz"]
+    words = [c_session.__file__, folder, signature, tmp_path / "in.npz", tmp_path / "out.npz"]
     done = subprocess.run(
         [sys.executable, *map(str, words)], capture_output=True, text=True, check=False
     )

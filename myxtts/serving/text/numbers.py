@@ -84,6 +84,7 @@ class GraphDecimals(tf.Module):
     def __init__(self, readings: Decimals, strips: bool = True):
         super().__init__(name="decimals")
         self.whole = GraphNumberTable(readings.whole)
+        self.witness = readings.witness and GraphNumberTable(readings.witness)
         self.exact = readings.exact and GraphNumberTable(readings.exact)
         self.readings = readings
         self.strips = strips
@@ -92,13 +93,22 @@ class GraphDecimals(tf.Module):
     def __call__(self, amounts):
         """Readings of strings ``(amounts,)``."""
         whole, fraction = _halves(amounts, self.strips)
-        said = self.whole.of_digits(whole) + self._fraction(fraction)
+        said = self._whole(whole, fraction) + self._fraction(fraction)
         if self.exact is None:
             return said
         none = fraction == "0"
         # Where there is a fraction, the number is none of this table's.
         exact = self.exact.of_digits(tf.where(none, whole, "0"))
         return tf.where(none, exact, said)
+
+    def _whole(self, whole, fraction):
+        said = self.whole.of_digits(whole)
+        if self.witness is None:
+            return said
+        same = (said == self.witness.of_digits(whole)) | (fraction == "0")
+        sentence = f"a number with a fraction cannot be read here: {ADVICE}"
+        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(same), [sentence])]):
+            return tf.identity(said)
 
     def _fraction(self, fraction):
         readings = self.readings

@@ -72,6 +72,9 @@ class Decimals:
 
     Attributes:
         whole: what is said before the fraction.
+        witness: the same before another fraction, or None where both always agree. A number
+            that they do not agree on cannot be read: Portuguese says "e quinhentos" or
+            "quinhentos" by the letters that follow.
         exact: reading when the fraction is zero; None where that is read as any other.
         point: what is said before digits that are read one by one, or None.
         digits: readings of the ten digits.
@@ -80,6 +83,7 @@ class Decimals:
     """
 
     whole: NumberTable
+    witness: NumberTable | None
     exact: NumberTable | None
     point: str | None
     digits: tuple[str, ...]
@@ -132,7 +136,7 @@ def learn_readings(language: str) -> Readings:
     if language == "hi":
         cardinal = learn(lambda n: hindi_numbers.read_cardinal(str(n)), INDIAN_RADICES)
         digits = tuple(hindi_numbers.read_digits(str(digit)) for digit in range(10))
-        decimals = Decimals(cardinal, None, f" {hindi_numbers.POINT} ", digits, ())
+        decimals = Decimals(cardinal, None, None, f" {hindi_numbers.POINT} ", digits, ())
         return Readings(cardinal, None, decimals, {})
     table = LANGUAGES[language]
     cardinal = learn(lambda n: read_cardinal(str(n), language))
@@ -150,16 +154,18 @@ def _learn_decimals(language: str, cardinal: NumberTable) -> Decimals:
         return plain(read_decimal(f"{number}.{fraction}", language))
 
     whole, tails = _split(read)
+    other, _ = _split(lambda n: read(n, "7"))
+    witness = None if other.words == whole.words else other
     digits = tuple(plain(read_cardinal(str(digit), language)) for digit in range(10))
     exact = _learn_exact(read, whole, tails, cardinal)
     point = tails("5").removesuffix(digits[5])
     if all(tails(long) == point + " ".join(digits[int(d)] for d in long) for long in _LONG):
-        return Decimals(whole, exact, point, digits, ())
+        return Decimals(whole, witness, exact, point, digits, ())
     sizes = range(1, FRACTION_DIGITS + 1)
     texts = [f"{value:0{size}}" for size in sizes for value in range(10**size)]
     # A fraction's last zeros have been taken away when it is looked up.
     said = [tails(text) or "" if text == "0" or text[-1] != "0" else "" for text in texts]
-    return Decimals(whole, exact, None, digits, tuple(said))
+    return Decimals(whole, witness, exact, None, digits, tuple(said))
 
 
 _LONG = ("07", "125", "3025", "141592")

@@ -1,21 +1,30 @@
 """A SavedModel in TensorFlow's C library, loaded as TensorFlow Serving loads it.
 
-Run as a program: ``python c_session.py FOLDER SIGNATURE IN.npz OUT.npz``. Nothing of
-TensorFlow's Python is imported; the C library of its wheel is called through ctypes.
+    python -m myxtts.serving.c_session FOLDER SIGNATURE IN.npz OUT.npz
+
+Nothing of TensorFlow's Python is imported; the C library of its wheel is called through
+ctypes.
 """
 
 from __future__ import annotations
 
+import argparse
 import ctypes
-import importlib.util
 import json
 import sys
 from collections.abc import Mapping
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from ctypes import c_char_p, c_int64, c_void_p
 from pathlib import Path
 
-# Its extension modules must be loaded before the library.
-import numpy as np
+if not __package__:
+    # Run by its path: only this file's folder is where Python looks.
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+# NumPy's extension modules must be loaded before the library.
+import numpy as np  # noqa: E402
+
+from myxtts.errors import CheckpointError, MyXTTSError  # noqa: E402
+from myxtts.serving.c_library import Output, open_library  # noqa: E402
 
 KINDS = {"float32": 1, "int32": 3, "string": 7, "int64": 9, "bool": 10}
 INVALID_ARGUMENT = 3
@@ -23,54 +32,7 @@ INVALID_ARGUMENT = 3
 STRING_BYTES = 24
 
 
-class Output(Structure):
-    """``TF_Output``: one result of an operation."""
-
-    _fields_ = [("operation", c_void_p), ("index", c_int)]
-
-
-_OUTPUTS, _TENSORS = POINTER(Output), POINTER(c_void_p)
-# What the functions return and take; without it ctypes would cut pointers to 32 bits.
-PROTOTYPES = {
-    "TF_NewStatus": (c_void_p, []),
-    "TF_DeleteStatus": (None, [c_void_p]),
-    "TF_GetCode": (c_int, [c_void_p]),
-    "TF_Message": (c_char_p, [c_void_p]),
-    "TF_NewGraph": (c_void_p, []),
-    "TF_DeleteGraph": (None, [c_void_p]),
-    "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
-    "TF_NewSessionOptions": (c_void_p, []),
-    "TF_DeleteSessionOptions": (None, [c_void_p]),
-    "TF_LoadSessionFromSavedModel": (
-        c_void_p,
-        [*[c_void_p] * 2, c_char_p, POINTER(c_char_p), c_int, *[c_void_p] * 3],
-    ),
-    "TF_SessionRun": (
-        None,
-        [
-            *[c_void_p] * 2,
-            *(_OUTPUTS, _TENSORS, c_int),
-            *(_OUTPUTS, _TENSORS, c_int),
-            *(c_void_p, c_int, c_void_p, c_void_p),
-        ],
-    ),
-    "TF_CloseSession": (None, [c_void_p] * 2),
-    "TF_DeleteSession": (None, [c_void_p] * 2),
-    "TF_AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
-    "TF_DeleteTensor": (None, [c_void_p]),
-    "TF_TensorData": (c_void_p, [c_void_p]),
-    "TF_TensorByteSize": (c_size_t, [c_void_p]),
-    "TF_NumDims": (c_int, [c_void_p]),
-    "TF_Dim": (c_int64, [c_void_p, c_int]),
-    "TF_StringInit": (None, [c_void_p]),
-    "TF_StringCopy": (None, [c_void_p, c_char_p, c_size_t]),
-    "TF_StringGetDataPointer": (c_void_p, [c_void_p]),
-    "TF_StringGetSize": (c_size_t, [c_void_p]),
-    "TF_StringDealloc": (None, [c_void_p]),
-}
-
-
-class SessionError(RuntimeError):
+class SessionError(MyXTTSError, RuntimeError):
     """A refusal of the library.
 
     Args:
@@ -90,11 +52,14 @@ class CSession:
         folder: of the SavedModel.
 
     Raises:
-        SessionError: the library refuses it; the message is the library's.
+        CheckpointError: the folder lacks the description of its signatures.
+        LibraryError: the installed TensorFlow has no C library.
+        SessionError: the library refuses the model; the message is the library's.
     """
 
     def __init__(self, folder: Path):
-        self.library = _library()
+        self.signatures = read_signatures(folder)
+        self.library = open_library()
         self.graph = self.library.TF_NewGraph()
         options = self.library.TF_NewSessionOptions()
         tags = (c_char_p * 1)(b"serve")
@@ -105,8 +70,6 @@ class CSession:
             )
         finally:
             self.library.TF_DeleteSessionOptions(options)
-        described = (folder / "assets.extra" / "signatures.json").read_text(encoding="utf-8")
-        self.signatures = json.loads(described)
 
     def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of a signature by name; strings are arrays of ``bytes`` objects.
@@ -234,25 +197,46 @@ class CSession:
         self.library.TF_DeleteTensor(tensor)
 
 
-def _library() -> ctypes.CDLL:
-    """The C library of the installed wheel, found without importing it."""
-    # An imported TensorFlow names more folders; the first is its own.
-    folder = Path(next(iter(importlib.util.find_spec("tensorflow").submodule_search_locations)))
-    for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
-        # With global symbols, Python's TensorFlow could not be imported after it.
-        library = ctypes.CDLL(str(folder / name), mode=ctypes.RTLD_LOCAL)
-    for name, (result, arguments) in PROTOTYPES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
-    return library
+def read_signatures(folder: Path) -> dict[str, dict]:
+    """Names, tensors, kinds and shapes of what an export's signatures take and give.
+
+    Raises:
+        CheckpointError: the folder is no export.
+    """
+    path = Path(folder) / "assets.extra" / "signatures.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is no exported model: cannot read {path}.") from error
 
 
-def main(folder: str, signature: str, given: str, taken: str) -> None:
-    with CSession(Path(folder)) as session, np.load(given) as inputs:
-        found = session.run(signature, dict(inputs))
-    np.savez(taken, **found)
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m myxtts.serving.c_session",
+        description="Run a signature in TensorFlow's C library; print whether Python's "
+        "TensorFlow was imported.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="of the exported version")
+    parser.add_argument("signature", help="its name")
+    parser.add_argument("given", metavar="IN.npz", help="inputs by name")
+    parser.add_argument("taken", metavar="OUT.npz", help="where the outputs go")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Run one signature on the arrays of a file."""
+    try:
+        inputs = dict(np.load(args.given))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{args.given} is no file of arrays: {error}.") from error
+    with CSession(args.folder) as session:
+        found = session.run(args.signature, inputs)
+    np.savez(args.taken, **found)
     print("tensorflow" in sys.modules)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    from myxtts.flags import run
+
+    sys.exit(run(main, parser()))

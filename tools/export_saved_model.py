@@ -1,0 +1,249 @@
+"""Export a model as a SavedModel that TensorFlow Serving loads as it is.
+
+    python tools/export_saved_model.py --preset presets/my_xtts --output serving/my_xtts/1
+
+Text, voices, sampling and vocoder are all in the graph; docs/serving.md says how to serve it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
+from myxtts.errors import CheckpointError, ConfigError  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+ONLY_PRESETS = ("vocoder", "half", "check")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="export_saved_model.py",
+        description="Export a model for TensorFlow Serving.",
+        allow_abbrev=False,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--preset", metavar="DIR", help="preset folder of a trained model")
+    what.add_argument(
+        "--speaker-encoder",
+        choices=SPEAKER_ENCODER_TYPES,
+        help="export a pretrained speaker encoder alone",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="the upstream's weights of --speaker-encoder (default: its package or the hub)",
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="folder of the version to write, the model's name and a number: serving/my_xtts/1",
+    )
+    parser.add_argument(
+        "--vocoder",
+        choices=("auto", "hifi", "griffin_lim"),
+        help="auto takes hifi once the decoder stage has been trained (default: auto)",
+    )
+    parser.add_argument(
+        "--half", action="store_true", help="store weights in float16: half the size on disk"
+    )
+    parser.add_argument(
+        "--warmup",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="write the requests that a server runs before it calls the model available",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="run all checks on the export, and put it in its place only if they pass",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Export, check, put it where a server finds it, and say what it holds."""
+    from myxtts.serving.configuration import configuration, version_folder, write_configuration
+
+    folder = version_folder(args.output)
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already; a server wants each version once.")
+    require_fitting_flags(args)
+    # What is wrong with the files beside it should be known before the long work.
+    configuration(folder)
+    with staged(folder) as fresh:
+        model = export(args, fresh)
+        requests = warm_up(fresh, folder) if args.warmup else 0
+        result = described(args, fresh, requests)
+        if args.check:
+            result["checks"] = check(fresh, model)
+        failed = sum(not item["passed"] for item in result["checks"] or ())
+        if not failed:
+            place(fresh, folder)
+            result["configuration"] = [str(path) for path in write_configuration(folder)]
+    print(json.dumps(result) if args.json else report(result))
+    if failed:
+        count = len(result["checks"])
+        raise CheckpointError(f"{failed} of {count} checks failed; {args.output} was not written.")
+
+
+def require_fitting_flags(args: argparse.Namespace) -> None:
+    """Raise ConfigError where a flag has no meaning beside the others."""
+    if args.checkpoint and not args.speaker_encoder:
+        raise ConfigError("--checkpoint is for --speaker-encoder; a preset has its weights.")
+    for name in ONLY_PRESETS:
+        if args.speaker_encoder and getattr(args, name):
+            raise ConfigError(f"--{name} is for a preset, not for a speaker encoder alone.")
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder to export to that no server looks at, since its name begins with a dot.
+
+    Raises:
+        CheckpointError: the model's folder cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        holder = tempfile.TemporaryDirectory(prefix=".", dir=folder.parent)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error}.") from error
+    with holder as parent:
+        yield Path(parent) / folder.name
+
+
+def place(fresh: Path, folder: Path) -> None:
+    """Move a finished export to where a server finds it.
+
+    Raises:
+        CheckpointError: it cannot be moved there.
+    """
+    try:
+        fresh.rename(folder)
+    except OSError as error:
+        raise CheckpointError(f"cannot write {folder}: {error}.") from error
+
+
+def export(args: argparse.Namespace, fresh: Path):
+    """Write what the flags ask for to ``fresh``; the model."""
+    return export_encoder(args, fresh) if args.speaker_encoder else export_preset(args, fresh)
+
+
+def export_preset(args: argparse.Namespace, fresh: Path):
+    """Write the signatures of a preset's model; the model."""
+    from myxtts.inference.synthesizer import choose_vocoder
+    from myxtts.models.xtts import XTTS
+    from myxtts.serving.export import export_saved_model
+
+    logger.info("reading %s", args.preset)
+    model = XTTS.from_preset(args.preset)
+    vocoder = choose_vocoder(model, args.vocoder or "auto")
+    learn_numbers(model.tokenizer.languages)
+    logger.info("building and writing the graphs (the larger the model, the more minutes)")
+    export_saved_model(model, fresh, vocoder, half=args.half)
+    return model
+
+
+def export_encoder(args: argparse.Namespace, fresh: Path):
+    """Write the signature of a pretrained speaker encoder; the encoder."""
+    from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+    from myxtts.serving.export import export_speaker_encoder
+    from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+
+    encoder = PretrainedSpeakerEncoder(args.speaker_encoder)
+    load_pretrained_speaker_encoder(encoder, args.checkpoint)
+    logger.info("weights: %s", encoder.provenance)
+    export_speaker_encoder(encoder, fresh)
+    return encoder
+
+
+def learn_numbers(languages: list[str]) -> None:
+    """Learn how ``languages`` read numbers, which is kept for the graph, under a bar."""
+    from tqdm import tqdm
+
+    from myxtts.serving.text.cleaning import is_readable
+
+    for language in tqdm(languages, desc="numbers", unit="language", delay=2, disable=None):
+        is_readable(language)
+
+
+def warm_up(fresh: Path, folder: Path) -> int:
+    """Write warm-up requests for single rows and the largest batches; how many."""
+    from myxtts.serving.configuration import largest_batch
+    from myxtts.serving.warmup import warmup_requests, write_warmup
+
+    tables = extra(fresh, "signatures"), extra(fresh, "serving")
+    requests = warmup_requests(*tables, batch_sizes=(1, largest_batch(folder)))
+    write_warmup(fresh, requests, folder.parent.name)
+    return len(requests)
+
+
+def check(fresh: Path, model) -> list[dict]:
+    """Results of all checks of the export."""
+    from dataclasses import asdict
+
+    from myxtts.serving.check import check_export
+
+    logger.info("checking the export")
+    return [asdict(item) for item in check_export(fresh, model)]
+
+
+def described(args: argparse.Namespace, fresh: Path, requests: int) -> dict:
+    """The keys of ``--json``, as far as they are known before the checks."""
+    serving = extra(fresh, "serving")
+    return {
+        "output": args.output,
+        "bytes": sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file()),
+        "signatures": sorted(extra(fresh, "signatures")),
+        "vocoder": serving.get("vocoder"),
+        "half": serving.get("half", False),
+        "languages": serving.get("languages", []),
+        "ids_only": serving.get("ids_only", []),
+        "warmup_requests": requests,
+        "configuration": [],
+        "checks": None,
+    }
+
+
+def extra(folder: Path, name: str) -> dict:
+    """What an export says of itself in ``assets.extra``."""
+    return json.loads((folder / "assets.extra" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def report(result: dict) -> str:
+    """What a person wants to know."""
+    weights = "float16" if result["half"] else "float32"
+    lines = [
+        f"export       {result['output']}, {result['bytes'] / 1e6:.1f} MB, weights in {weights}",
+        f"signatures   {', '.join(result['signatures'])}",
+        f"warm-up      {result['warmup_requests']} requests",
+    ]
+    if result["vocoder"]:
+        lines += [
+            f"vocoder      {result['vocoder']}",
+            f"languages    {', '.join(result['languages']) or 'none'}",
+            f"as ids only  {', '.join(result['ids_only']) or 'none'}",
+        ]
+    lines += [f"wrote        {path}" for path in result["configuration"]]
+    for item in result["checks"] or ():
+        verdict = "passed" if item["passed"] else "FAILED"
+        lines.append(f"check        {verdict}  {item['name']}: {item['detail']}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
