@@ -43,7 +43,7 @@ def falls_silent(waveform, samples):
         samples: of the rows.
     """
     count = tf.shape(waveform)[1] // FRAME
-    frames = tf.reshape(waveform[:, : count * FRAME], [-1, count, FRAME])
+    frames = tf.reshape(waveform[:, : count * FRAME], [tf.shape(waveform)[0], count, FRAME])
     own = tf.sequence_mask(samples // FRAME, count)
     levels = tf.where(own, tf.sqrt(tf.reduce_mean(tf.square(frames), axis=2)), 0.0)
     loudest = tf.reduce_max(tf.pad(levels, [[0, 0], [0, 1]]), axis=1, keepdims=True)

@@ -39,7 +39,9 @@ class GraphWav(tf.Module):
         return audio[:, : tf.reduce_max(tf.pad(lengths, [[0, 1]]))], lengths
 
     def _read(self, content):
-        channels, rate = tf.audio.decode_wav(content)
+        is_wav = tf.strings.regex_full_match(content, r"(?s)RIFF\C{4}WAVE\C*")
+        with tf.control_dependencies([tf.debugging.Assert(is_wav, ["wav_bytes is no WAV file."])]):
+            channels, rate = tf.audio.decode_wav(content)
         sentence = f"the sample rate of a WAV file must be {LOWEST_RATE} to {HIGHEST_RATE} Hz."
         fits = (rate >= LOWEST_RATE) & (rate <= HIGHEST_RATE)
         with tf.control_dependencies([tf.debugging.Assert(fits, [sentence, rate])]):

@@ -129,6 +129,11 @@ def compare(found, expected):
 
 def test_signatures_are_described_beside_the_graph(exported):
     described = json.loads((exported / "assets.extra" / "signatures.json").read_text())
-    assert described.keys() == {"condition", "synthesize_ids"}
+    assert described.keys() == {
+        *("serving_default", "clone", "clone_wav", "condition", "condition_wav"),
+        *("synthesize_ids", "stream_start", "stream_next"),
+    }
+    text = described["serving_default"]["inputs"]["text"]
+    assert (text["dtype"], text["shape"]) == ("string", [None])
     audio = described["condition"]["inputs"]["audio"]
     assert (audio["dtype"], audio["shape"]) == ("float32", [None, None])

@@ -100,7 +100,9 @@ def test_speech_of_a_batch_is_the_synthesizers(model, speaker, synthesizer, voic
         alone = synthesizer.speak(text, voice)
         count, samples = int(spoken["code_lengths"][row]), int(spoken["samples"][row])
         np.testing.assert_array_equal(spoken["codes"][row, :count], alone.codes[0])
-        assert bool(spoken["finished"][row]) == alone.finished[0]
+        assert bool(spoken["unfinished"][row]) != alone.finished[0]
+        flags = ("unfinished", "repeats", "silence", "doubtful_stop")
+        assert tuple(name for name in flags if spoken[name][row]) == alone.flags[0]
         assert samples == len(alone.waveform)
         np.testing.assert_allclose(spoken["waveform"][row, :samples], alone.waveform, atol=1e-4)
         assert not np.any(spoken["waveform"][row, samples:])

@@ -1,0 +1,180 @@
+"""A served model beside the same model in Python, and its memory over many requests.
+
+    python benchmarks/serving.py [--preset DIR | --size tiny|small|full] [--requests 200]
+
+Every side speaks the same text greedily, in turns, and must give equally many samples:
+``served`` is the export in TensorFlow's C library, without its Python; ``python`` the
+package's own graphs, ``jit_compile`` the same compiled by XLA, ``eager`` operation by
+operation. One JSON line, and a plot of the memory. Memory is read from /proc: Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.serving_sides import EXPORTED, SIDES  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+TEXT = "A served model speaks this sentence again and again."
+WORDS = ("one", "word", "after", "the", "other,", "as", "they", "come,", "and", "some", "more")
+SAMPLE_RATE = 24_000
+# The first requests of a session fill its allocators.
+SETTLED = 30
+
+
+class Side:
+    """A process of benchmarks/serving_sides.py."""
+
+    def __init__(self, role: str, folder: Path):
+        program = Path(__file__).with_name("serving_sides.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(program), role, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.loading = self._answer()["seconds"]
+
+    def speak(self, text: str) -> dict:
+        """Seconds, samples and megabytes of one request."""
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+    def _answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a side ended by itself: {self.process.args}.")
+        return json.loads(line)
+
+
+def main(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        preset, exports = write_models(args, Path(temporary))
+        folders = {role: exports["float32"] if role in EXPORTED else preset for role in SIDES}
+        result = {
+            "megabytes": {"preset": megabytes(preset)}
+            | {name: megabytes(folder) for name, folder in exports.items()},
+            "sides": compare({role: folders[role] for role in args.sides}, args.rounds),
+        }
+        series = memory(exports["float32"], args.requests)
+    result["memory_growth_mb"] = round(statistics.median(series[-10:]) - series[SETTLED], 1)
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draw(output, series)
+    print(json.dumps({"model": args.preset or args.size, "plot": args.output} | result))
+
+
+def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str, Path]]:
+    """The preset, and its exports by how they store weights."""
+    from benchmarks.stream_profile import random_model
+    from myxtts.models.xtts import XTTS
+    from myxtts.serving.export import export_saved_model
+
+    preset = Path(args.preset) if args.preset else folder / "preset"
+    if not args.preset:
+        random_model(args.size).save_to_preset(preset)
+    model = XTTS.from_preset(preset)
+    exports = {name: folder / name / "1" for name in ("float32", "float16")}
+    for name, version in exports.items():
+        version.parent.mkdir()
+        export_saved_model(model, version, "hifi", half=name == "float16")
+    return preset, exports
+
+
+def compare(folders: dict[str, Path], rounds: int) -> dict[str, dict]:
+    """Seconds of each side: loading, two first requests, and the median of later ones."""
+    sides = {role: Side(role, folder) for role, folder in folders.items()}
+    taken: dict[str, list[dict]] = {role: [] for role in sides}
+    for number in range(2 + rounds):
+        for role, side in sides.items():
+            taken[role].append(side.speak(TEXT))
+            logger.info("round %d, %s: %.2f s", number, role, taken[role][-1]["seconds"])
+    for side in sides.values():
+        side.close()
+    lengths = {role: answers[-1]["samples"] for role, answers in taken.items()}
+    if len(set(lengths.values())) > 1:
+        raise RuntimeError(f"the sides did not say the same: samples {lengths}.")
+    spoken = next(iter(lengths.values())) / SAMPLE_RATE
+    return {
+        role: {
+            "loading_s": round(sides[role].loading, 2),
+            "first_s": round(answers[0]["seconds"], 2),
+            "second_s": round(answers[1]["seconds"], 2),
+            "later_s": round(later(answers), 3),
+            "rtf": round(later(answers) / spoken, 3),
+        }
+        for role, answers in taken.items()
+    }
+
+
+def later(answers: list[dict]) -> float:
+    return statistics.median(answer["seconds"] for answer in answers[2:])
+
+
+def memory(folder: Path, requests: int) -> list[float]:
+    """Megabytes after each of so many requests of random lengths."""
+    rng = random.Random(0)
+    side = Side("served", folder)
+    texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 12))) for _ in range(requests)]
+    series = [side.speak(text)["memory"] for text in texts]
+    side.close()
+    return series
+
+
+def megabytes(folder: Path) -> float:
+    return round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1)
+
+
+def draw(path: Path, series: list[float]) -> None:
+    """Write the picture of the memory."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(range(1, len(series) + 1), series, ".-")
+    axes.set(
+        title="Memory of a served model over requests of random lengths",
+        xlabel="requests",
+        ylabel="resident MB",
+        ylim=(0, 1.15 * max(series)),
+    )
+    axes.grid(color="0.9")
+    figure.savefig(path, dpi=120, format="png")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="serving.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--preset", metavar="DIR", help="preset with a trained HiFi decoder")
+    parser.add_argument("--size", choices=("tiny", "small", "full"), default="small")
+    parser.add_argument("--sides", nargs="+", choices=tuple(SIDES), default=tuple(SIDES))
+    parser.add_argument("--rounds", type=int, default=5, help="requests after the first two")
+    parser.add_argument("--requests", type=int, default=200, help="requests of random lengths")
+    parser.add_argument("--output", default="outputs/serving_memory.png", metavar="PNG")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
