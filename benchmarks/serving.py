@@ -76,7 +76,8 @@ def main(args: argparse.Namespace) -> None:
             "sides": compare({role: folders[role] for role in args.sides}, args.rounds),
         }
         series = memory(exports["float32"], args.requests)
-    result["memory_growth_mb"] = round(statistics.median(series[-10:]) - series[SETTLED], 1)
+    settled = series[min(SETTLED, len(series) // 2)]
+    result["memory_growth_mb"] = round(statistics.median(series[-10:]) - settled, 1)
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     draw(output, series)

@@ -31,7 +31,7 @@ from benchmarks import xtts_sides  # noqa: E402
 from benchmarks.xtts_sides import STREAM_CODES, Coqui, MyXTTS  # noqa: E402
 from myxtts.config import XTTSConfig  # noqa: E402
 from myxtts.flags import run  # noqa: E402
-from myxtts.inference.guards import SECONDS_PER_CODE  # noqa: E402
+from myxtts.models.guards import SECONDS_PER_CODE  # noqa: E402
 from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE  # noqa: E402
 from myxtts.models.xtts import XTTS  # noqa: E402
 from myxtts.text.tokenizer import train_tokenizer  # noqa: E402

@@ -15,8 +15,8 @@ import soundfile
 import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
-from myxtts.inference.guards import SECONDS_PER_CODE
 from myxtts.inference.synthesizer import Synthesizer
+from myxtts.models.guards import SECONDS_PER_CODE
 from myxtts.models.xtts import XTTS
 
 THREADS = 2

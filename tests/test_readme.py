@@ -51,16 +51,19 @@ def test_readme_names_only_files_that_exist():
 
 def test_readme_flags_exist():
     from myxtts.inference.command import parser as speaking
+    from myxtts.serving.client_command import parser as asking
     from myxtts.training.command import parser as training
     from tools.convert_xtts import parser as converting
+    from tools.export_saved_model import parser as exporting
     from tools.verify_speakers import parser as verifying
 
+    parsers = (training, speaking, verifying, converting, exporting, asking)
+    # Of pip, the hub's program, docker and TensorFlow Serving.
+    others = {"--no-deps", "--local-dir", "--rm", "--model_config_file"}
+    others |= {"--rest_api_timeout_in_ms", "--batching_parameters_file", "--enable_batching"}
     known = {
-        flag
-        for parser in (training(), speaking(), verifying(), converting())
-        for action in parser._actions
-        for flag in action.option_strings
+        flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }
     text = (ROOT / "README.md").read_text()
     named = set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text))
-    assert named - known <= {"--no-deps", "--local-dir"}
+    assert named - known <= others

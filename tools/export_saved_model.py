@@ -25,7 +25,7 @@ from myxtts.flags import run  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
-ONLY_PRESETS = ("vocoder", "half", "check")
+ONLY_PRESETS = ("vocoder", "half")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the version to write, the model's name and a number: serving/my_xtts/1",
     )
+    add_choices(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    return parser
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how to export."""
     parser.add_argument(
         "--vocoder",
         choices=("auto", "hifi", "griffin_lim"),
@@ -71,8 +78,6 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run all checks on the export, and put it in its place only if they pass",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
@@ -103,7 +108,7 @@ def main(args: argparse.Namespace) -> None:
 
 def require_fitting_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError where a flag has no meaning beside the others."""
-    if args.checkpoint and not args.speaker_encoder:
+    if args.checkpoint and args.preset:
         raise ConfigError("--checkpoint is for --speaker-encoder; a preset has its weights.")
     for name in ONLY_PRESETS:
         if args.speaker_encoder and getattr(args, name):
@@ -139,8 +144,11 @@ def place(fresh: Path, folder: Path) -> None:
 
 
 def export(args: argparse.Namespace, fresh: Path):
-    """Write what the flags ask for to ``fresh``; the model."""
-    return export_encoder(args, fresh) if args.speaker_encoder else export_preset(args, fresh)
+    """Write what the flags ask for to ``fresh``; the model, or None for an encoder alone."""
+    # Warnings of a page each about the names of inputs that nobody sees.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    return export_preset(args, fresh) if args.preset else export_encoder(args, fresh)
 
 
 def export_preset(args: argparse.Namespace, fresh: Path):
@@ -158,8 +166,8 @@ def export_preset(args: argparse.Namespace, fresh: Path):
     return model
 
 
-def export_encoder(args: argparse.Namespace, fresh: Path):
-    """Write the signature of a pretrained speaker encoder; the encoder."""
+def export_encoder(args: argparse.Namespace, fresh: Path) -> None:
+    """Write the signature of a pretrained speaker encoder."""
     from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
     from myxtts.serving.export import export_speaker_encoder
     from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
@@ -168,7 +176,6 @@ def export_encoder(args: argparse.Namespace, fresh: Path):
     load_pretrained_speaker_encoder(encoder, args.checkpoint)
     logger.info("weights: %s", encoder.provenance)
     export_speaker_encoder(encoder, fresh)
-    return encoder
 
 
 def learn_numbers(languages: list[str]) -> None:
@@ -198,8 +205,10 @@ def check(fresh: Path, model) -> list[dict]:
 
     from myxtts.serving.check import check_export
 
-    logger.info("checking the export")
-    return [asdict(item) for item in check_export(fresh, model)]
+    def progress(name: str) -> None:
+        logger.info("checking: %s", name)
+
+    return [asdict(item) for item in check_export(fresh, model, progress)]
 
 
 def described(args: argparse.Namespace, fresh: Path, requests: int) -> dict:

@@ -16,15 +16,15 @@ from myxtts.audio.io import padded
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
 from myxtts.inference.coder import Coder, Request
-from myxtts.inference.guards import (
+from myxtts.inference.references import read_reference, reference_chunks
+from myxtts.inference.streaming import StreamingVocoder
+from myxtts.inference.voice import Voice
+from myxtts.models.guards import (
     SECONDS_PER_CODE,
     falls_silent,
     repeats,
     stops_doubtfully,
 )
-from myxtts.inference.references import read_reference, reference_chunks
-from myxtts.inference.streaming import StreamingVocoder
-from myxtts.inference.voice import Voice
 from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE, codes_to_waveform, stretched
 from myxtts.models.xtts import XTTS
 from myxtts.text.languages import table_of

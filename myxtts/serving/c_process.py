@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class SeparateSession:
 
     Args:
         folder: of the SavedModel.
+        environment: variables of the process beside this one's.
 
     Raises:
         CheckpointError: the folder is no export.
@@ -43,10 +44,10 @@ class SeparateSession:
         resident: bytes of memory that the process held after the last request.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None):
         # Here, where it is one sentence rather than a process that ends.
         library_paths()
-        self.folder = Path(folder)
+        self.folder, self._environment = Path(folder), dict(environment or {})
         self.signatures = read_signatures(folder)
         self._start()
 
@@ -75,7 +76,9 @@ class SeparateSession:
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
-            stream.close()
+            # What it was not told cannot be told any more.
+            with suppress(OSError):
+                stream.close()
 
     def __enter__(self) -> SeparateSession:
         return self
@@ -85,7 +88,7 @@ class SeparateSession:
 
     def _start(self) -> None:
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-        environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self._environment
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "myxtts.serving.c_process", str(self.folder)],
@@ -119,8 +122,11 @@ def resident_bytes() -> int:
     """Memory of this process; its peak where the system does not say more."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * resource.getpagesize()
+        return pages * os.sysconf("SC_PAGE_SIZE")
     except OSError:
+        # Only where the C library is, not on every system.
+        import resource
+
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

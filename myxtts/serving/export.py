@@ -89,7 +89,7 @@ def _save(
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         tf.saved_model.save(holder, str(fresh), signatures=signatures)
-        _write(fresh, "signatures", _described(fresh))
+        describe(fresh)
         _write(fresh, "serving", about)
         fresh.rename(folder)
     except OSError as error:
@@ -126,9 +126,12 @@ def _write(folder: Path, name: str, content: dict) -> None:
     (extra / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _described(folder: Path) -> dict:
-    """Tensors, kinds and shapes of what goes in and out, by signature and name."""
-    return {
+def describe(folder: Path) -> None:
+    """Write ``assets.extra/signatures.json`` of a SavedModel.
+
+    It holds tensors, kinds and shapes of what goes in and out, by signature and name.
+    """
+    described = {
         name: {
             "inputs": {key: _tensor(value) for key, value in signature.inputs.items()},
             "outputs": {key: _tensor(value) for key, value in signature.outputs.items()},
@@ -137,6 +140,7 @@ def _described(folder: Path) -> dict:
         for name, signature in graph.signature_def.items()
         if not name.startswith("__")
     }
+    _write(folder, "signatures", described)
 
 
 def _tensor(info) -> dict:

@@ -1,4 +1,4 @@
-"""The signs of :mod:`myxtts.inference.guards`, for a batch inside a graph."""
+"""The signs of :mod:`myxtts.models.guards`, for a batch inside a graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from myxtts.inference.guards import (
+from myxtts.models.guards import (
     FRAME,
     LONGEST_CYCLE,
     REPEATED_SECONDS,

@@ -6,6 +6,7 @@ the server's own requests pay for that and not the first user's.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -121,7 +122,8 @@ def write_warmup(folder: str | Path, requests: Sequence[Request], model: str) ->
     except (OSError, tf.errors.OpError) as error:
         raise CheckpointError(f"cannot write {path}: {error}.") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink()
 
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from myxtts.serving.export import _describe
+from myxtts.serving.export import describe
 
 LANGUAGES = ("en", "zh-cn")
 SAMPLES_PER_CODE = 240
@@ -50,7 +50,7 @@ def write_stand_in(folder: Path) -> Path:
         "echo": concrete(lambda texts: {"texts_bytes": texts}, {"texts": spec("string", None)}),
     }
     tf.saved_model.save(tf.Module(), str(folder), signatures=signatures)
-    _describe(folder)
+    describe(folder)
     return folder
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from myxtts.inference import guards
+from myxtts.models import guards
 from myxtts.serving import signs
 
 

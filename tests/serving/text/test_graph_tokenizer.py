@@ -104,7 +104,8 @@ def word_like(rng, words, language):
     if kind < 0.75:
         return rng.choice(["{}{}", "{1}{0}"]).format(rng.choice("$£€"), number_like(rng))
     if kind < 0.85:
-        return number_like(rng) + rng.choice(["st", "th", "º", ".", "-й", "e", "ste", "inci", "adik"])
+        ends = ("st", "th", "º", ".", "-й", "e", "ste", "inci", "adik")
+        return number_like(rng) + rng.choice(ends)
     if kind < 0.95 and table.abbreviations:
         short = rng.choice(list(table.abbreviations))
         return rng.choice([short, short.upper(), short.title()]) + rng.choice([".", "", ".x", "-"])

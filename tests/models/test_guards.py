@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from myxtts.inference.guards import falls_silent, longest_run, repeats, stops_doubtfully
+from myxtts.models.guards import falls_silent, longest_run, repeats, stops_doubtfully
 
 RATE = 24_000
 
