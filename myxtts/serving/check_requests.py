@@ -137,7 +137,9 @@ def random_sentences(language: str, count: int, rng: np.random.Generator) -> Ite
             yield f"a{_random_characters(rng)}"
         else:
             order = rng.integers(len(pieces), size=rng.integers(2, 6))
-            yield " ".join(pieces[which](language, rng) for which in order) + "."
+            # With a word, since signs alone cannot be spoken.
+            words = [_word(language, rng), *(pieces[which](language, rng) for which in order)]
+            yield " ".join(rng.permutation(words)) + "."
 
 
 def _word(language: str, rng: np.random.Generator) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
-from myxtts.serving.export import _described, _write
+from myxtts.serving.export import describe
 from myxtts.serving.signatures import concrete
 
 TEXT = {"text": tf.TensorSpec((None,), "string"), "language": tf.TensorSpec((None,), "string")}
@@ -21,8 +22,9 @@ def write_export(
     """Write signatures, functions and their inputs by name, and what ``serving.json`` says."""
     graphs = {name: concrete(*pair) for name, pair in functions.items()}
     tf.saved_model.save(tf.Module(), str(folder), signatures=graphs)
-    _write(folder, "signatures", _described(folder))
-    _write(folder, "serving", {"languages": ["en"], "max_text_tokens": 90, **about})
+    describe(folder)
+    told = {"languages": ["en"], "max_text_tokens": 90, **about}
+    (folder / "assets.extra" / "serving.json").write_text(json.dumps(told), encoding="utf-8")
     return folder
 
 

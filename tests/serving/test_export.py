@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from myxtts.audio.io import write_audio
+from myxtts.config import SynthesisConfig
 from myxtts.errors import CheckpointError
+from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.serving import c_session
 from myxtts.serving.export import export_saved_model, foreign_operations
 from myxtts.serving.signatures import ServingModule
 from tests.conftest import hum
+from tests.serving.doors import NAME, Served
+from tests.serving.loopback import serving
 
 ALONE = """
 import sys
@@ -37,7 +42,7 @@ def model(trained):
 
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("serving") / "1"
+    folder = tmp_path_factory.mktemp("my_xtts") / "1"
     export_saved_model(model, folder, "hifi")
     return folder
 
@@ -125,6 +130,47 @@ def compare(found, expected):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("door", ["rest", "grpc"])
+def test_the_client_hears_what_the_model_says(model, exported, tmp_path, door):
+    if door == "grpc":
+        pytest.importorskip("tensorflow_serving", reason="gRPC needs the extra `serving`")
+    clip = hum(2.0, 130, np.random.default_rng(0))
+    write_audio(tmp_path / "voice.wav", clip, 22_050)
+    settings = SynthesisConfig(temperature=0.0, retries=0, vocoder="hifi", max_characters=30)
+    text = "This is number 3. And this clip is number 1."
+    with serving(door, exported, NAME) as port:
+        client = Served(door, port).client(settings=settings)
+        voice = client.condition(tmp_path / "voice.wav")
+        spoken = client.speak(text, voice)
+        streamed = np.concatenate(list(client.stream(text, voice, first_codes=4, stream_codes=9)))
+    here = Synthesizer(model, settings)
+    expected = here.speak(text, here.condition([tmp_path / "voice.wav"]))
+    assert spoken.flags == expected.flags
+    np.testing.assert_allclose(spoken.waveform, expected.waveform, atol=1e-3)
+    np.testing.assert_allclose(streamed, spoken.waveform, atol=1e-4)
+
+
+def test_float16_weights_take_half_the_room_and_speak_alike(model, exported, inputs, tmp_path):
+    folder = tmp_path / "2"
+    export_saved_model(model, folder, "hifi", half=True)
+    sizes = [sum(file.stat().st_size for file in (path / "variables").glob("*.data-*"))
+             for path in (exported, folder)]  # fmt: skip
+    assert sizes[1] < 0.6 * sizes[0]
+    assert foreign_operations(folder) == set()
+    reference = {name: inputs[name] for name in ("audio", "lengths")}
+    found = in_c(folder, "condition", reference, tmp_path)
+    expected = in_c(exported, "condition", reference, tmp_path)
+    for name, value in expected.items():
+        assert 0 < np.abs(found[name] - value).max() < 0.01 * np.abs(value).max()
+    here = {name: value.numpy() for name, value in module_condition(folder, reference).items()}
+    compare(found, here)
+
+
+def module_condition(folder, reference) -> dict:
+    served = tf.saved_model.load(str(folder)).signatures
+    return served["condition"](**{name: tf.constant(value) for name, value in reference.items()})
 
 
 def test_signatures_are_described_beside_the_graph(exported):
