@@ -130,17 +130,27 @@ class HifiDecoder(keras.Model):
         hidden = interpolate(latents, Fraction(FRAMES_PER_LATENT), first_latent)
         return interpolate(hidden, RATE_RATIO, first_latent * FRAMES_PER_LATENT, first_frame)
 
-    def vocode(self, frames, speaker_embedding):
+    def vocode(self, frames, speaker_embedding, lengths=None):
         """Waveform ``(batch, 256 * frames)`` of what :meth:`frames` gives.
 
         A sample depends on :attr:`receptive_field` frames before and behind its own.
+
+        Args:
+            frames: ``(batch, frames, latent_dim)``.
+            speaker_embedding: ``(batch, speaker_dim)``.
+            lengths: frames of each row; those behind them change nothing, and what the
+                waveform holds there means nothing. None: there is no padding.
         """
-        hidden = self.conv_pre(frames) + self.cond_pre(speaker_embedding)[:, None]
-        for up, cond, blocks in zip(self.ups, self.conds, self.resblocks, strict=True):
-            hidden = up(ops.leaky_relu(hidden, negative_slope=LEAK))
+        rate, own = 1, _own_steps(frames, lengths, 1)
+        hidden = self.conv_pre(_kept(frames, own)) + self.cond_pre(speaker_embedding)[:, None]
+        stages = zip(self.ups, self.upsample_rates, self.conds, self.resblocks, strict=True)
+        for up, factor, cond, blocks in stages:
+            hidden = up(_kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
+            rate *= factor
+            own = _own_steps(hidden, lengths, rate)
             hidden = hidden + cond(speaker_embedding)[:, None]
-            hidden = sum(block(hidden) for block in blocks) / len(blocks)
-        hidden = self.conv_post(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK))
+            hidden = sum(block(hidden, own=own) for block in blocks) / len(blocks)
+        hidden = self.conv_post(_kept(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK), own))
         return ops.tanh(ops.cast(hidden[..., 0], "float32"))
 
     @property
@@ -193,10 +203,11 @@ class HifiResBlock(keras.layers.Layer):
             layer.build((None, None, self.channels))
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, own=None):
+        """Apply them; ``own`` ``(batch, time, 1)`` is zero where there is only padding."""
         for dilated, plain in zip(self.dilated, self.plain, strict=True):
-            hidden = dilated(ops.leaky_relu(inputs, negative_slope=LEAK))
-            inputs = inputs + plain(ops.leaky_relu(hidden, negative_slope=LEAK))
+            hidden = dilated(_kept(ops.leaky_relu(inputs, negative_slope=LEAK), own))
+            inputs = inputs + plain(_kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
         return inputs
 
     def get_config(self) -> dict:
@@ -206,6 +217,21 @@ class HifiResBlock(keras.layers.Layer):
             "kernel": self.kernel,
             "dilations": self.dilations,
         }
+
+
+def _own_steps(hidden, lengths, rate: int):
+    """One where rows of ``hidden`` have steps of their own, zero in their padding.
+
+    The convolutions of a row alone see zeros behind its end.
+    """
+    if lengths is None:
+        return None
+    steps = ops.arange(ops.shape(hidden)[1])[None] < (lengths * rate)[:, None]
+    return ops.cast(steps, hidden.dtype)[..., None]
+
+
+def _kept(hidden, own):
+    return hidden if own is None else hidden * own
 
 
 def interpolate(inputs, scale: Fraction | float, first_input=0, first_output=None):

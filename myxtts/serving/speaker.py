@@ -13,6 +13,9 @@ from myxtts.serving.vocoder import GraphVocoder
 
 RATE = XTTS_CONDITIONING.sample_rate
 SECONDS_PER_CODE = FRAMES_PER_CODE * XTTS_CONDITIONING.hop_length / RATE
+# Texts, codes and references (whole seconds) have few different lengths: for each, a server's
+# kernels keep what they have prepared.
+TEXT_MULTIPLE, CODE_MULTIPLE = 32, 64
 # As of a reference in `Synthesizer.condition`.
 MIN_REFERENCE_SECONDS, MIN_CHUNK_SECONDS = 0.3, 0.33
 
@@ -43,6 +46,8 @@ class GraphSpeaker(tf.Module):
             reference, and ``speaker_embedding`` ``(batch, size)``.
         """
         lengths = tf.minimum(lengths, int(self.settings.max_ref_length * RATE))
+        longest = tf.minimum(tf.shape(audio)[1], tf.reduce_max(lengths))
+        audio = tf.pad(audio[:, :longest], [[0, 0], [0, -longest % RATE]])
         audio = self._checked(audio, lengths)
         encoder = self.model.audio_encoder
         embedding = encoder.speaker_embedding(encoder.features(audio, lengths))
@@ -74,7 +79,8 @@ class GraphSpeaker(tf.Module):
         """
         ids, lengths = self.checked_text(ids, lengths)
         bound, least = self.bounds(characters)
-        uniforms = self.uniforms(options["seed"])[:, : tf.reduce_max(bound)]
+        room = tf.reduce_max(bound)
+        uniforms = self.uniforms(options["seed"])[:, : room + -room % CODE_MULTIPLE]
         result = generate(
             self.model.gpt,
             ids,
@@ -205,7 +211,7 @@ class GraphSpeaker(tf.Module):
         )
 
     def checked_text(self, ids, lengths) -> tuple:
-        """The same ids and lengths, without padding that no row needs, if they can be read."""
+        """The same ids, padded to one of a few lengths, and their lengths, if they can be read."""
         gpt = self.model.gpt
         rules = [
             tf.debugging.assert_positive(lengths, "a text has nothing that can be spoken."),
@@ -220,4 +226,7 @@ class GraphSpeaker(tf.Module):
             tf.debugging.assert_non_negative(ids, "a text id is not in the vocabulary."),
         ]
         with tf.control_dependencies([rule for rule in rules if rule is not None]):
-            return ids[:, : tf.reduce_max(lengths)], tf.identity(lengths)
+            longest = tf.reduce_max(lengths)
+        ids = ids[:, :longest]
+        room = tf.minimum(-longest % TEXT_MULTIPLE, gpt.max_text_tokens - longest)
+        return tf.pad(ids, [[0, 0], [0, room]]), lengths

@@ -104,6 +104,6 @@ class GraphStream(tf.Module):
         decoder = self.model.decoder
         first = tf.maximum(emitted - decoder.receptive_field, 0)
         frames = decoder.frames(latents[None], 0, first)[:, : ready - first]
-        wave = decoder.vocode(frames, embedding[None])[0]
+        wave = self.speaker.vocoder.vocode(frames, embedding)
         start = (emitted - first) * HOP_LENGTH
         return wave[start : start + count]

@@ -6,9 +6,13 @@ import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.resample import SincResampler, resampled_length
+from myxtts.models.hifigan import HOP_LENGTH
 from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
 from myxtts.models.xtts import XTTS
 from myxtts.serving.griffin_lim import GraphGriffinLim
+
+# Two thirds of a second.
+FRAME_MULTIPLE = 64
 
 
 class GraphVocoder(tf.Module):
@@ -46,7 +50,7 @@ class GraphVocoder(tf.Module):
             own_latents, own_codes, length, embedding = inputs
             length = tf.maximum(length, 1)
             if self.kind == "hifi":
-                wave = self.model.decoder(own_latents[None, :length], embedding[None])[0]
+                wave = self.vocode(self.model.decoder.frames(own_latents[None, :length]), embedding)
             else:
                 wave = self._by_griffin_lim(own_codes[None, :length])
             return tf.pad(wave, [[0, size - tf.shape(wave)[0]]])
@@ -56,6 +60,17 @@ class GraphVocoder(tf.Module):
         samples = tf.where(lengths > 0, self.samples(lengths), 0)
         waves = tf.where(tf.sequence_mask(samples, size), waves, 0.0)
         return waves[:, : tf.reduce_max(samples)], samples
+
+    def vocode(self, frames, embedding):
+        """Waveform ``(samples,)`` of frames ``(1, frames, latent_dim)`` of the HiFi decoder.
+
+        Few different lengths are ever decoded: for each, a server's kernels keep what they
+        have prepared.
+        """
+        length = tf.shape(frames)[1]
+        padded = tf.pad(frames, [[0, 0], [0, -length % FRAME_MULTIPLE], [0, 0]])
+        wave = self.model.decoder.vocode(padded, embedding[None], length[None])[0]
+        return wave[: length * HOP_LENGTH]
 
     def samples(self, codes):
         """Samples of so many codes."""

@@ -83,6 +83,18 @@ def test_a_batch_equals_its_singles():
         np.testing.assert_allclose(together[row], alone[0], atol=1e-6)
 
 
+def test_frames_behind_a_rows_length_change_nothing():
+    decoder = make()
+    latents, speakers = draw(12)
+    frames = np.array(decoder.frames(latents))
+    lengths = np.array([52, 31], "int32")
+    frames[1, 31:] = 7.0
+    waveform = decoder.vocode(frames, speakers, lengths)
+    for row, length in enumerate(lengths):
+        alone = decoder.vocode(frames[row : row + 1, :length], speakers[row : row + 1])
+        np.testing.assert_allclose(waveform[row, : 256 * length], alone[0], atol=2e-6)
+
+
 def test_the_speaker_is_heard_at_every_stage():
     decoder = make()
     latents, speakers = draw(4)
