@@ -1,6 +1,6 @@
 """A served model beside the same model in Python, and its memory over many requests.
 
-    python benchmarks/serving.py [--preset DIR | --size tiny|small|full] [--requests 200]
+    python benchmarks/serving.py [--preset DIR | --size tiny|small|full] [--requests 400]
 
 Every side speaks the same text greedily, in turns, and must give equally many samples:
 ``served`` is the export in TensorFlow's C library, without its Python; ``python`` the
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 TEXT = "A served model speaks this sentence again and again."
 WORDS = ("one", "word", "after", "the", "other,", "as", "they", "come,", "and", "some", "more")
 SAMPLE_RATE = 24_000
-# The first requests of a session fill its allocators.
-SETTLED = 30
 
 
 class Side:
@@ -76,8 +74,8 @@ def main(args: argparse.Namespace) -> None:
             "sides": compare({role: folders[role] for role in args.sides}, args.rounds),
         }
         series = memory(exports["float32"], args.requests)
-    settled = series[min(SETTLED, len(series) // 2)]
-    result["memory_growth_mb"] = round(statistics.median(series[-10:]) - settled, 1)
+    ends = [statistics.median(half[-10:]) for half in (series[: len(series) // 2], series)]
+    result["memory_mb"] = {"first": series[0], "half_way": ends[0], "last": ends[1]}
     output = Path(args.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     draw(output, series)
@@ -172,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", choices=("tiny", "small", "full"), default="small")
     parser.add_argument("--sides", nargs="+", choices=tuple(SIDES), default=tuple(SIDES))
     parser.add_argument("--rounds", type=int, default=5, help="requests after the first two")
-    parser.add_argument("--requests", type=int, default=200, help="requests of random lengths")
+    parser.add_argument("--requests", type=int, default=400, help="requests of random lengths")
     parser.add_argument("--output", default="outputs/serving_memory.png", metavar="PNG")
     return parser
 

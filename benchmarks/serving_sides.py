@@ -108,7 +108,7 @@ EXPORTED = ("served", "served, warmed up")
 def resident() -> float:
     """Megabytes of this process in memory."""
     pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
+    return round(int(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE, 1)
 
 
 def main(role: str, folder: str) -> None:

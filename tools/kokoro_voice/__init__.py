@@ -1,0 +1,1 @@
+"""Kokoro voices fitted to a recording: backends, phonemes, weights and the optimiser."""

@@ -1,0 +1,66 @@
+"""What a fit leaves to read and to look at: history, pictures, samples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tools.kokoro_voice.files import replacing
+
+# Result keys that a person is told, with the words for them.
+_LINES = (
+    ("voice", "voice"),
+    ("similarity_start", "similarity at the start"),
+    ("similarity_best", "similarity of the best voice"),
+    ("best_iteration", "found in iteration"),
+    ("iterations", "iterations"),
+    ("syntheses", "syntheses"),
+    ("seconds", "seconds"),
+    ("stopped", "stopped by"),
+    ("embedder", "judged by"),
+    ("backend", "spoken by"),
+    ("output_dir", "files in"),
+)
+
+
+def save_history(path: Path, history: Mapping[str, Sequence]) -> None:
+    """Write the columns (``iteration``, ``loss``, ``similarity``, ``syntheses``) as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+
+
+def draw_history(path: Path, history: Mapping[str, Sequence]) -> None:
+    """Draw loss and similarity over the iterations."""
+    figure, (left, right) = new_figure(2)
+    for axes, name in ((left, "loss"), (right, "similarity")):
+        axes.plot(
+            history["iteration"], history[name], marker="." if len(history[name]) < 60 else ""
+        )
+        axes.set(xlabel="iteration", ylabel=name)
+        axes.grid(color="0.9")
+    save_figure(figure, path)
+
+
+def new_figure(columns: int) -> tuple[Any, Sequence[Any]]:
+    """A figure with so many axes side by side, without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * columns, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def summary(result: Mapping[str, Any]) -> str:
+    """A fit's result in aligned lines."""
+    rows = [(words, result[key]) for key, words in _LINES]
+    width = max(len(words) for words, _ in rows)
+    return "\n".join(f"{words:{width}}  {value}" for words, value in rows)

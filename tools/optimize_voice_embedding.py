@@ -1,0 +1,124 @@
+"""Fit a Kokoro voice to a recording.
+
+    python tools/optimize_voice_embedding.py --target-audio target.wav \
+        --output-dir outputs/exp1 --text "Hello, this is a test." --iterations 100
+
+    python tools/optimize_voice_embedding.py --analyze --output-dir outputs/voices
+
+The voice is searched among mixtures of Kokoro's own voices. Written are
+``voice_best.pt`` (kokoro), ``.npz`` (kokoro-onnx) and ``.bin`` (kokoro-js), the
+voices on the way, the history with its picture, and a sample before and after.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from myxtts.errors import ConfigError  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
+
+PCA_PICTURE = "voices_pca.png"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="optimize_voice_embedding.py",
+        description="Fit a Kokoro voice to a recording.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--target-audio", metavar="FILE", help="a recording of the voice, best ten seconds or more"
+    )
+    parser.add_argument(
+        "--output-dir",
+        default="outputs/kokoro_voice",
+        metavar="DIR",
+        help="where the files go (default: outputs/kokoro_voice)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the folder's earlier run")
+    parser.add_argument(
+        "--analyze", action="store_true", help="measure the voices, draw them, and fit nothing"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    group = parser.add_argument_group("settings of the fit")
+    hints = typing.get_type_hints(OptimizerConfig)
+    for item in dataclasses.fields(OptimizerConfig):
+        _add_flag(group, item, hints[item.name])
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Fit or analyse, and print the result."""
+    config = config_from(args)
+    if args.analyze:
+        return analyze(args, config)
+    if not args.target_audio:
+        raise ConfigError("--target-audio is missing; --analyze alone goes without.")
+    from tools.kokoro_voice.optimizer import check_inputs, create_optimizer
+    from tools.kokoro_voice.report import summary
+
+    check_inputs(args.target_audio, args.output_dir, config)
+    optimizer = create_optimizer(config=config)
+    result = optimizer.optimize(args.target_audio, args.output_dir, resume=args.resume)
+    print(json.dumps(result) if args.json else summary(result))
+    return None
+
+
+def analyze(args: argparse.Namespace, config: OptimizerConfig) -> None:
+    """Print what the voices say beside what is documented, and draw them."""
+    from tools.kokoro_voice.analysis import VariableWeightAnalyzer, describe, draw, summary
+    from tools.kokoro_voice.files import writable_folder
+    from tools.kokoro_voice.voice_sources import find_voices
+
+    picture = writable_folder(args.output_dir) / PCA_PICTURE
+    analyzer = VariableWeightAnalyzer(find_voices(config.voices), config.target_frame_idx)
+    draw(picture, analyzer)
+    if args.json:
+        print(json.dumps({**summary(analyzer), "picture": str(picture)}))
+        return
+    print(describe(analyzer))
+    print(f"picture: {picture}")
+
+
+def config_from(args: argparse.Namespace) -> OptimizerConfig:
+    """The configuration that the flags give.
+
+    Raises:
+        ConfigError: a value is outside its range.
+    """
+    names = {item.name for item in dataclasses.fields(OptimizerConfig)}
+    given = {name: value for name, value in vars(args).items() if name in names}
+    return OptimizerConfig(
+        **{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
+    )
+
+
+def _add_flag(group, item: dataclasses.Field, hint: Any) -> None:
+    name = item.metadata.get("flag", item.name)
+    default = "" if item.default in ("", ()) else f" (default: {item.default})"
+    options: dict[str, Any] = {
+        "dest": item.name,
+        "default": argparse.SUPPRESS,
+        "help": (item.metadata["help"] + default).replace("%", "%%"),
+    }
+    if typing.get_origin(hint) is Literal:
+        options["choices"] = typing.get_args(hint)
+    elif typing.get_origin(hint) is tuple:
+        options |= {"nargs": "+", "metavar": "TEXT"}
+    else:
+        options |= {"type": hint, "metavar": {int: "N", float: "X", str: "TEXT"}[hint]}
+    group.add_argument("--" + name.replace("_", "-"), **options)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
