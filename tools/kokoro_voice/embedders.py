@@ -107,6 +107,8 @@ def _load_wavlm(name: str, local_only: bool) -> tuple[torch.nn.Module, bool]:
     for local in places:
         try:
             return _load_from(transformers, name, local)
+        except WeightsError:
+            raise
         except (OSError, ValueError) as error:
             logger.debug("WavLM %s, local %s: %s", name, local, error)
             cause = error

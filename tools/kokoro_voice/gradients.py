@@ -95,6 +95,10 @@ class Autograd(GradientDescent):
                 f"the {objective.backend.name} backend passes no gradients for autograd; take "
                 "--backend kmodel, or --gradient-method spsa."
             )
+        # Through the phase of Kokoro's sines the gradient is exact and of no use: on a real
+        # voice three hundred times longer than the rest of it, and good for no step at all.
+        if hasattr(objective.backend, "source_gradient"):
+            objective.backend.source_gradient = False
         super().__init__(objective, config, start)
 
     def slope(self, point: np.ndarray, iteration: int) -> tuple[Measurement, np.ndarray]:

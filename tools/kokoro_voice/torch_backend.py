@@ -204,7 +204,7 @@ def torch_device(name: str) -> torch.device:
         raise ConfigError(f"the device {name!r} is unknown; use cpu, cuda, cuda:N or mps.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"the device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices."
+            f"the device {name!r} is not there; CUDA devices here: {torch.cuda.device_count()}."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"the device {name!r} is not there: torch sees no Apple GPU.")

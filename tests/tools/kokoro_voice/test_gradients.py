@@ -100,3 +100,10 @@ def test_the_penalty_is_part_of_loss_and_gradient():
     assert other.loss == pytest.approx(one.loss + 4, rel=1e-4)
     assert other.similarity == pytest.approx(one.similarity)
     np.testing.assert_allclose(steeper - slope, 4 / COMPONENTS, rtol=1e-3)
+
+
+def test_autograd_leaves_out_the_phase_of_the_source():
+    judge = objective()
+    judge.backend.source_gradient = True
+    METHODS["autograd"](judge, CONFIG, np.zeros(COMPONENTS, "float32"))
+    assert judge.backend.source_gradient is False

@@ -93,16 +93,19 @@ def test_gradient_is_the_finite_difference(backend, tokens, style, half, monkeyp
     monkeypatch.setattr(backend_module, "source_spectrum", source)
     variable = style.clone().requires_grad_(True)
     loss(backend.waveform(tokens, variable, durations)).backward()
-    for seed in range(3):
-        step = torch.zeros(1, 256)
-        step[:, half] = torch.randn(1, 128, generator=torch.Generator().manual_seed(seed))
-        step *= 0.01 / step.norm()
+    gradient = torch.zeros(1, 256)
+    gradient[:, half] = variable.grad[:, half]
+    anywhere = torch.zeros(1, 256)
+    anywhere[:, half] = torch.randn(1, 128, generator=torch.Generator().manual_seed(0))
+    for direction in (gradient, anywhere):
+        step = 0.01 * direction / direction.norm()
         with torch.no_grad():
             up, down = (
                 loss(backend.waveform(tokens, style + s * step, durations)) for s in (1, -1)
             )
-        difference = float(up - down) / 2
-        assert float((variable.grad * step).sum()) == pytest.approx(difference, rel=0.03, abs=2e-5)
+        error = float((gradient * step).sum() - (up - down) / 2)
+        # Of the steepest slope: float32 through 90 layers leaves about one per cent.
+        assert abs(error) < 0.02 * float(gradient.norm() * step.norm())
 
 
 @pytest.mark.parametrize("source", [False, True])
@@ -145,6 +148,6 @@ def spectrum(audio: np.ndarray) -> np.ndarray:
 
 def loss(wave: torch.Tensor) -> torch.Tensor:
     """Mean log power of a spectrogram's bins: smooth in the samples."""
-    window = torch.hann_window(512, device=wave.device)
-    power = torch.stft(wave, 512, 128, window=window, return_complex=True).abs().pow(2)
+    window = torch.hann_window(512, dtype=torch.float64)
+    power = torch.stft(wave.double(), 512, 128, window=window, return_complex=True).abs().pow(2)
     return torch.log(power.mean(dim=1) + 1e-4).mean()
