@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -46,12 +47,14 @@ def export_saved_model(
         TextError: the model's tokenizer cannot be put in a graph.
     """
     _require_absent(folder)
-    weights = [weight for part in model.parts().values() for weight in part.weights]
-    stored = HalfWeights(weights) if half else None
-    module = ServingModule(model, vocoder, stored.in_place if stored else None)
-    signatures = module.signatures()
-    about = _about(module) | {"half": half}
-    _save(Path(folder), signatures, [weight.value for weight in weights], stored, about)
+    module = ServingModule(model, vocoder)
+    signatures, stored = module.signatures(), None
+    weights = _read([w for part in model.parts().values() for w in part.weights], signatures)
+    if half:
+        stored = HalfWeights(weights)
+        module.read_from(stored.in_place)
+        signatures = module.signatures()
+    _save(Path(folder), signatures, weights, stored, _about(module) | {"half": half})
     return module
 
 
@@ -68,7 +71,7 @@ def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> N
     _require_absent(folder)
     signatures = EmbeddingModule(encoder).signatures()
     about = {"model": "speaker_encoder", "reference_rate": SAMPLE_RATE}
-    _save(Path(folder), signatures, [weight.value for weight in encoder.weights], None, about)
+    _save(Path(folder), signatures, _read(encoder.weights, signatures), None, about)
 
 
 def _require_absent(folder: str | Path) -> None:
@@ -76,14 +79,23 @@ def _require_absent(folder: str | Path) -> None:
         raise CheckpointError(f"{folder} is there already; a server wants each version once.")
 
 
+def _read(weights: Iterable[keras.Variable], signatures: dict) -> list[keras.Variable]:
+    """Those weights that some graph reads."""
+    read = {id(given) for graph in signatures.values() for given, _ in graph.graph.captures}
+    return [weight for weight in weights if id(weight.value.handle) in read]
+
+
 def _save(
-    folder: Path, signatures: dict, weights: list, stored: HalfWeights | None, about: dict
+    folder: Path,
+    signatures: dict,
+    weights: list[keras.Variable],
+    stored: HalfWeights | None,
+    about: dict,
 ) -> None:
     fresh = folder.with_name(f".{folder.name}.new")
     # The models themselves would be stored with their calls; the graphs want the weights alone.
     holder = tf.Module()
-    read = {id(given) for graph in signatures.values() for given, _ in graph.graph.captures}
-    holder.weights = [weight for weight in weights if id(weight.handle) in read]
+    holder.weights = [weight.value for weight in (stored.kept if stored else weights)]
     if stored:
         holder.stored, holder.computed = stored.stored, stored.computed
     try:

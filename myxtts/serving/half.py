@@ -45,6 +45,8 @@ class HalfWeights:
     """Weights of layers, stored in half where they are float32.
 
     Attributes:
+        replaced: those that are float32.
+        kept: the others.
         stored: float16 variables.
         computed: float32 ones, filled from them.
 
@@ -53,23 +55,25 @@ class HalfWeights:
     """
 
     def __init__(self, weights: Iterable[keras.Variable]):
-        self._replaced = [item for item in weights if item.dtype == "float32"]
+        weights = list(weights)
+        self.replaced = [item for item in weights if item.dtype == "float32"]
+        self.kept = [item for item in weights if item.dtype != "float32"]
         self.stored = [
-            tf.Variable(tf.cast(item.value, "float16"), trainable=False) for item in self._replaced
+            tf.Variable(tf.cast(item.value, "float16"), trainable=False) for item in self.replaced
         ]
         self.computed = [
             HalfStored(stored, f"half/{number}/{item.path}")
-            for number, (stored, item) in enumerate(zip(self.stored, self._replaced, strict=True))
+            for number, (stored, item) in enumerate(zip(self.stored, self.replaced, strict=True))
         ]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Within, layers that are traced read these instead of their own."""
-        own = [item._value for item in self._replaced]
+        own = [item._value for item in self.replaced]
         try:
-            for item, computed in zip(self._replaced, self.computed, strict=True):
+            for item, computed in zip(self.replaced, self.computed, strict=True):
                 item._value = computed.read()
             yield
         finally:
-            for item, value in zip(self._replaced, own, strict=True):
+            for item, value in zip(self.replaced, own, strict=True):
                 item._value = value

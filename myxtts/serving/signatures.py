@@ -80,13 +80,12 @@ class ServingModule(tf.Module):
     Args:
         model: a trained model.
         vocoder: ``hifi`` or ``griffin_lim``.
-        weights: entered while a graph of the model is traced; None for the layers' own.
 
     Raises:
         TextError: the model's tokenizer cannot be put in a graph.
     """
 
-    def __init__(self, model: XTTS, vocoder: str, weights: Weights | None = None):
+    def __init__(self, model: XTTS, vocoder: str):
         super().__init__(name="serving")
         logger.info("learning how %s are read", ", ".join(model.tokenizer.languages))
         self.tokenizer = GraphTokenizer(model.tokenizer, model.gpt.max_text_tokens)
@@ -94,13 +93,18 @@ class ServingModule(tf.Module):
         self.stream = GraphStream(self.speaker)
         self.wav = GraphWav(RATE, model.config.synthesis.max_ref_length)
         self.model = model
-        self._weights = weights or nullcontext
-        self._share()
+        self.read_from(nullcontext)
         # What an id adds to the length of its text.
         self.characters = tf.constant(_characters(model), "int32")
 
-    def _share(self) -> None:
-        """Make the graphs that several signatures call, so that each is stored once."""
+    def read_from(self, weights: Weights) -> None:
+        """Take other weights than the layers' own.
+
+        Args:
+            weights: entered while a graph of the model is traced.
+        """
+        self._weights = weights
+        # Graphs that several signatures call, so that each is stored once.
         texts = self._texts()
         self._tokenise = _graph(self.tokenizer, *texts.values())
         self._condition = _graph(self._with_weights(self.speaker.condition), *AUDIO.values())
