@@ -152,7 +152,8 @@ def test_all_languages_are_read_as_in_python(reader_of_all):
     assert golden_differences(reader) == []
     wrong, refused = reader.differing(sentences(reader.graph.languages, 3000, seed=1))
     assert wrong == []
-    assert refused < 300
+    # Half of the words are numbers, of which Arabic and Italian tables hold the fewest.
+    assert refused < 600
     assert reader.differing(unicode_texts(reader.graph.languages, 1000, seed=1)) == ([], 0)
 
 
