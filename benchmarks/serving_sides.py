@@ -33,13 +33,12 @@ def reference() -> np.ndarray:
 
 def served(folder: Path, warms: bool = False) -> Callable[[str], int]:
     """An export in TensorFlow's C library, as in TensorFlow Serving."""
-    from myxtts.serving.c_session import CSession
+    from myxtts.serving.c_session import CSession, read_extra
     from myxtts.serving.warmup import warmup_requests
 
     session = CSession(folder)
     if warms:
-        about = json.loads((folder / "assets.extra" / "serving.json").read_text(encoding="utf-8"))
-        for signature, inputs in warmup_requests(session.signatures, about):
+        for signature, inputs in warmup_requests(session.signatures, read_extra(folder, "serving")):
             session.run(signature, inputs)
     audio = reference()[None]
     lengths = np.array([audio.shape[1]], "int32")

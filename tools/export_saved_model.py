@@ -190,10 +190,11 @@ def learn_numbers(languages: list[str]) -> None:
 
 def warm_up(fresh: Path, folder: Path) -> int:
     """Write warm-up requests for single rows and the largest batches; how many."""
+    from myxtts.serving.c_session import read_extra
     from myxtts.serving.configuration import largest_batch
     from myxtts.serving.warmup import warmup_requests, write_warmup
 
-    tables = extra(fresh, "signatures"), extra(fresh, "serving")
+    tables = read_extra(fresh, "signatures"), read_extra(fresh, "serving")
     requests = warmup_requests(*tables, batch_sizes=(1, largest_batch(folder)))
     write_warmup(fresh, requests, folder.parent.name)
     return len(requests)
@@ -213,11 +214,13 @@ def check(fresh: Path, model) -> list[dict]:
 
 def described(args: argparse.Namespace, fresh: Path, requests: int) -> dict:
     """The keys of ``--json``, as far as they are known before the checks."""
-    serving = extra(fresh, "serving")
+    from myxtts.serving.c_session import read_extra
+
+    serving = read_extra(fresh, "serving")
     return {
         "output": args.output,
         "bytes": sum(path.stat().st_size for path in fresh.rglob("*") if path.is_file()),
-        "signatures": sorted(extra(fresh, "signatures")),
+        "signatures": sorted(read_extra(fresh, "signatures")),
         "vocoder": serving.get("vocoder"),
         "half": serving.get("half", False),
         "languages": serving.get("languages", []),
@@ -226,11 +229,6 @@ def described(args: argparse.Namespace, fresh: Path, requests: int) -> dict:
         "configuration": [],
         "checks": None,
     }
-
-
-def extra(folder: Path, name: str) -> dict:
-    """What an export says of itself in ``assets.extra``."""
-    return json.loads((folder / "assets.extra" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def report(result: dict) -> str:

@@ -203,7 +203,16 @@ def read_signatures(folder: Path) -> dict[str, dict]:
     Raises:
         CheckpointError: the folder is no export.
     """
-    path = Path(folder) / "assets.extra" / "signatures.json"
+    return read_extra(folder, "signatures")
+
+
+def read_extra(folder: Path | str, name: str) -> dict:
+    """What an export says of itself in ``assets.extra/NAME.json``.
+
+    Raises:
+        CheckpointError: the folder is no export.
+    """
+    path = Path(folder) / "assets.extra" / f"{name}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import keras
 import numpy as np
@@ -105,7 +105,7 @@ def model_signatures(model: XTTS | None, about: Mapping) -> Iterator[dict[str, R
         return
     module = ServingModule(model, about["vocoder"])
     graphs = module.signatures()
-    with _stored_in_half(model) if about.get("half") else _as_they_are():
+    with _stored_in_half(model) if about.get("half") else nullcontext():
         yield {name: _runner(graph) for name, graph in graphs.items()}
 
 
@@ -118,11 +118,6 @@ def _runner(graph: Callable) -> Run:
             raise Failed(f"the model refuses it: {error.message}") from error
 
     return run
-
-
-@contextmanager
-def _as_they_are() -> Iterator[None]:
-    yield
 
 
 @contextmanager

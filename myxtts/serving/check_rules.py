@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from myxtts.errors import CheckpointError
 from myxtts.models.xtts import XTTS
 from myxtts.serving.c_process import ABORTED, SeparateSession
-from myxtts.serving.c_session import SessionError
+from myxtts.serving.c_session import SessionError, read_extra
 from myxtts.serving.check_compare import Failed, Run, difference, own_part, require_bounded
 from myxtts.serving.check_requests import (
     Inputs,
@@ -46,11 +45,7 @@ def read_about(folder: str | Path) -> dict:
     Raises:
         CheckpointError: it cannot be read.
     """
-    path = Path(folder) / "assets.extra" / "serving.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} is no exported model: cannot read {path}.") from error
+    return read_extra(folder, "serving")
 
 
 class ServedExport:

@@ -24,6 +24,7 @@ from myxtts.audio.io import RESAMPLING_MARGIN, read_audio, write_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError, TextError
 from myxtts.flags import run
+from myxtts.serving.fields import FLAGS, OPTIONS
 from myxtts.serving.transports import ServingError, connect
 from myxtts.text.languages import table_of
 from myxtts.text.split import split_text
@@ -33,17 +34,8 @@ logger = logging.getLogger(__name__)
 # Of the waveforms, in Hz, and the pause between pieces of a text, as of the synthesizer.
 SAMPLE_RATE = 24_000
 PAUSE_SECONDS = 0.12
-# Sampling options that every request carries, as NumPy types.
-OPTIONS = {
-    "temperature": "float32",
-    "top_k": "int32",
-    "top_p": "float32",
-    "repetition_penalty": "float32",
-    "seed": "int64",
-}
 # Settings that the client itself obeys; every other one was fixed by the export.
 OWN_SETTINGS = ("max_characters", "retries", "first_codes", "stream_codes")
-FLAGS = ("unfinished", "repeats", "silence", "doubtful_stop")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy as np
 from myxtts.audio.io import AudioSink
 from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError
-from myxtts.serving.client import OPTIONS, OWN_SETTINGS, SAMPLE_RATE, SpeechClient
+from myxtts.serving.client import OWN_SETTINGS, SAMPLE_RATE, SpeechClient
+from myxtts.serving.fields import OPTIONS
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,9 @@ from myxtts.errors import CheckpointError
 from myxtts.models.speaker_encoder import SAMPLE_RATE
 from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
 from myxtts.models.xtts import XTTS
+from myxtts.serving.fields import OPTIONS
 from myxtts.serving.half import HalfWeights
-from myxtts.serving.signatures import OPTIONS, EmbeddingModule, ServingModule
+from myxtts.serving.signatures import EmbeddingModule, ServingModule
 from myxtts.serving.speaker import RATE
 from myxtts.text.languages import table_of
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from myxtts.models.xtts import XTTS
+from myxtts.serving.fields import FLAGS, OPTIONS
 from myxtts.serving.speaker import RATE, GraphSpeaker
 from myxtts.serving.stream import GraphStream
 from myxtts.serving.text.tokenizer import GraphTokenizer
@@ -17,14 +18,6 @@ from myxtts.serving.wav import GraphWav
 
 logger = logging.getLogger(__name__)
 
-OPTIONS = {
-    "temperature": "float32",
-    "top_k": "int32",
-    "top_p": "float32",
-    "repetition_penalty": "float32",
-    "seed": "int64",
-}
-FLAGS = ("unfinished", "repeats", "silence", "doubtful_stop")
 SPEECH = ("waveform", "samples", *FLAGS)
 
 
