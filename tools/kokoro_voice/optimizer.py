@@ -90,7 +90,7 @@ class VoiceGradientOptimizer:
         """
         began = time.monotonic()
         folder = writable_folder(output_dir)
-        objective = self._objective(target_audio_path, text)
+        objective = self.objective(target_audio_path, text)
         (start,) = objective.measure(self.start[None])
         write_audio(folder / "sample_before.wav", objective.speak(self.start), SAMPLE_RATE)
         # What is spoken before and after the search is not part of it.
@@ -106,6 +106,19 @@ class VoiceGradientOptimizer:
         seconds = round(time.monotonic() - began, 2)
         return {**self._result(folder, start, fit.progress), **result, "seconds": seconds}
 
+    def objective(self, target_audio_path: str | Path, text: str | None = None) -> Objective:
+        """What :meth:`optimize` minimises for a target, to be measured at will.
+
+        Raises:
+            AudioError, TextError: as :meth:`optimize`.
+        """
+        config = self.config
+        if text is not None:
+            config = dataclasses.replace(config, text_for_generation=text)
+        tokens = spoken_tokens(self.backend, config)
+        target = target_embedding(target_audio_path, self.embedder)
+        return Objective(self.backend, self.embedder, self.space, target, tokens, config)
+
     def _result(self, folder: Path, start: Measurement, progress: Progress) -> dict[str, Any]:
         return {
             "output_dir": str(folder),
@@ -118,14 +131,6 @@ class VoiceGradientOptimizer:
             "embedder": self.embedder.name,
             "backend": self.backend.name,
         }
-
-    def _objective(self, target: str | Path, text: str | None) -> Objective:
-        config = self.config
-        if text is not None:
-            config = dataclasses.replace(config, text_for_generation=text)
-        tokens = spoken_tokens(self.backend, config)
-        embedding = target_embedding(target, self.embedder)
-        return Objective(self.backend, self.embedder, self.space, embedding, tokens, config)
 
 
 def create_optimizer(

@@ -1,0 +1,239 @@
+"""How near do fitted Kokoro voices come to real speakers, by which method, at what cost?
+
+For each speaker (a folder of recordings) a voice is fitted to the longest recording by every
+method of the optimizer within the same wall-clock time, with Resemblyzer as the objective. Held
+against them are the centroid, the best stock voice, the best mixture of two, and a random walk.
+Judged are sentences that no fit has spoken: likeness to the target by Resemblyzer, to the
+speaker's other recordings by ECAPA-TDNN, words by Whisper, quality by DNSMOS.
+
+    python benchmarks/kokoro_voice.py --recordings path/to/audio --seconds 300 \
+        --output outputs/kokoro_benchmark
+
+Wants the judges of `make reference` and requirements-kokoro.txt. What is done is kept in the
+output folder, one file a voice: a broken run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.kokoro_voice_sides import (  # noqa: E402
+    Search,
+    Speaker,
+    best_of,
+    blends,
+    random_walk,
+)
+from benchmarks.kokoro_voice_tables import tables  # noqa: E402
+from myxtts.audio.io import SUFFIXES  # noqa: E402
+from myxtts.errors import DataError  # noqa: E402
+from myxtts.flags import run  # noqa: E402
+from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
+from tools.kokoro_voice.objective import Objective  # noqa: E402
+from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer  # noqa: E402
+from tools.kokoro_voice.voice_sources import find_voices  # noqa: E402
+from tools.kokoro_voice.voices import load_voice, load_voices, save_voice  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("autograd", "finite-diff", "spsa", "cma")
+SEARCHES = ("centroid", "stock", "blend", "walk")
+UNSEEN = (
+    "Please close the door.",
+    "The morning train was late again, so we walked along the river instead.",
+    "When the rain finally stopped, the children ran out into the garden and found that the old "
+    "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
+    "gardener's best hat.",
+)
+# With eSpeak 10, 60 and 300 phonemes.
+LENGTHS = (
+    "Not a day.",
+    "The ferry leaves at seven, so we should pack our bags tonight.",
+    "When the rain finally stopped, the children ran out into the garden and found that the old "
+    "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
+    "gardener's best hat. Nobody was hurt, and by the evening the whole village had come to look "
+    "at what was left of it.",
+)
+LENGTH_MODELS = ("basis", "replicate")
+
+
+def main(args: argparse.Namespace) -> None:
+    bench = Bench(args)
+    for recordings in chosen(args):
+        speaker = Speaker(recordings)
+        logger.info("speaker %s, target %s", speaker.name, speaker.target.name)
+        for name in args.method or (*SEARCHES, *METHODS):
+            bench.result(speaker, name)
+        if args.length_steps:
+            for model in LENGTH_MODELS:
+                bench.length_result(speaker, model)
+    print(tables(bench.collected()))
+
+
+class Bench:
+    """Fits and judges, and keeps what is done."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args, self.output = args, Path(args.output)
+        self._shared: VoiceGradientOptimizer | None = None
+        self._ranked: dict[str, list[str]] = {}
+
+    def result(self, speaker: Speaker, name: str) -> None:
+        """Search for a voice by a method and judge it, unless that is done."""
+        folder = self.output / speaker.name / name
+
+        def work() -> dict[str, Any]:
+            optimizer = self.optimizer(name if name in METHODS else "autograd")
+            search = self._search(optimizer, speaker, name, folder)
+            voice = optimizer.space.pack(search.best.coordinates)
+            save_voice(folder / "voice.npz", voice)
+            rows = [speaker.judged(optimizer.backend, voice, text) for text in UNSEEN]
+            return {"voice": search.name, "trace": search.trace, "unseen": rows}
+
+        self._kept(folder / "result.json", work)
+        self._kept(self.output / speaker.name / "own.json", speaker.own)
+
+    def length_result(self, speaker: Speaker, model: str) -> None:
+        """Fit as many steps with a length model, and judge at three lengths."""
+        folder = self.output / speaker.name / f"length_{model}"
+
+        def work() -> dict[str, Any]:
+            steps = {"num_iterations": self.args.length_steps, "length_model": model}
+            optimizer = self.optimizer("autograd", max_seconds=0.0, **steps)
+            voice = load_voice(optimizer.optimize(speaker.target, folder)["voice"])
+            return {"lengths": [speaker.judged(optimizer.backend, voice, t) for t in LENGTHS]}
+
+        self._kept(folder / "result.json", work)
+
+    def optimizer(self, method: str, **changes: Any) -> VoiceGradientOptimizer:
+        """As the tool makes it; all share the loaded model."""
+        settings = {
+            "text_for_generation": self.args.text,
+            "num_iterations": 1_000_000,
+            "max_seconds": float(self.args.seconds),
+            "patience": 0,
+            "learning_rate": self.args.learning_rate,
+            "embedder": "resemblyzer",
+            "voices": str(find_voices(self.args.voices)),
+            "seed": self.args.seed,
+        }
+        config = OptimizerConfig(**{**settings, "gradient_method": method, **changes})
+        self._shared = shared = self._shared or create_optimizer(config=config)
+        voices = load_voices(config.voices)
+        return VoiceGradientOptimizer(shared.backend, shared.embedder, voices, config)
+
+    def _search(
+        self, optimizer: VoiceGradientOptimizer, speaker: Speaker, name: str, folder: Path
+    ) -> Search:
+        if name in METHODS:
+            return fit(optimizer, speaker.target, folder)
+        objective = optimizer.objective(speaker.target)
+        # Loading and the first call of every kernel are nobody's time.
+        objective.measure(optimizer.start[None])
+        objective.syntheses = 0
+        if name == "walk":
+            return random_walk(objective, optimizer.start, self.args.seconds, self.args.seed)
+        if name == "centroid":
+            return best_of(objective, {"centroid": optimizer.start})[0]
+        return self._mixture(optimizer, objective, speaker.name, name)
+
+    def _mixture(
+        self, optimizer: VoiceGradientOptimizer, objective: Objective, speaker: str, name: str
+    ) -> Search:
+        """The best stock voice, or the best mixture of two of the first."""
+        points = {
+            voice: optimizer.space.coordinates(pack).astype("float32")
+            for voice, pack in load_voices(optimizer.config.voices).items()
+        }
+        if name == "stock" or speaker not in self._ranked:
+            search, self._ranked[speaker] = best_of(objective, points)
+        if name == "blend":
+            search, _ = best_of(objective, blends(points, self._ranked[speaker]))
+        return search
+
+    def _kept(self, path: Path, work: Callable[[], dict[str, Any]]) -> None:
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        text = json.dumps(work())
+        logger.info("%s: %.0f s", path.parent, time.monotonic() - began)
+        path.write_text(text + "\n", encoding="utf-8")
+
+    def collected(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Everything that is done, by speaker and name."""
+        return {
+            (path.parents[1].name, path.parent.name): json.loads(path.read_text())
+            for path in sorted(self.output.glob("*/*/result.json"))
+        } | {
+            (path.parent.name, "own"): json.loads(path.read_text())
+            for path in sorted(self.output.glob("*/own.json"))
+        }
+
+
+def fit(optimizer: VoiceGradientOptimizer, target: Path, folder: Path) -> Search:
+    """One run of the optimizer as a trace."""
+    search, began = Search(), time.monotonic()
+
+    def keep(progress) -> None:
+        spoken = progress.history["syntheses"][-1]
+        search.offer(progress.best, spoken, time.monotonic() - began)
+
+    result = optimizer.optimize(target, folder, on_step=keep)
+    logger.info("%s: %s", folder, json.dumps(result))
+    return search
+
+
+def chosen(args: argparse.Namespace) -> list[list[Path]]:
+    """Recordings of each speaker, for the first speakers that have several."""
+    folders = sorted(path for path in Path(args.recordings).iterdir() if path.is_dir())
+    found = {
+        folder.name: sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
+        for folder in folders
+        if not args.speaker or folder.name in args.speaker
+    }
+    several = [paths for paths in found.values() if len(paths) > 1]
+    if not several:
+        raise DataError(f"{args.recordings} holds no speaker with two recordings or more.")
+    return several if args.speaker else several[: args.speakers]
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
+    parser.add_argument(
+        "--recordings", required=True, help="folder with a folder of recordings for each speaker"
+    )
+    parser.add_argument("--voices", default="", help="folder of Kokoro's voices (default: found)")
+    parser.add_argument("--speaker", action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--speakers", type=int, default=5, help="without --speaker: so many (default: 5)"
+    )
+    parser.add_argument(
+        "--method", action="append", choices=(*SEARCHES, *METHODS), help="only this one"
+    )
+    parser.add_argument("--seconds", type=int, default=300, help="of each search (default: 300)")
+    parser.add_argument("--text", default="Hello, this is a test.", help="what the fits speak")
+    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--length-steps",
+        type=int,
+        default=0,
+        help="compare the length models after so many autograd steps (default: do not)",
+    )
+    parser.add_argument("--output", default="outputs/kokoro_benchmark")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))

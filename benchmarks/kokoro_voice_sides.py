@@ -1,0 +1,145 @@
+"""What a fitted Kokoro voice is held against, and the judging of both.
+
+The searches here take no gradient and no strategy: the stock voices, mixtures of two of
+them, and a walk at random. Each reports a trace, a row ``(syntheses, seconds, similarity)``
+for every time its best became better.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import judges
+from myxtts.audio.io import read_audio
+from tools.kokoro_voice.backends import SAMPLE_RATE, Backend
+from tools.kokoro_voice.objective import Measurement, Objective
+from tools.kokoro_voice.phonemes import phonemize
+
+# Mixtures are made of the voices that came first on their own.
+BLENDED_VOICES = 8
+RATIOS = (0.25, 0.5, 0.75)
+# Standard deviation of a random step, in standard deviations of the voices.
+WALK_STEP = 0.1
+
+
+@dataclass
+class Search:
+    """A best point and how it was come by.
+
+    Attributes:
+        best: lowest loss so far.
+        trace: rows ``(syntheses, seconds, similarity of the best)``.
+        name: of the best, where it has one.
+    """
+
+    best: Measurement | None = None
+    trace: list[tuple[int, float, float]] = field(default_factory=list)
+    name: str = ""
+
+    def offer(self, point: Measurement, syntheses: int, seconds: float, name: str = "") -> bool:
+        """Keep a point if it is better; tell whether it was."""
+        if self.best is not None and not point.loss < self.best.loss:
+            return False
+        self.best, self.name = point, name
+        self.trace.append((syntheses, round(seconds, 1), round(point.similarity, 4)))
+        return True
+
+    def similarity_within(self, syntheses: int) -> float | None:
+        """Similarity of the best point of so many syntheses; None before the first."""
+        reached = [row[2] for row in self.trace if row[0] <= syntheses]
+        return reached[-1] if reached else None
+
+    def syntheses_to(self, similarity: float) -> int | None:
+        """Syntheses until the best was as similar as this; None if it never was."""
+        return next((row[0] for row in self.trace if row[2] >= similarity), None)
+
+
+def best_of(objective: Objective, points: dict[str, np.ndarray]) -> tuple[Search, list[str]]:
+    """The best of named coordinates ``(components,)``, and all names from the best on."""
+    began, first = time.monotonic(), objective.syntheses
+    losses, search = {}, Search()
+    for name, point in points.items():
+        (measured,) = objective.measure(point[None])
+        losses[name] = measured.loss
+        spoken = objective.syntheses - first
+        search.offer(measured, spoken, time.monotonic() - began, name)
+    return search, sorted(losses, key=losses.get)
+
+
+def blends(points: dict[str, np.ndarray], ranked: Sequence[str]) -> dict[str, np.ndarray]:
+    """Mixtures of two of the first voices in ``ranked``, each in three proportions."""
+    pairs = itertools.combinations(ranked[:BLENDED_VOICES], 2)
+    return {
+        f"{share:.2f} {one} + {1 - share:.2f} {other}": share * points[one]
+        + (1 - share) * points[other]
+        for one, other in pairs
+        for share in RATIOS
+    }
+
+
+def random_walk(objective: Objective, start: np.ndarray, seconds: float, seed: int) -> Search:
+    """From ``start`` on, a random step at a time; those that do not help are taken back."""
+    began, first = time.monotonic(), objective.syntheses
+    draw, search = np.random.default_rng(seed), Search()
+    point = start
+    while time.monotonic() - began < seconds:
+        (measured,) = objective.measure(point[None])
+        spoken = objective.syntheses - first
+        search.offer(measured, spoken, time.monotonic() - began)
+        step = draw.normal(scale=WALK_STEP, size=len(start)).astype("float32")
+        point = search.best.coordinates + step
+    return search
+
+
+class Speaker:
+    """Recordings of one speaker, and how like them speech is.
+
+    Args:
+        recordings: of the speaker; the longest is the target, the others are heard by no fit.
+    """
+
+    def __init__(self, recordings: Sequence[Path]) -> None:
+        ordered = sorted(recordings, key=lambda path: -len(_clip(path)[0]))
+        self.target, self.others = ordered[0], ordered[1:]
+        self.name = self.target.parent.name
+        self._target = judges.resemblyzer_embedding(_clip(self.target))
+        mean = np.mean([judges.ecapa_embedding(_clip(path)) for path in self.others], axis=0)
+        self._others = mean / np.linalg.norm(mean)
+
+    def likeness(self, clip: judges.Clip) -> dict[str, float]:
+        """``resemblyzer``: cosine to the target; ``ecapa``: to the mean of the others."""
+        return {
+            "resemblyzer": float(judges.resemblyzer_embedding(clip) @ self._target),
+            "ecapa": float(judges.ecapa_embedding(clip) @ self._others),
+        }
+
+    def judged(self, backend: Backend, voice: np.ndarray, text: str) -> dict[str, float]:
+        """Likeness, word error rate, DNSMOS and seconds of a voice ``(510, 1, 256)``."""
+        clip = (spoken(backend, voice, text), SAMPLE_RATE)
+        figures = self.likeness(clip)
+        figures["wer"] = judges.word_error_rate(text, judges.transcribe(*clip))
+        figures["dnsmos"] = judges.dnsmos(*clip)
+        figures["seconds"] = len(clip[0]) / SAMPLE_RATE
+        return {key: round(value, 4) for key, value in figures.items()}
+
+    def own(self) -> dict[str, float]:
+        """What the speaker's other recordings get from the same judges, on average."""
+        rows = [self.likeness(_clip(path)) for path in self.others]
+        return {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
+
+
+def spoken(backend: Backend, voice: np.ndarray, text: str) -> np.ndarray:
+    """A text in a voice ``(510, 1, 256)``: ``(samples,)`` at 24 kHz."""
+    tokens = backend.tokens(phonemize(text))
+    (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])
+    return audio
+
+
+def _clip(path: Path) -> judges.Clip:
+    return read_audio(path, judges.RATE)
