@@ -109,14 +109,13 @@ class Speaker:
         self.target, self.others = ordered[0], ordered[1:]
         self.name = self.target.parent.name
         self._target = judges.resemblyzer_embedding(_clip(self.target))
-        mean = np.mean([judges.ecapa_embedding(_clip(path)) for path in self.others], axis=0)
-        self._others = mean / np.linalg.norm(mean)
+        self._others = np.stack([judges.ecapa_embedding(_clip(path)) for path in self.others])
 
     def likeness(self, clip: judges.Clip) -> dict[str, float]:
         """``resemblyzer``: cosine to the target; ``ecapa``: to the mean of the others."""
         return {
             "resemblyzer": float(judges.resemblyzer_embedding(clip) @ self._target),
-            "ecapa": float(judges.ecapa_embedding(clip) @ self._others),
+            "ecapa": _to_mean(judges.ecapa_embedding(clip), self._others),
         }
 
     def judged(self, backend: Backend, voice: np.ndarray, text: str) -> dict[str, float]:
@@ -129,9 +128,21 @@ class Speaker:
         return {key: round(value, 4) for key, value in figures.items()}
 
     def own(self) -> dict[str, float]:
-        """What the speaker's other recordings get from the same judges, on average."""
-        rows = [self.likeness(_clip(path)) for path in self.others]
-        return {key: round(float(np.mean([row[key] for row in rows])), 4) for key in rows[0]}
+        """What the speaker's other recordings get, each beside the rest of them, on average."""
+        to_target = [
+            judges.resemblyzer_embedding(_clip(path)) @ self._target for path in self.others
+        ]
+        to_rest = [
+            _to_mean(clip, np.delete(self._others, place, axis=0))
+            for place, clip in enumerate(self._others)
+        ]
+        figures = {"resemblyzer": np.mean(to_target), "ecapa": np.mean(to_rest)}
+        return {key: round(float(value), 4) for key, value in figures.items()}
+
+
+def _to_mean(embedding: np.ndarray, others: np.ndarray) -> float:
+    mean = others.mean(axis=0)
+    return float(embedding @ mean / np.linalg.norm(mean))
 
 
 def spoken(backend: Backend, voice: np.ndarray, text: str) -> np.ndarray:

@@ -40,6 +40,11 @@ class OptimizerConfig:
     learning_rate: float = _setting(
         0.01, "step of adam and adamw, in standard deviations of the voices", above=0
     )
+    plateau: int = _setting(
+        10,
+        "iterations without a lower loss after which the learning rate is halved; 0 for never",
+        at_least=0,
+    )
     optimizer_type: Literal["adam", "adamw"] = _setting("adam", "who takes the gradient")
     loss_type: Literal["cosine", "l2"] = _setting(
         "cosine", "distance of the speaker embeddings; l2 is squared, relative to the target's"
@@ -62,7 +67,16 @@ class OptimizerConfig:
         at_most=256,
     )
     pca_components: int = _setting(
-        256, "coordinates to search in; capped at what the voices allow", at_least=1
+        256,
+        "coordinates to search in, of each half if they are separate; capped at what the "
+        "voices allow",
+        at_least=1,
+    )
+    halves: Literal["auto", "separate", "joint"] = _setting(
+        "auto",
+        "separate gives timbre and prosody, the halves of a style, components of their own, "
+        "joint takes both together; auto: separate for autograd, joint for those who pay for "
+        "every coordinate",
     )
     start: str = _setting(
         "centroid", "where to begin: centroid (the voices' median) or the name of a voice"
@@ -107,10 +121,17 @@ class OptimizerConfig:
         for item in dataclasses.fields(self):
             _check(item, hints[item.name], getattr(self, item.name))
 
+    @property
+    def separate_halves(self) -> bool:
+        """What ``halves`` comes to."""
+        return self.halves == "separate" or (
+            self.halves == "auto" and self.gradient_method == "autograd"
+        )
+
     def trajectory(self) -> dict[str, Any]:
         """The settings that a resumed run must share with its beginning, as plain values."""
-        path = ("gradient_method", "learning_rate", "optimizer_type", "loss_type", "length_model")
-        path += ("spread_weight", "fd_epsilon", "cma_sigma", "seed")
+        path = ("gradient_method", "learning_rate", "plateau", "optimizer_type", "loss_type")
+        path += ("length_model", "spread_weight", "fd_epsilon", "cma_sigma", "seed")
         return {name: getattr(self, name) for name in path}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -59,6 +60,9 @@ class GradientDescent(Method):
         self._point = torch.nn.Parameter(torch.tensor(start, dtype=torch.float32))
         kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
         self._optimizer = kinds[config.optimizer_type]([self._point], lr=config.learning_rate)
+        self._schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self._optimizer, factor=0.5, patience=config.plateau or sys.maxsize, threshold=0
+        )
 
     @property
     def coordinates(self) -> np.ndarray:
@@ -70,6 +74,7 @@ class GradientDescent(Method):
             raise Diverged
         self._point.grad = torch.from_numpy(np.asarray(slope, "float32"))
         self._optimizer.step()
+        self._schedule.step(measured.loss)
         return measured
 
     @abstractmethod
@@ -77,13 +82,16 @@ class GradientDescent(Method):
         """A point at or beside ``point`` that was spoken, and the gradient ``(components,)``."""
 
     def state(self) -> dict[str, Any]:
-        # Both go on changing in place.
-        return copy.deepcopy({"point": self._point.detach(), "adam": self._optimizer.state_dict()})
+        # All go on changing in place.
+        parts = {"adam": self._optimizer, "schedule": self._schedule}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        return copy.deepcopy({"point": self._point.detach(), **state})
 
     def restore(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
             self._point.copy_(state["point"])
         self._optimizer.load_state_dict(state["adam"])
+        self._schedule.load_state_dict(state["schedule"])
 
 
 class Autograd(GradientDescent):

@@ -177,6 +177,7 @@ def test_a_loss_that_is_no_number_ends_the_fit_with_what_there_is(target, tmp_pa
         {"loss_type": "l2"},
         {"optimizer_type": "adamw"},
         {"learning_rate": 0.05},
+        {"learning_rate": 5.0, "plateau": 1},
         {"length_model": "replicate"},
         {"length_model": "replicate", "target_frame_idx": 400},
         {"n_variable_dims": 20},
