@@ -62,7 +62,7 @@ LENGTHS = (
     "When the rain finally stopped, the children ran out into the garden and found that the old "
     "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
     "gardener's best hat. Nobody was hurt, and by the evening the whole village had come to look "
-    "at what was left of it.",
+    "at what was left of it by the harbour.",
 )
 LENGTH_MODELS = ("basis", "replicate")
 

@@ -92,7 +92,7 @@ def build_space(voices: np.ndarray, config: OptimizerConfig) -> VoiceSpace:
     origin = np.median(rows, axis=0)
     decoder_half = np.arange(STYLE_SIZE) < HALF
     halves = (decoder_half, ~decoder_half) if config.separate_halves else (True,)
-    parts = [_components((rows - origin) * (movable & half), config) for half in halves]
+    parts = [_components(rows - origin, movable & half, config) for half in halves]
     directions, spread = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if len(spread) < config.pca_components * len(halves):
         logger.info(
@@ -107,13 +107,16 @@ def build_space(voices: np.ndarray, config: OptimizerConfig) -> VoiceSpace:
     return VoiceSpace(*(array.astype("float32") for array in (origin, directions, spread)))
 
 
-def _components(away: np.ndarray, config: OptimizerConfig) -> tuple[np.ndarray, np.ndarray]:
+def _components(
+    away: np.ndarray, movable: np.ndarray, config: OptimizerConfig
+) -> tuple[np.ndarray, np.ndarray]:
     """Directions ``(components, rows, 256)`` in which ``(voices, rows, 256)`` vary, and spreads."""
     voices = len(away)
-    _, sizes, directions = np.linalg.svd(away.reshape(voices, -1), full_matrices=False)
+    _, sizes, directions = np.linalg.svd((away * movable).reshape(voices, -1), full_matrices=False)
     count = min(config.pca_components, int((sizes > 1e-6 * sizes[0]).sum()))
     directions = _signed(directions[:count]).reshape(count, *away.shape[1:])
-    return directions, sizes[:count] / np.sqrt(voices)
+    # What may not move has rounding errors of the decomposition there, no more.
+    return directions * movable, sizes[:count] / np.sqrt(voices)
 
 
 def variable_dimensions(styles: np.ndarray, count: int) -> np.ndarray:

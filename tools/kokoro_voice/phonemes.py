@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.metadata
 import logging
 import re
 from collections.abc import Callable
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 LANGUAGES = ("en-us", "en-gb", "es", "fr-fr", "hi", "it", "pt-br")
 SPACY_MODEL = "en_core_web_sm"
 INSTALL = "pip install phonemizer-fork espeakng-loader"
-_MISAKI_NEEDS = ("misaki", "spacy", "num2words", SPACY_MODEL)
+_MISAKI_NEEDS = ("misaki", "spacy", "num2words", "addict", "regex")
 
 # In this order; eSpeak ties the two letters of one sound by "^".
 _EVERYWHERE = (
@@ -126,10 +127,19 @@ def _front_end(language: str) -> Callable[[str], str]:
         # All are asked for first: without its spaCy model misaki would download it, or
         # stop the whole program where it cannot.
         lacking = [name for name in _MISAKI_NEEDS if find_spec(name) is None]
+        lacking += [] if _is_installed(SPACY_MODEL) else [SPACY_MODEL]
         if not lacking:
             return _misaki(language)
         logger.info("phonemes by eSpeak: misaki would need %s", ", ".join(lacking))
     return functools.partial(_by_espeak, _espeak(language), language)
+
+
+def _is_installed(distribution: str) -> bool:
+    """Whether there is a distribution of that name, which is what spaCy asks."""
+    try:
+        return importlib.metadata.version(distribution) is not None
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _misaki(language: str) -> Callable[[str], str]:

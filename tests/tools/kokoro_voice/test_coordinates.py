@@ -74,9 +74,35 @@ def test_the_gradient_reaches_every_coordinate():
 def test_more_components_than_the_voices_allow_are_said_aloud(caplog):
     with caplog.at_level(logging.INFO):
         space = build_space(VOICES, BASIS)
-    assert space.components == len(VOICES)
-    assert "8 voices allow 8 components, not 256" in caplog.text
-    assert build_space(VOICES, replace(BASIS, pca_components=3)).components == 3
+    assert space.components == 2 * len(VOICES)
+    assert "8 voices allow 16 coordinates; 256 components were wanted of each half" in caplog.text
+    assert build_space(VOICES, replace(BASIS, pca_components=3)).components == 6
+    joint = replace(BASIS, halves="joint")
+    assert build_space(VOICES, joint).components == len(VOICES)
+    assert build_space(VOICES, replace(joint, pca_components=3)).components == 3
+
+
+def test_no_more_is_said_than_there_is_to_say(caplog):
+    with caplog.at_level(logging.INFO):
+        build_space(VOICES, replace(BASIS, pca_components=8))
+    assert caplog.text == ""
+
+
+def test_separate_halves_move_one_half_each_and_joint_ones_both():
+    space = build_space(VOICES, BASIS)
+    half = len(VOICES)
+    assert not space.directions[:half, :, 128:].any()
+    assert not space.directions[half:, :, :128].any()
+    joint = build_space(VOICES, replace(BASIS, halves="joint"))
+    assert joint.directions[0, :, 128:].any()
+    assert joint.directions[0, :, :128].any()
+
+
+def test_methods_that_pay_for_every_coordinate_search_both_halves_at_once():
+    assert OptimizerConfig(gradient_method="autograd").separate_halves
+    assert not OptimizerConfig(gradient_method="finite-diff").separate_halves
+    assert OptimizerConfig(gradient_method="finite-diff", halves="separate").separate_halves
+    assert not OptimizerConfig(gradient_method="autograd", halves="joint").separate_halves
 
 
 @pytest.mark.parametrize("config", [BASIS, REPLICATE], ids=lambda c: c.length_model)
@@ -89,5 +115,5 @@ def test_only_the_most_variable_dimensions_move(config):
 
 
 def test_equal_voices_span_no_space():
-    with pytest.raises(DataError, match="all the same"):
+    with pytest.raises(DataError, match="3 voices are all the same"):
         build_space(np.stack([VOICES[0]] * 3), BASIS)

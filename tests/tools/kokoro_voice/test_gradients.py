@@ -13,7 +13,7 @@ from tools.kokoro_voice.coordinates import build_space  # noqa: E402
 from tools.kokoro_voice.gradients import METHODS  # noqa: E402
 from tools.kokoro_voice.objective import Objective  # noqa: E402
 
-CONFIG = OptimizerConfig(batch_size=3)
+CONFIG = OptimizerConfig(batch_size=3, halves="joint")
 COMPONENTS = 8
 
 

@@ -182,6 +182,7 @@ def test_a_loss_that_is_no_number_ends_the_fit_with_what_there_is(target, tmp_pa
         {"length_model": "replicate", "target_frame_idx": 400},
         {"n_variable_dims": 20},
         {"pca_components": 3},
+        {"halves": "joint"},
         {"spread_weight": 10.0},
         {"start": "v3_a"},
         {"gradient_method": "finite-diff"},
