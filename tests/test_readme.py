@@ -55,9 +55,10 @@ def test_readme_flags_exist():
     from myxtts.training.command import parser as training
     from tools.convert_xtts import parser as converting
     from tools.export_saved_model import parser as exporting
+    from tools.optimize_voice_embedding import parser as fitting
     from tools.verify_speakers import parser as verifying
 
-    parsers = (training, speaking, verifying, converting, exporting, asking)
+    parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
     # Of pip, the hub's program, docker and TensorFlow Serving.
     others = {"--no-deps", "--local-dir", "--rm", "--model_config_file"}
     others |= {"--rest_api_timeout_in_ms", "--batching_parameters_file", "--enable_batching"}

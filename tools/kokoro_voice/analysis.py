@@ -173,6 +173,7 @@ def _draw_voices(axes, analyzer: VariableWeightAnalyzer) -> None:
         family = families.index(name.partition("_")[0])
         axes.plot(x, y, "o", markersize=3, color=f"C{family % 10}")
         axes.annotate(name, (x, y), fontsize=5)
+    axes.margins(0.12)  # for the names
     axes.set(xlabel="component 1", ylabel="component 2", title=f"{len(points)} voices")
 
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and the device to work on."""
+"""Files that are there whole or not at all, where they are kept, and the device to work on."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ def writable_folder(path: str | Path) -> Path:
         raise CheckpointError(
             f"cannot write to the folder {folder}: {error.strerror or error}."
         ) from error
+
+
+def cache_folder() -> Path:
+    """Folder of what is fetched or built once: ``MYXTTS_CACHE``, else ``~/.cache/myxtts``."""
+    return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")
 
 
 def usable_device(name: str) -> str:

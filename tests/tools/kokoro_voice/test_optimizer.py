@@ -142,6 +142,20 @@ def test_equal_seeds_give_equal_runs(target, tmp_path):
     assert history_of(tmp_path / "one") != history_of(tmp_path / "other")
 
 
+def test_voices_are_spoken_in_batches(target, tmp_path):
+    fit = optimizer(replace(CONFIG, gradient_method="finite-diff", num_iterations=1, batch_size=3))
+    batches, speak = [], fit.backend.synthesize
+
+    def counted(tokens, styles):
+        batches.append(len(styles))
+        return speak(tokens, styles)
+
+    fit.backend.synthesize = counted
+    fit.optimize(target, tmp_path)
+    assert max(batches) == 3
+    assert batches.count(3) == 3  # one point and eight beside it
+
+
 def test_several_texts_are_spoken_in_every_step(target, tmp_path):
     two = replace(CONFIG, phonemes=(TEXT, "goodbye"))
     assert optimizer(two).optimize(target, tmp_path)["syntheses"] == 12
@@ -187,11 +201,14 @@ def test_a_loss_that_is_no_number_ends_the_fit_with_what_there_is(target, tmp_pa
         {"start": "v3_a"},
         {"gradient_method": "finite-diff"},
         {"gradient_method": "finite-diff", "fd_epsilon": 0.5},
+        {"gradient_method": "cma", "cma_sigma": 1.0},
         {"phonemes": ("quitealongone",)},
     ],
     ids=str,
 )
 def test_every_setting_changes_the_path(change, target, tmp_path):
+    if change.get("gradient_method") == "cma":
+        pytest.importorskip("cma", reason="the package cma is not installed")
     usual = replace(CONFIG, learning_rate=0.5)
     before = {key: value for key, value in list(change.items())[:-1]}
     optimizer(replace(usual, **before)).optimize(target, tmp_path / "usual")

@@ -100,15 +100,15 @@ def test_given_voices_must_exist(tmp_path):
 
 
 def test_fetched_voices_are_found_again(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("MYXTTS_CACHE", str(tmp_path))
     monkeypatch.setattr(voice_sources, "_in_hub_cache", lambda: None)
     for name, voice in fake_voices(10).items():
-        save_voice(voice_sources.cache_folder() / f"{name}.bin", voice)
+        save_voice(voice_sources.fetched_folder() / f"{name}.bin", voice)
     assert len(load_voices(voice_sources.find_voices())) == 10
 
 
 def test_without_voices_and_npm_the_way_to_them_is_told(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("MYXTTS_CACHE", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(voice_sources, "_in_hub_cache", lambda: None)
     with pytest.raises(DataError, match="npm pack kokoro-js@1.2.1"):
