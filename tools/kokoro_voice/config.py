@@ -24,7 +24,9 @@ class OptimizerConfig:
     """
 
     text_for_generation: str = _setting(
-        "Hello, this is a test of the voice.", "what the voice says in every step", flag="text"
+        "The old clock has stopped again, and nobody here knows how to mend it.",
+        "what the voice says in every step",
+        flag="text",
     )
     texts: tuple[str, ...] = _setting((), "further texts that are spoken in every step")
     phonemes: tuple[str, ...] = _setting(
