@@ -123,13 +123,6 @@ class OptimizerConfig:
         for item in dataclasses.fields(self):
             _check(item, hints[item.name], getattr(self, item.name))
 
-    @property
-    def separate_halves(self) -> bool:
-        """What ``halves`` comes to."""
-        return self.halves == "separate" or (
-            self.halves == "auto" and self.gradient_method == "autograd"
-        )
-
     def trajectory(self) -> dict[str, Any]:
         """The settings that a resumed run must share with its beginning, as plain values."""
         path = ("gradient_method", "learning_rate", "plateau", "optimizer_type", "loss_type")

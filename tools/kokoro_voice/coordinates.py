@@ -91,7 +91,8 @@ def build_space(voices: np.ndarray, config: OptimizerConfig) -> VoiceSpace:
         rows = rows[:, config.target_frame_idx][:, None]
     origin = np.median(rows, axis=0)
     decoder_half = np.arange(STYLE_SIZE) < HALF
-    halves = (decoder_half, ~decoder_half) if config.separate_halves else (True,)
+    separate = halves_are_separate(config)
+    halves = (decoder_half, ~decoder_half) if separate else (True,)
     parts = [_components(rows - origin, movable & half, config) for half in halves]
     directions, spread = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if len(spread) < config.pca_components * len(halves):
@@ -100,11 +101,18 @@ def build_space(voices: np.ndarray, config: OptimizerConfig) -> VoiceSpace:
             len(rows),
             len(spread),
             config.pca_components,
-            " of each half" if config.separate_halves else "",
+            " of each half" if separate else "",
         )
     if not len(spread):
         raise DataError(f"the {len(rows)} voices are all the same: there is nothing to search in.")
     return VoiceSpace(*(array.astype("float32") for array in (origin, directions, spread)))
+
+
+def halves_are_separate(config: OptimizerConfig) -> bool:
+    """What ``config.halves`` comes to: ``auto`` is separate for ``autograd`` alone."""
+    return config.halves == "separate" or (
+        config.halves == "auto" and config.gradient_method == "autograd"
+    )
 
 
 def _components(

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the voice optimiser is torch's")
 from myxtts.errors import DataError  # noqa: E402
 from tests.tools.kokoro_voice.fakes import fake_voices  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
-from tools.kokoro_voice.coordinates import build_space  # noqa: E402
+from tools.kokoro_voice.coordinates import build_space, halves_are_separate  # noqa: E402
 
 VOICES = np.stack(list(fake_voices().values()))
 BASIS = OptimizerConfig(length_model="basis")
@@ -98,11 +98,18 @@ def test_separate_halves_move_one_half_each_and_joint_ones_both():
     assert joint.directions[0, :, :128].any()
 
 
-def test_methods_that_pay_for_every_coordinate_search_both_halves_at_once():
-    assert OptimizerConfig(gradient_method="autograd").separate_halves
-    assert not OptimizerConfig(gradient_method="finite-diff").separate_halves
-    assert OptimizerConfig(gradient_method="finite-diff", halves="separate").separate_halves
-    assert not OptimizerConfig(gradient_method="autograd", halves="joint").separate_halves
+@pytest.mark.parametrize(
+    ("method", "halves", "separate"),
+    [
+        ("autograd", "auto", True),
+        ("finite-diff", "auto", False),
+        ("finite-diff", "separate", True),
+        ("autograd", "joint", False),
+    ],
+)
+def test_methods_that_pay_for_every_coordinate_search_both_halves_at_once(method, halves, separate):
+    config = OptimizerConfig(gradient_method=method, halves=halves)
+    assert halves_are_separate(config) is separate
 
 
 @pytest.mark.parametrize("config", [BASIS, REPLICATE], ids=lambda c: c.length_model)
