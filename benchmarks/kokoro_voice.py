@@ -16,6 +16,7 @@ output folder, one file a voice: a broken run goes on where it was.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import sys
@@ -23,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -34,11 +37,12 @@ from benchmarks.kokoro_voice_sides import (  # noqa: E402
     blends,
     random_walk,
 )
-from benchmarks.kokoro_voice_tables import tables  # noqa: E402
+from benchmarks.kokoro_voice_tables import LENGTH_MODELS, tables  # noqa: E402
 from myxtts.audio.io import SUFFIXES  # noqa: E402
 from myxtts.errors import DataError  # noqa: E402
 from myxtts.flags import run  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
+from tools.kokoro_voice.gradients import METHODS  # noqa: E402
 from tools.kokoro_voice.objective import Objective  # noqa: E402
 from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer  # noqa: E402
 from tools.kokoro_voice.voice_sources import find_voices  # noqa: E402
@@ -46,7 +50,6 @@ from tools.kokoro_voice.voices import load_voice, load_voices, save_voice  # noq
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("autograd", "finite-diff", "spsa", "cma")
 SEARCHES = ("centroid", "stock", "blend", "walk")
 UNSEEN = (
     "Please close the door.",
@@ -64,7 +67,6 @@ LENGTHS = (
     "gardener's best hat. Nobody was hurt, and by the evening the whole village had come to look "
     "at what was left of it by the harbour.",
 )
-LENGTH_MODELS = ("basis", "replicate")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -131,8 +133,12 @@ class Bench:
         }
         config = OptimizerConfig(**{**settings, "gradient_method": method, **changes})
         self._shared = shared = self._shared or create_optimizer(config=config)
-        voices = load_voices(config.voices)
-        return VoiceGradientOptimizer(shared.backend, shared.embedder, voices, config)
+        return VoiceGradientOptimizer(shared.backend, shared.embedder, self.voices, config)
+
+    @functools.cached_property
+    def voices(self) -> dict[str, np.ndarray]:
+        """Kokoro's own, ``(510, 1, 256)`` by name."""
+        return load_voices(find_voices(self.args.voices))
 
     def _search(
         self, optimizer: VoiceGradientOptimizer, speaker: Speaker, name: str, folder: Path
@@ -155,7 +161,7 @@ class Bench:
         """The best stock voice, or the best mixture of two of the first."""
         points = {
             voice: optimizer.space.coordinates(pack).astype("float32")
-            for voice, pack in load_voices(optimizer.config.voices).items()
+            for voice, pack in self.voices.items()
         }
         if name == "stock" or speaker not in self._ranked:
             search, self._ranked[speaker] = best_of(objective, points)

@@ -105,11 +105,12 @@ class Speaker:
     """
 
     def __init__(self, recordings: Sequence[Path]) -> None:
-        ordered = sorted(recordings, key=lambda path: -len(_clip(path)[0]))
-        self.target, self.others = ordered[0], ordered[1:]
+        read = [(path, read_audio(path, judges.RATE)) for path in recordings]
+        (self.target, target), *others = sorted(read, key=lambda item: -len(item[1][0]))
         self.name = self.target.parent.name
-        self._target = judges.resemblyzer_embedding(_clip(self.target))
-        self._others = np.stack([judges.ecapa_embedding(_clip(path)) for path in self.others])
+        self._clips = [clip for _, clip in others]
+        self._target = judges.resemblyzer_embedding(target)
+        self._others = np.stack([judges.ecapa_embedding(clip) for clip in self._clips])
 
     def likeness(self, clip: judges.Clip) -> dict[str, float]:
         """``resemblyzer``: cosine to the target; ``ecapa``: to the mean of the others."""
@@ -129,9 +130,7 @@ class Speaker:
 
     def own(self) -> dict[str, float]:
         """What the speaker's other recordings get, each beside the rest of them, on average."""
-        to_target = [
-            judges.resemblyzer_embedding(_clip(path)) @ self._target for path in self.others
-        ]
+        to_target = [judges.resemblyzer_embedding(clip) @ self._target for clip in self._clips]
         to_rest = [
             _to_mean(clip, np.delete(self._others, place, axis=0))
             for place, clip in enumerate(self._others)
@@ -150,7 +149,3 @@ def spoken(backend: Backend, voice: np.ndarray, text: str) -> np.ndarray:
     tokens = backend.tokens(phonemize(text))
     (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])
     return audio
-
-
-def _clip(path: Path) -> judges.Clip:
-    return read_audio(path, judges.RATE)

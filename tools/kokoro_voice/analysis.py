@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
+from tools.kokoro_voice.backends import HALF
 from tools.kokoro_voice.report import new_figure, save_figure
 from tools.kokoro_voice.voices import load_voices
 
-HALF = 128
 EXPLAINED = 0.9999
 
 

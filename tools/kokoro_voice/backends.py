@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE = 24_000
 STYLE_SIZE = 256
+# Where the decoder half of a style ends and the prosody half begins.
+HALF = STYLE_SIZE // 2
 MAX_PHONEMES = 510
 KINDS = ("auto", "kmodel", "onnx")
 

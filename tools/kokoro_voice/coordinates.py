@@ -20,13 +20,11 @@ import numpy as np
 import torch
 
 from myxtts.errors import DataError
+from tools.kokoro_voice.backends import HALF, STYLE_SIZE
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.voices import VOICE_SHAPE
 
 logger = logging.getLogger(__name__)
-
-ROWS, _, STYLE_SIZE = VOICE_SHAPE
-HALF = STYLE_SIZE // 2
 
 
 @dataclass(frozen=True)

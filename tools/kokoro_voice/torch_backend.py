@@ -18,12 +18,11 @@ import numpy as np
 import torch
 
 from myxtts.errors import ConfigError
-from tools.kokoro_voice.backends import STYLE_SIZE, check_length, check_styles, encode
+from tools.kokoro_voice.backends import HALF, STYLE_SIZE, check_length, check_styles, encode
 from tools.kokoro_voice.decoder import decode, source_spectrum
 from tools.kokoro_voice.files import usable_device
 from tools.kokoro_voice.weights import load_kmodel
 
-HALF = STYLE_SIZE // 2
 _REMEMBERED_TEXTS = 16
 
 
