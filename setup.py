@@ -21,7 +21,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["myxtts", "myxtts.*"]),
-    package_data={"myxtts.inference": ["thresholds.json"]},
+    package_data={"myxtts.verification": ["thresholds.json"]},
     python_requires=">=3.10",
     install_requires=requirements(),
     extras_require={

@@ -41,12 +41,12 @@ from benchmarks.kokoro_voice_tables import LENGTH_MODELS, tables  # noqa: E402
 from myxtts.audio.io import SUFFIXES  # noqa: E402
 from myxtts.errors import DataError  # noqa: E402
 from myxtts.flags import run  # noqa: E402
+from tools.kokoro.voice_sources import find_voices  # noqa: E402
+from tools.kokoro.voices import load_voice, load_voices, save_voice  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 from tools.kokoro_voice.gradients import METHODS  # noqa: E402
 from tools.kokoro_voice.objective import Objective  # noqa: E402
 from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer  # noqa: E402
-from tools.kokoro_voice.voice_sources import find_voices  # noqa: E402
-from tools.kokoro_voice.voices import load_voice, load_voices, save_voice  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import judges
 from myxtts.audio.io import read_audio
-from tools.kokoro_voice.backends import SAMPLE_RATE, Backend
+from tools import judges
+from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
+from tools.kokoro.phonemes import phonemize
 from tools.kokoro_voice.objective import Measurement, Objective
-from tools.kokoro_voice.phonemes import phonemize
 
 # Mixtures are made of the voices that came first on their own.
 BLENDED_VOICES = 8

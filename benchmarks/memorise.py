@@ -30,16 +30,16 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import judges  # noqa: E402
 from myxtts.audio.io import read_audio, write_audio  # noqa: E402
 from myxtts.config import XTTSConfig  # noqa: E402
 from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
 from myxtts.errors import DataError  # noqa: E402
 from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
+from myxtts.generation.vocoding import waveform_round_trip  # noqa: E402
 from myxtts.inference.synthesizer import Synthesizer  # noqa: E402
-from myxtts.models.vocoding import waveform_round_trip  # noqa: E402
 from myxtts.models.xtts import XTTS  # noqa: E402
 from myxtts.training.run import train  # noqa: E402
+from tools import judges  # noqa: E402
 
 JUDGE_RATE = 16_000
 

@@ -25,6 +25,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.serving_sides import EXPORTED, SIDES  # noqa: E402
 from myxtts.flags import run  # noqa: E402
+from myxtts.plots import (  # noqa: E402
+    new_figure,  # noqa: E402
+    save_figure,  # noqa: E402
+)
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +81,6 @@ def main(args: argparse.Namespace) -> None:
     ends = [statistics.median(half[-10:]) for half in (series[: len(series) // 2], series)]
     result["memory_mb"] = {"first": series[0], "half_way": ends[0], "last": ends[1]}
     output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     draw(output, series)
     print(json.dumps({"model": args.preset or args.size, "plot": args.output} | result))
 
@@ -145,12 +148,7 @@ def megabytes(folder: Path) -> float:
 
 def draw(path: Path, series: list[float]) -> None:
     """Write the picture of the memory."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    figure, axes = new_figure(size=(8, 4.5))
     axes.plot(range(1, len(series) + 1), series, ".-")
     axes.set(
         title="Memory of a served model over requests of random lengths",
@@ -159,7 +157,7 @@ def draw(path: Path, series: list[float]) -> None:
         ylim=(0, 1.15 * max(series)),
     )
     axes.grid(color="0.9")
-    figure.savefig(path, dpi=120, format="png")
+    save_figure(figure, path)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -33,7 +33,7 @@ def reference() -> np.ndarray:
 
 def served(folder: Path, warms: bool = False) -> Callable[[str], int]:
     """An export in TensorFlow's C library, as in TensorFlow Serving."""
-    from myxtts.serving.c_session import CSession, read_extra
+    from myxtts.serving.check.session import CSession, read_extra
     from myxtts.serving.warmup import warmup_requests
 
     session = CSession(folder)

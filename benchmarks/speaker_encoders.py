@@ -28,7 +28,8 @@ import tensorflow as tf  # noqa: E402
 
 from myxtts.audio.io import SUFFIXES, padded, read_audio  # noqa: E402
 from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
-from myxtts.models.speaker_encoder import SAMPLE_RATE, PretrainedSpeakerEncoder  # noqa: E402
+from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder  # noqa: E402
+from myxtts.timing import SPEAKER_RATE  # noqa: E402
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder  # noqa: E402
 
 Clips = list[np.ndarray]
@@ -44,7 +45,7 @@ def main() -> None:
             result = compare(original, port, clips, batch_size, args.rounds)
             results.append({"encoder": name, "batch": batch_size, **result})
             print(row(results[-1]), file=sys.stderr)
-    seconds = sum(len(clip) for clip in clips) / SAMPLE_RATE
+    seconds = sum(len(clip) for clip in clips) / SPEAKER_RATE
     print(json.dumps({"clips": len(clips), "seconds": round(seconds, 1), "results": results}))
 
 
@@ -66,7 +67,7 @@ def read_clips(folder: Path, count: int) -> Clips:
     """Clips ``(samples,)`` at 16 kHz, spread over the folder, in order of length."""
     files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     files = files[:: max(1, len(files) // count)][:count]
-    return sorted((read_audio(path, SAMPLE_RATE)[0] for path in files), key=len)
+    return sorted((read_audio(path, SPEAKER_RATE)[0] for path in files), key=len)
 
 
 def make_pair(name: str) -> tuple[Callable, Callable]:
@@ -164,7 +165,7 @@ def original_coqui() -> tuple[Callable, Path]:
         "fft_size": 512,
         "win_length": 400,
         "hop_length": 160,
-        "sample_rate": SAMPLE_RATE,
+        "sample_rate": SPEAKER_RATE,
         "preemphasis": 0.97,
         "num_mels": 64,
     }

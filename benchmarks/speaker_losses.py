@@ -28,9 +28,9 @@ from myxtts.config import XTTSConfig  # noqa: E402
 from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
 from myxtts.errors import DataError  # noqa: E402
 from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
-from myxtts.inference.detection import detection_errors  # noqa: E402
-from myxtts.inference.verification import SpeakerVerifier  # noqa: E402
 from myxtts.training.run import train  # noqa: E402
+from myxtts.verification.trials import detection_errors  # noqa: E402
+from myxtts.verification.verifier import SpeakerVerifier  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

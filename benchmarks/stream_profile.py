@@ -31,10 +31,16 @@ from benchmarks import xtts_sides  # noqa: E402
 from benchmarks.xtts_sides import STREAM_CODES, Coqui, MyXTTS  # noqa: E402
 from myxtts.config import XTTSConfig  # noqa: E402
 from myxtts.flags import run  # noqa: E402
-from myxtts.models.guards import SECONDS_PER_CODE  # noqa: E402
-from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE  # noqa: E402
 from myxtts.models.xtts import XTTS  # noqa: E402
+from myxtts.plots import (  # noqa: E402
+    new_figure,  # noqa: E402
+    save_figure,  # noqa: E402
+)
 from myxtts.text.tokenizer import train_tokenizer  # noqa: E402
+from myxtts.timing import (  # noqa: E402
+    OUTPUT_RATE,  # noqa: E402
+    SECONDS_PER_CODE,  # noqa: E402
+)
 from myxtts.weights.coqui_xtts import convert_checkpoint  # noqa: E402
 
 logger = logging.getLogger(__name__)
@@ -113,7 +119,7 @@ def record(name: str, side: Coqui | MyXTTS, codes: int) -> list[Chunk]:
     for audio in side.stream(codes):
         taken = time.perf_counter() - start
         samples += len(audio)
-        spoken = round(samples / OUTPUT_SAMPLE_RATE / SECONDS_PER_CODE)
+        spoken = round(samples / OUTPUT_RATE / SECONDS_PER_CODE)
         chunks.append(Chunk(spoken, taken, len(audio), resident()))
         logger.info("%s: %d codes, %.2f s, %.0f MB", name, spoken, taken, chunks[-1].memory)
         start = time.perf_counter()
@@ -133,7 +139,7 @@ def slopes(chunks: Sequence[Chunk]) -> dict:
     settled = chunks[min(SETTLED, len(chunks)) - 1]
     return {
         "chunks": len(chunks),
-        "seconds_of_audio": round(sum(chunk.samples for chunk in chunks) / OUTPUT_SAMPLE_RATE, 2),
+        "seconds_of_audio": round(sum(chunk.samples for chunk in chunks) / OUTPUT_RATE, 2),
         "seconds": round(sum(times), 2),
         "first_third_s": round(float(np.median(times[:third])), 3),
         "last_third_s": round(float(np.median(times[-third:])), 3),
@@ -143,12 +149,7 @@ def slopes(chunks: Sequence[Chunk]) -> dict:
 
 def draw(path: Path, streams: Streams, title: str) -> None:
     """Write a picture: time a chunk beside memory, over the audio codes spoken."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_figure(1, 2)
     for name, chunks in streams.items():
         codes = [chunk.codes for chunk in chunks]
         left.plot(codes, [chunk.seconds for chunk in chunks], ".-", label=name)
@@ -168,7 +169,7 @@ def draw(path: Path, streams: Streams, title: str) -> None:
         axes.grid(color="0.9")
         axes.legend(loc="best")
     figure.suptitle(title)
-    figure.savefig(path, dpi=120, format="png")
+    save_figure(figure, path)
 
 
 def parser() -> argparse.ArgumentParser:

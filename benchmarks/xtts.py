@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import xtts_sides  # noqa: E402
 from benchmarks.xtts_sides import Coqui, MyXTTS  # noqa: E402
 from myxtts.flags import run  # noqa: E402
-from myxtts.models.guards import SECONDS_PER_CODE  # noqa: E402
+from myxtts.timing import SECONDS_PER_CODE  # noqa: E402
 from myxtts.weights.coqui_xtts import convert_checkpoint  # noqa: E402
 
 Side = Coqui | MyXTTS

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
 from myxtts.inference.synthesizer import Synthesizer
-from myxtts.models.guards import SECONDS_PER_CODE
 from myxtts.models.xtts import XTTS
+from myxtts.timing import SECONDS_PER_CODE
 
 THREADS = 2
 # Layers, width and heads of the GPT; Coqui's decoder has but one size.

@@ -40,12 +40,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Speak the reference, fit, and print how near the fit came."""
-    from tools.kokoro_voice.backends import open_backend
+    from tools.kokoro.backends.interface import open_backend
+    from tools.kokoro.voice_sources import find_voices
+    from tools.kokoro.voices import load_voice, load_voices
     from tools.kokoro_voice.config import OptimizerConfig
     from tools.kokoro_voice.embedders import open_embedder
     from tools.kokoro_voice.optimizer import VoiceGradientOptimizer
-    from tools.kokoro_voice.voice_sources import find_voices
-    from tools.kokoro_voice.voices import load_voice, load_voices
 
     config = OptimizerConfig(num_iterations=args.iterations, learning_rate=0.05)
     voices = load_voices(find_voices(args.voices))
@@ -66,8 +66,8 @@ def main(args: argparse.Namespace) -> None:
 
 def speak(backend, voice: np.ndarray, path: Path) -> None:
     """Write the reference sentence in a voice ``(510, 1, 256)``."""
-    from tools.kokoro_voice.backends import SAMPLE_RATE
-    from tools.kokoro_voice.phonemes import phonemize
+    from tools.kokoro.backends.interface import SAMPLE_RATE
+    from tools.kokoro.phonemes import phonemize
 
     tokens = backend.tokens(phonemize(REFERENCE))
     (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])

@@ -494,7 +494,7 @@ class XTTSConfig:
     @classmethod
     def preset(cls, name: str) -> XTTSConfig:
         """Return the preset ``tiny``, ``small``, ``normal`` or ``xtts_v2``."""
-        from myxtts.presets import PRESETS
+        from myxtts.recipes import PRESETS
 
         if name not in PRESETS:
             raise ConfigError(f"unknown preset {name!r}{_nearest(name, PRESETS)}.")

@@ -6,7 +6,7 @@ import pytest
 
 from myxtts.config import STAGES, XTTSConfig, to_dict
 from myxtts.errors import ConfigError
-from myxtts.presets import PRESETS
+from myxtts.recipes import PRESETS
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -8,7 +8,7 @@ import pytest
 
 from myxtts.config import XTTSConfig
 from myxtts.models.xtts import XTTS
-from myxtts.presets import PRESETS
+from myxtts.recipes import PRESETS
 from tests.models.test_xtts import FOLDED_GAINS, count, no_memory  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,7 +51,7 @@ def test_readme_names_only_files_that_exist():
 
 def test_readme_flags_exist():
     from myxtts.inference.command import parser as speaking
-    from myxtts.serving.client_command import parser as asking
+    from myxtts.serving.client.command import parser as asking
     from myxtts.training.command import parser as training
     from tools.convert_xtts import parser as converting
     from tools.export_saved_model import parser as exporting

@@ -13,8 +13,8 @@ from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
 from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
 
-from myxtts.data.corpus import FRAMES_PER_CODE
 from myxtts.text.tokenizer import train_tokenizer
+from myxtts.timing import FRAMES_PER_CODE
 from tests.golden.cases import Arrays, draw_weights
 from tests.golden.xtts_case import (
     CONDITIONING,

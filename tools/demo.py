@@ -24,6 +24,7 @@ from myxtts.audio.mel import MelSpectrogram  # noqa: E402
 from myxtts.config import XTTSConfig  # noqa: E402
 from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
 from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
+from myxtts.plots import new_figure, save_figure, show_matrix  # noqa: E402
 
 CORPUS = ROOT / "examples" / "demo_corpus"
 
@@ -78,23 +79,18 @@ def choose() -> tuple[Utterance, Utterance]:
 
 def draw(path: Path, sentence: Utterance, spoken) -> None:
     """Mel of the speech above the mel of the recording of the same sentence."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rate = XTTS_DVAE.sample_rate
     clips = {
         "spoken by the model": resample(spoken.waveform, spoken.sample_rate, rate),
         "the recording of this sentence": read_audio(sentence.path, rate)[0],
     }
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes, (title, clip) in zip(figure.subplots(2, 1), clips.items(), strict=True):
-        mel = np.asarray(MelSpectrogram(XTTS_DVAE)(clip[None])[0]).T
-        extent = (0, len(clip) / rate, 0, mel.shape[0])
-        axes.imshow(mel, origin="lower", aspect="auto", extent=extent)
+    figure, rows = new_figure(2, 1, (10, 6))
+    for axes, (title, clip) in zip(rows, clips.items(), strict=True):
+        mel = np.asarray(MelSpectrogram(XTTS_DVAE)(clip[None])[0])
+        show_matrix(axes, mel, len(clip) / rate)
         axes.set(title=title, xlabel="seconds", ylabel="mel channel")
     figure.suptitle(sentence.text)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path)
 
 
 def report(result, minutes: float, sentence, reference, spoken, rtf: float) -> str:

@@ -182,7 +182,7 @@ def learn_numbers(languages: list[str]) -> None:
     """Learn how ``languages`` read numbers, which is kept for the graph, under a bar."""
     from tqdm import tqdm
 
-    from myxtts.serving.text.cleaning import is_readable
+    from myxtts.serving.graph.text.cleaning import is_readable
 
     for language in tqdm(languages, desc="numbers", unit="language", delay=2, disable=None):
         is_readable(language)
@@ -190,7 +190,7 @@ def learn_numbers(languages: list[str]) -> None:
 
 def warm_up(fresh: Path, folder: Path) -> int:
     """Write warm-up requests for single rows and the largest batches; how many."""
-    from myxtts.serving.c_session import read_extra
+    from myxtts.serving.check.session import read_extra
     from myxtts.serving.configuration import largest_batch
     from myxtts.serving.warmup import warmup_requests, write_warmup
 
@@ -204,7 +204,7 @@ def check(fresh: Path, model) -> list[dict]:
     """Results of all checks of the export."""
     from dataclasses import asdict
 
-    from myxtts.serving.check import check_export
+    from myxtts.serving.check.run import check_export
 
     def progress(name: str) -> None:
         logger.info("checking: %s", name)
@@ -214,7 +214,7 @@ def check(fresh: Path, model) -> list[dict]:
 
 def described(args: argparse.Namespace, fresh: Path, requests: int) -> dict:
     """The keys of ``--json``, as far as they are known before the checks."""
-    from myxtts.serving.c_session import read_extra
+    from myxtts.serving.check.session import read_extra
 
     serving = read_extra(fresh, "serving")
     return {

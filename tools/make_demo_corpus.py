@@ -281,7 +281,7 @@ def metadata_line(clip: Clip) -> str:
 
 def heard_right(data: bytes, clip: Clip) -> bool:
     """Does Whisper tiny.en hear every word of the encoded clip?"""
-    from benchmarks import judges
+    from tools import judges
 
     heard = judges.transcribe(*soundfile.read(io.BytesIO(data), dtype="float32"))
     if judges.word_error_rate(clip.text, heard) == 0:

@@ -76,9 +76,9 @@ def main(args: argparse.Namespace) -> None:
 
 def analyze(args: argparse.Namespace, config: OptimizerConfig) -> None:
     """Print what the voices say beside what is documented, and draw them."""
+    from myxtts.files import writable_folder
+    from tools.kokoro.voice_sources import find_voices
     from tools.kokoro_voice.analysis import VariableWeightAnalyzer, describe, draw, summary
-    from tools.kokoro_voice.files import writable_folder
-    from tools.kokoro_voice.voice_sources import find_voices
 
     picture = writable_folder(args.output_dir) / PCA_PICTURE
     analyzer = VariableWeightAnalyzer(find_voices(config.voices), config.target_frame_idx)

@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Embed every clip once, score the trials, write the files and print the errors."""
-    from myxtts.inference.detection import THRESHOLD_FILE, detection_errors, read_trials
+    from myxtts.verification.trials import THRESHOLD_FILE, detection_errors, read_trials
 
     trials = read_trials(args.trials)
     output = Path(args.output)
@@ -101,7 +101,7 @@ def make_verifier(args: argparse.Namespace):
         ConfigError: there is no such encoder, or a flag does not go with it.
     """
     from myxtts.inference.command import find_preset
-    from myxtts.inference.verification import SpeakerVerifier
+    from myxtts.verification.verifier import SpeakerVerifier
 
     if args.encoder in SPEAKER_ENCODER_TYPES:
         weights, trim = args.encoder_weights, args.trim_silences
@@ -136,7 +136,7 @@ def write_scores(path: Path, trials: Sequence, scores: np.ndarray) -> None:
 
 def draw(path: Path, args: argparse.Namespace, trials: Sequence, scores, errors) -> None:
     """DET curve and histograms."""
-    from myxtts.inference.detection import draw_errors
+    from myxtts.verification.trials import draw_errors
 
     title = f"{name_of(args.encoder)} on {set_name(args.trials)}"
     draw_errors(path, scores, [trial.target for trial in trials], errors, title)
@@ -144,7 +144,7 @@ def draw(path: Path, args: argparse.Namespace, trials: Sequence, scores, errors)
 
 def measured(args: argparse.Namespace, verifier, trials: int, errors):
     """The threshold at the equal error rate, with what it was measured on."""
-    from myxtts.inference.detection import Threshold
+    from myxtts.verification.trials import Threshold
 
     return Threshold(
         value=errors.threshold,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import soundfile
 import soxr
 
 from myxtts.errors import AudioError
+from myxtts.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -77,19 +76,11 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         raise AudioError(f"{path}: {path.suffix or 'no suffix'} is no audio format; use .wav.")
     if not np.isfinite(audio).all():
         raise AudioError(f"cannot write {path}: it would hold samples that are NaN or infinite.")
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        soundfile.write(temporary, np.clip(audio, -1.0, 1.0), sample_rate)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except (OSError, soundfile.SoundFileError) as error:
+        with replacing(path, AudioError) as fresh:
+            soundfile.write(fresh, np.clip(audio, -1.0, 1.0), sample_rate)
+    except soundfile.SoundFileError as error:
         raise AudioError(f"cannot write {path}: {error}.") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def padded(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

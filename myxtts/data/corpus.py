@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,18 +10,19 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.config import XTTSConfig
-from myxtts.data.features import FeatureStore, Report, screen_corpus, write_whole
+from myxtts.data.features import FeatureStore, Report, screen_corpus
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.plan import FRAME_MULTIPLE, TEXT_MULTIPLE, rounded_down
-from myxtts.errors import TextError
+from myxtts.errors import DataError, TextError
+from myxtts.files import replacing
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.tokenizer import VoiceBpeTokenizer
+from myxtts.timing import FRAMES_PER_CODE
 
 logger = logging.getLogger(__name__)
 
 # Features of smaller corpora than this stay in memory after their first use.
 MEMORY_BYTES = 3 * 2**30
-FRAMES_PER_CODE = 4
 
 
 class Corpus:
@@ -92,7 +92,8 @@ class Corpus:
             if row is None:
                 audio = self.features(index)["audio_16k"].astype("float32") / 32767
                 row = np.asarray(encoder(audio), "float32")
-                write_whole(path, functools.partial(np.save, arr=row))
+                with replacing(path, DataError) as fresh:
+                    np.save(fresh, row)
             rows.append(row)
         self.embeddings = np.stack(rows)
 

@@ -11,13 +11,11 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import librosa
 import numpy as np
@@ -30,12 +28,12 @@ from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import DataConfig
 from myxtts.data.formats import Utterance, is_file
 from myxtts.errors import AudioError, DataError
+from myxtts.files import replacing, writable_folder, write_whole
+from myxtts.timing import OUTPUT_RATE, SPEAKER_RATE
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
-DECODER_SAMPLE_RATE = 24_000
-SPEAKER_SAMPLE_RATE = 16_000
 TRIM_DB = 40.0
 # Waveforms are padded to a multiple of this before the mel, so that few graphs are traced.
 SAMPLE_MULTIPLE = 22_050
@@ -85,10 +83,7 @@ class FeatureStore:
     def __init__(self, config: DataConfig, cache_dir: str | Path):
         self.config = config
         self.folder = Path(cache_dir) / feature_key(config)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot make the cache folder {self.folder}: {error}.") from error
+        writable_folder(self.folder, DataError)
         self._mels = {spec: _mel_function(spec) for spec in (XTTS_DVAE, XTTS_CONDITIONING)}
 
     def load(self, utterance: Utterance) -> dict[str, np.ndarray]:
@@ -118,8 +113,7 @@ class FeatureStore:
         except AudioError as error:
             # A file that may not be read today may be readable tomorrow, unchanged.
             if os.access(utterance.path, os.R_OK):
-                reason = str(error).encode("utf-8", "replace")
-                write_whole(refusal, lambda file: file.write(reason))
+                write_whole(refusal, str(error).encode("utf-8", "replace"), DataError)
             raise
 
     def path(self, utterance: Utterance) -> Path:
@@ -138,10 +132,11 @@ class FeatureStore:
         features = {
             "dvae_mel": self._mel(at_model_rate, XTTS_DVAE),
             "cond_mel": self._mel(at_model_rate, XTTS_CONDITIONING),
-            "wave": _pcm16(resample(audio, original_rate, DECODER_SAMPLE_RATE)),
-            "audio_16k": _pcm16(resample(audio, original_rate, SPEAKER_SAMPLE_RATE)),
+            "wave": _pcm16(resample(audio, original_rate, OUTPUT_RATE)),
+            "audio_16k": _pcm16(resample(audio, original_rate, SPEAKER_RATE)),
         }
-        write_whole(path, lambda file: np.savez(file, **features))
+        with replacing(path, DataError) as fresh:
+            np.savez(fresh, **features)
         return features
 
     def _screen(self, audio: np.ndarray, rate: int) -> np.ndarray:
@@ -216,7 +211,7 @@ def feature_key(config: DataConfig) -> str:
     decisive = {
         "version": FORMAT_VERSION,
         "mels": [spec_dict(XTTS_DVAE), spec_dict(XTTS_CONDITIONING)],
-        "rates": [DECODER_SAMPLE_RATE, SPEAKER_SAMPLE_RATE],
+        "rates": [OUTPUT_RATE, SPEAKER_RATE],
         "trim": [config.trim_silence, TRIM_DB],
         "screen": [config.min_seconds, config.max_seconds, config.silence_db],
     }
@@ -244,7 +239,7 @@ def _hear(
     except (MemoryError, OSError) as error:
         # A header may lie about the size of its file, and a disk may fail.
         return f"corrupt: {utterance.path} cannot be read: {error}", 0.0
-    seconds = len(features["wave"]) / DECODER_SAMPLE_RATE
+    seconds = len(features["wave"]) / OUTPUT_RATE
     if max_frames is not None and len(features["dvae_mel"]) > max_frames:
         return f"too long for the model: {seconds:.2f} s", seconds
     return None, seconds
@@ -271,22 +266,3 @@ def _pcm16(audio: np.ndarray) -> np.ndarray:
 def _read(path: Path) -> dict[str, np.ndarray]:
     with np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in ("dvae_mel", "cond_mel", "wave", "audio_16k")}
-
-
-def write_whole(path: Path, save: Callable[[BinaryIO], object]) -> None:
-    """Let ``save`` write a file that appears under ``path`` whole or not at all.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
-            save(file)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write cached features to {path.parent}: {error}.") from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)

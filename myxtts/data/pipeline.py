@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
+from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.data.corpus import Corpus
-from myxtts.data.features import DECODER_SAMPLE_RATE, SPEAKER_SAMPLE_RATE
 from myxtts.data.plan import FRAME_MULTIPLE, TEXT_MULTIPLE, BatchPlan
+from myxtts.timing import FRAME_SECONDS, OUTPUT_RATE, SPEAKER_RATE
 
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
-FRAME_SECONDS = XTTS_CONDITIONING.hop_length / XTTS_CONDITIONING.sample_rate
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
     """A ``gpt`` batch with ``wave`` ``(batch, samples)`` at 24 kHz and ``wave_lengths``."""
     waves = [_float(corpus.features(index)["wave"]) for index in indices]
     return gpt_batch(corpus, indices, epoch, options) | {
-        "wave": _pad(waves, DECODER_SAMPLE_RATE // 2, 0.0),
+        "wave": _pad(waves, OUTPUT_RATE // 2, 0.0),
         "wave_lengths": _lengths(waves),
     }
 
@@ -144,7 +143,7 @@ def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchO
         "reference_mask": np.arange(mel.shape[1])[None] < _lengths(mels)[:, None],
     }
     if options.reference_audio:
-        batch["reference_16k"] = _pad(waves, SPEAKER_SAMPLE_RATE, 0.0)
+        batch["reference_16k"] = _pad(waves, SPEAKER_RATE, 0.0)
         batch["reference_16k_lengths"] = _lengths(waves)
     if options.reference == "masked_prompt":
         batch["prompt_frames"] = np.array(spans, "int32")
@@ -159,8 +158,8 @@ def _reference_crop(features: dict, options: BatchOptions, rng: np.random.Genera
     seconds = _reference_seconds(len(mel), options, rng)
     size = min(max(1, int(seconds / FRAME_SECONDS)), len(mel))
     start = int(rng.integers(0, len(mel) - size + 1))
-    first = int(start * FRAME_SECONDS * SPEAKER_SAMPLE_RATE)
-    wave = features["audio_16k"][first : first + int(seconds * SPEAKER_SAMPLE_RATE)]
+    first = int(start * FRAME_SECONDS * SPEAKER_RATE)
+    wave = features["audio_16k"][first : first + int(seconds * SPEAKER_RATE)]
     return mel[start : start + size].astype("float32"), _float(wave), (start, start + size)
 
 

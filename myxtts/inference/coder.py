@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
-from myxtts.models.beams import beam_search
-from myxtts.models.generation import advance, begin, grow
+from myxtts.generation.beams import beam_search
+from myxtts.generation.state import advance, begin, grow
 from myxtts.models.gpt import GPT
 
 # Texts are padded to these multiples so that few shapes serve all.

@@ -149,17 +149,18 @@ def write_stream(path: str, chunks: Iterator[np.ndarray], vocoder: str):
         AudioError: the file cannot be written.
     """
     from myxtts.audio.io import AudioSink
-    from myxtts.inference.synthesizer import OUTPUT_SAMPLE_RATE, Synthesis
+    from myxtts.inference.synthesizer import Synthesis
+    from myxtts.timing import OUTPUT_RATE
 
     started, written = time.perf_counter(), []
-    with AudioSink(path, OUTPUT_SAMPLE_RATE) as sink:
+    with AudioSink(path, OUTPUT_RATE) as sink:
         for chunk in chunks:
             if not written:
                 logger.info("first chunk after %.2f s", time.perf_counter() - started)
             sink.write(chunk)
             written.append(chunk)
     waveform = np.concatenate(written) if written else np.zeros(0, "float32")
-    return Synthesis(waveform, OUTPUT_SAMPLE_RATE, vocoder, [], [], [])
+    return Synthesis(waveform, OUTPUT_RATE, vocoder, [], [], [])
 
 
 def read_text(args: argparse.Namespace) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from myxtts.audio.io import resample
 from myxtts.errors import WeightsError
 from myxtts.inference.synthesizer import Synthesis
-from myxtts.inference.verification import SpeakerVerifier
+from myxtts.verification.verifier import SpeakerVerifier
 
 logger = logging.getLogger(__name__)
 

@@ -14,15 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
-from myxtts.models.hifigan import (
-    FRAMES_PER_LATENT,
-    HOP_LENGTH,
-    RATE_RATIO,
-    HifiDecoder,
-    interpolate,
-    scaled_length,
-)
-from myxtts.models.vocoding import length_scale
+from myxtts.generation.vocoding import length_scale
+from myxtts.models.hifigan import HifiDecoder, interpolate, scaled_length
+from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
 # Latents that the interpolations reach beyond the frames they make.
 MARGIN = 2
@@ -64,7 +58,7 @@ class StreamingSpeed:
     """Interpolates latents in time as they come, to what ``stretched`` makes of the whole.
 
     Args:
-        speed: see :func:`myxtts.models.vocoding.stretched`.
+        speed: see :func:`myxtts.generation.vocoding.stretched`.
     """
 
     def __init__(self, speed: float):
@@ -106,7 +100,7 @@ class StreamingVocoder:
 
     Args:
         decoder: of the model.
-        speed: how fast to speak, see :func:`myxtts.models.vocoding.stretched`.
+        speed: how fast to speak, see :func:`myxtts.generation.vocoding.stretched`.
     """
 
     def __init__(self, decoder: HifiDecoder, speed: float = 1.0):
@@ -162,11 +156,11 @@ class StreamingVocoder:
     def _ready(latents: int, final: bool) -> int:
         """Frames that so many latents settle."""
         # Without their successors the last three quarter-latents may still move.
-        quarters = FRAMES_PER_LATENT * latents - (0 if final else 3)
+        quarters = FRAMES_PER_CODE * latents - (0 if final else 3)
         return max(0, int(quarters * RATE_RATIO))
 
     def _forget(self, state: VocoderState) -> VocoderState:
         """Drop the latents that no coming frame needs."""
-        needed = int((state.emitted - self.context) / (FRAMES_PER_LATENT * RATE_RATIO)) - MARGIN
+        needed = int((state.emitted - self.context) / (FRAMES_PER_CODE * RATE_RATIO)) - MARGIN
         drop = max(0, needed - state.first)
         return replace(state, latents=state.latents[drop:], first=state.first + drop)

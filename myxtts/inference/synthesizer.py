@@ -15,24 +15,19 @@ import tensorflow as tf
 from myxtts.audio.io import padded
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
+from myxtts.generation.guards import falls_silent, repeats, stops_doubtfully
+from myxtts.generation.references import read_reference, reference_chunks
+from myxtts.generation.vocoding import codes_to_waveform, stretched
 from myxtts.inference.coder import Coder, Request
-from myxtts.inference.references import read_reference, reference_chunks
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
-from myxtts.models.guards import (
-    SECONDS_PER_CODE,
-    falls_silent,
-    repeats,
-    stops_doubtfully,
-)
-from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE, codes_to_waveform, stretched
 from myxtts.models.xtts import XTTS
 from myxtts.text.languages import table_of
 from myxtts.text.split import split_text
+from myxtts.timing import OUTPUT_RATE, PAUSE_SAMPLES, SECONDS_PER_CODE
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 0.12
 # Padded audio and its lengths.
 AUDIO = (tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32"))
 # What a token of text takes to say, with some to spare: 140 ms.
@@ -142,7 +137,7 @@ class Synthesizer:
         ]
         return Synthesis(
             waveform=_join([take.waveform for take in takes]),
-            sample_rate=OUTPUT_SAMPLE_RATE,
+            sample_rate=OUTPUT_RATE,
             vocoder=self.vocoder,
             codes=[take.codes for take in takes],
             finished=[take.finished for take in takes],
@@ -173,7 +168,7 @@ class Synthesizer:
     ) -> Iterator[np.ndarray]:
         for number, piece in enumerate(pieces):
             if number:
-                yield np.zeros(int(PAUSE_SECONDS * OUTPUT_SAMPLE_RATE), "float32")
+                yield np.zeros(PAUSE_SAMPLES, "float32")
             if self.vocoder == "hifi":
                 yield from self._stream_piece(piece, voice, language, number)
             else:
@@ -307,7 +302,7 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
 
 
 def _join(waves: list[np.ndarray]) -> np.ndarray:
-    pause = np.zeros(int(PAUSE_SECONDS * OUTPUT_SAMPLE_RATE), "float32")
+    pause = np.zeros(PAUSE_SAMPLES, "float32")
     joined: list[np.ndarray] = []
     for wave in waves:
         joined += [pause, wave] if joined else [wave]

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from myxtts.errors import CheckpointError
+from myxtts.files import write_whole
 from myxtts.models.xtts import XTTS
 
 KIND = "myxtts voice 1"
@@ -41,7 +42,6 @@ class Voice:
         Raises:
             CheckpointError: the file cannot be written.
         """
-        path = Path(path)
         facts = {
             "kind": KIND,
             "model": self.model,
@@ -50,16 +50,7 @@ class Voice:
         }
         arrays = {"latents": self.latents, "speaker_embedding": self.speaker_embedding}
         content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, facts)
-        fresh = path.with_name(f".{path.name}.new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(content)
-            fresh.replace(path)
-        except OSError as error:
-            raise CheckpointError(f"cannot write the voice {path}: {error}.") from error
-        finally:
-            if fresh.parent.is_dir():
-                fresh.unlink(missing_ok=True)
+        write_whole(path, content)
 
     @classmethod
     def load(cls, path: str | Path, model: XTTS) -> Voice:

@@ -15,7 +15,8 @@ from myxtts.audio.resample import SincResampler, resampled_length
 from myxtts.config import ModelConfig
 from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
-from myxtts.models.speaker_encoder import SAMPLE_RATE, PretrainedSpeakerEncoder
+from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.timing import SPEAKER_RATE
 
 
 class BaseAudioEncoder(keras.Model):
@@ -36,7 +37,9 @@ class BaseAudioEncoder(keras.Model):
         # The parts cast for themselves; audio and log-mels must not be rounded before them.
         super().__init__(name="audio_encoder", autocast=False, **kwargs)
         self.config = config
-        self.resampler = SincResampler(XTTS_CONDITIONING.sample_rate, SAMPLE_RATE, name="resampler")
+        self.resampler = SincResampler(
+            XTTS_CONDITIONING.sample_rate, SPEAKER_RATE, name="resampler"
+        )
 
     def call(self, features: dict, training=False):
         """Conditioning latents ``(batch, latents, dim)`` and embedding ``(batch, size)``."""
@@ -95,7 +98,7 @@ class BaseAudioEncoder(keras.Model):
 
     def _at_speaker_rate(self, audio, lengths):
         return self.resampler(audio), resampled_length(
-            lengths, XTTS_CONDITIONING.sample_rate, SAMPLE_RATE
+            lengths, XTTS_CONDITIONING.sample_rate, SPEAKER_RATE
         )
 
 

@@ -10,8 +10,8 @@ import keras
 from keras import ops
 
 from myxtts.config import DVAEConfig
+from myxtts.timing import FRAMES_PER_CODE
 
-FRAMES_PER_CODE = 4
 CODEBOOK_DECAY = 0.99
 CODEBOOK_EPSILON = 1e-5
 # An entry whose moving count falls below this is given a new place.

@@ -198,8 +198,8 @@ class GPT(keras.Model):
         return total / len(self.blocks)
 
     def generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling):
-        """Speak: see :func:`myxtts.models.generation.generate`."""
-        from myxtts.models.generation import generate
+        """Speak: see :func:`myxtts.generation.state.generate`."""
+        from myxtts.generation.state import generate
 
         return generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling)
 

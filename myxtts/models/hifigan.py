@@ -14,11 +14,8 @@ import keras
 from keras import ops
 
 from myxtts.config import ModelConfig
+from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
-HOP_LENGTH = 256
-FRAMES_PER_LATENT = 4
-# From the 22.05 kHz frames of the codes to frames of the 24 kHz output.
-RATE_RATIO = Fraction(24_000, 22_050)
 LEAK = 0.1
 # The last activation of the reference keeps torch's default slope.
 FINAL_LEAK = 0.01
@@ -127,8 +124,8 @@ class HifiDecoder(keras.Model):
             first_frame: number of the first frame wanted, of that sequence; the last is
                 that of the last latent given.
         """
-        hidden = interpolate(latents, Fraction(FRAMES_PER_LATENT), first_latent)
-        return interpolate(hidden, RATE_RATIO, first_latent * FRAMES_PER_LATENT, first_frame)
+        hidden = interpolate(latents, Fraction(FRAMES_PER_CODE), first_latent)
+        return interpolate(hidden, RATE_RATIO, first_latent * FRAMES_PER_CODE, first_frame)
 
     def vocode(self, frames, speaker_embedding, lengths=None):
         """Waveform ``(batch, 256 * frames)`` of what :meth:`frames` gives.
@@ -166,7 +163,7 @@ class HifiDecoder(keras.Model):
 
     def output_length(self, length):
         """Samples of ``length`` latents; works on integers and on integer tensors."""
-        return HOP_LENGTH * scaled_length(length * FRAMES_PER_LATENT, RATE_RATIO)
+        return HOP_LENGTH * scaled_length(length * FRAMES_PER_CODE, RATE_RATIO)
 
     def get_config(self) -> dict:
         return {

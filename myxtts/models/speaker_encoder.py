@@ -17,13 +17,11 @@ from myxtts.models.resemblyzer import ResemblyzerEncoder
 
 __all__ = [
     "RANDOM",
-    "SAMPLE_RATE",
     "ContrastiveSpeakerLoss",
     "GE2ELoss",
     "PretrainedSpeakerEncoder",
 ]
 
-SAMPLE_RATE = 16_000
 # Provenance of weights that nobody has trained.
 RANDOM = "random"
 

@@ -10,11 +10,11 @@ import numpy as np
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelNorm
 from myxtts.config import XTTSConfig
-from myxtts.models import preset
 from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
 from myxtts.models.hifigan import HifiDecoder
+from myxtts.presets import folder as preset
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 __all__ = ["XTTS", "AudioEncoder"]
@@ -78,7 +78,7 @@ class XTTS(keras.Model):
         return getattr(self.audio_encoder.speaker_encoder, "provenance", None)
 
     def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
-        """Write the model to ``folder``, see :func:`myxtts.models.preset.save`."""
+        """Write the model to ``folder``, see :func:`myxtts.presets.folder.save`."""
         preset.save(self, Path(folder), half)
 
     @classmethod

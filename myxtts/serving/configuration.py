@@ -14,6 +14,7 @@ import re
 from pathlib import Path
 
 from myxtts.errors import CheckpointError, ConfigError
+from myxtts.files import write_whole
 
 MODELS, BATCHING = "models.config", "batching.config"
 # Where a server's container has the folder that they lie in.
@@ -88,13 +89,7 @@ def write_configuration(folder: Path) -> list[Path]:
     """
     files = configuration(folder)
     for path, text in files.items():
-        fresh = path.with_name(f".{path.name}.new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error}.") from error
+        write_whole(path, text)
     return list(files)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,14 +12,13 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
 from myxtts.errors import CheckpointError
-from myxtts.models.speaker_encoder import SAMPLE_RATE
-from myxtts.models.vocoding import OUTPUT_SAMPLE_RATE
+from myxtts.files import replacing_folder
 from myxtts.models.xtts import XTTS
-from myxtts.serving.fields import OPTIONS
-from myxtts.serving.half import HalfWeights
+from myxtts.serving.contract import OPTIONS
+from myxtts.serving.graph.half import HalfWeights
 from myxtts.serving.signatures import EmbeddingModule, ServingModule
-from myxtts.serving.speaker import RATE
 from myxtts.text.languages import table_of
+from myxtts.timing import MODEL_RATE, OUTPUT_RATE, SPEAKER_RATE
 
 # What no server without this package, or without XLA, could run.
 FOREIGN = ("PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction")
@@ -71,7 +69,7 @@ def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> N
     """
     _require_absent(folder)
     signatures = EmbeddingModule(encoder).signatures()
-    about = {"model": "speaker_encoder", "reference_rate": SAMPLE_RATE}
+    about = {"model": "speaker_encoder", "reference_rate": SPEAKER_RATE}
     _save(Path(folder), signatures, _read(encoder.weights, signatures), None, about)
 
 
@@ -93,22 +91,15 @@ def _save(
     stored: HalfWeights | None,
     about: dict,
 ) -> None:
-    fresh = folder.with_name(f".{folder.name}.new")
     # The models themselves would be stored with their calls; the graphs want the weights alone.
     holder = tf.Module()
     holder.weights = [weight.value for weight in (stored.kept if stored else weights)]
     if stored:
         holder.stored, holder.computed = stored.stored, stored.computed
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with replacing_folder(folder) as fresh:
         tf.saved_model.save(holder, str(fresh), signatures=signatures)
         describe(fresh)
         _write(fresh, "serving", about)
-        fresh.rename(folder)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error}.") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _about(module: ServingModule) -> dict:
@@ -118,8 +109,8 @@ def _about(module: ServingModule) -> dict:
     return {
         "model": "xtts",
         "vocoder": module.speaker.vocoder.kind,
-        "sample_rate": OUTPUT_SAMPLE_RATE,
-        "reference_rate": RATE,
+        "sample_rate": OUTPUT_RATE,
+        "reference_rate": MODEL_RATE,
         "languages": list(languages),
         "ids_only": list(module.tokenizer.ids_only),
         "defaults": {name: getattr(settings, name) for name in OPTIONS},

@@ -10,11 +10,12 @@ import keras
 import tensorflow as tf
 
 from myxtts.models.xtts import XTTS
-from myxtts.serving.fields import FLAGS, OPTIONS
-from myxtts.serving.speaker import RATE, GraphSpeaker
-from myxtts.serving.stream import GraphStream
-from myxtts.serving.text.tokenizer import GraphTokenizer
-from myxtts.serving.wav import GraphWav
+from myxtts.serving.contract import FLAGS, OPTIONS
+from myxtts.serving.graph.stream import GraphStream
+from myxtts.serving.graph.synthesizer import GraphSpeaker
+from myxtts.serving.graph.text.tokenizer import GraphTokenizer
+from myxtts.serving.graph.wav import GraphWav
+from myxtts.timing import MODEL_RATE
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class ServingModule(tf.Module):
         self.tokenizer = GraphTokenizer(model.tokenizer, model.gpt.max_text_tokens)
         self.speaker = GraphSpeaker(model, vocoder)
         self.stream = GraphStream(self.speaker)
-        self.wav = GraphWav(RATE, model.config.synthesis.max_ref_length)
+        self.wav = GraphWav(MODEL_RATE, model.config.synthesis.max_ref_length)
         self.model = model
         self.read_from(nullcontext)
         # What an id adds to the length of its text.

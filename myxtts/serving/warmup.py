@@ -6,7 +6,6 @@ the server's own requests pay for that and not the first user's.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,9 @@ import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import CheckpointError, ConfigError
+from myxtts.files import replacing
 from myxtts.serving.configuration import LARGEST_BATCH
+from myxtts.timing import SPEAKER_RATE
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ TEXT = "1 2 3"
 IDS = 8
 SECONDS = 3.0
 PITCH_HZ = 120.0
-# Of a pretrained speaker encoder, in Hz.
-ENCODER_RATE = 16_000
 STREAM = SynthesisConfig()
 # A stream's codes before a call and those it makes: its first call and a later one.
 STEPS = ((0, STREAM.first_codes), (STREAM.first_codes, STREAM.stream_codes))
@@ -61,7 +60,7 @@ class _Place:
     def rate(self) -> int:
         """Of audio, in Hz."""
         embeds = self.signature == "speaker_embedding"
-        return ENCODER_RATE if embeds else self.serving["reference_rate"]
+        return SPEAKER_RATE if embeds else self.serving["reference_rate"]
 
 
 def warmup_requests(
@@ -112,18 +111,13 @@ def write_warmup(folder: str | Path, requests: Sequence[Request], model: str) ->
             f"{len(requests)} warm-up requests: a server takes no more than {MAX_RECORDS}."
         )
     path = Path(folder) / FILE
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tf.io.TFRecordWriter(str(fresh)) as writer:
+        with replacing(path) as fresh, tf.io.TFRecordWriter(str(fresh)) as writer:
             for signature, inputs in requests:
                 writer.write(prediction_log(model, signature, inputs))
-        return fresh.replace(path)
-    except (OSError, tf.errors.OpError) as error:
+    except tf.errors.OpError as error:
         raise CheckpointError(f"cannot write {path}: {error}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink()
+    return path
 
 
 def prediction_log(model: str, signature: str, inputs: Mapping[str, np.ndarray]) -> bytes:

@@ -7,14 +7,13 @@ are the GPT's and never part of the ids.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from myxtts.errors import ConfigError, TextError
+from myxtts.files import write_whole
 from myxtts.text.cleaners import clean_text
 from myxtts.text.languages import base_language, vocabulary_language
 
@@ -97,13 +96,12 @@ class VoiceBpeTokenizer:
         return self._tokenizer.to_str(pretty=True)
 
     def save(self, path: str | Path) -> None:
-        """Write the vocabulary as JSON, whole or not at all."""
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".json")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(self.to_json())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        """Write the vocabulary as JSON, whole or not at all.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        write_whole(path, self.to_json())
 
 
 def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceBpeTokenizer:

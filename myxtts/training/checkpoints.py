@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from myxtts.errors import CheckpointError
-from myxtts.models.variables import load_variables, save_variables
+from myxtts.files import replacing_folder, write_whole
+from myxtts.presets.variables import load_variables, save_variables
 
 logger = logging.getLogger(__name__)
 
@@ -57,20 +58,11 @@ class CheckpointFolder:
             CheckpointError: it cannot be written; earlier checkpoints are untouched.
         """
         target = self._path(progress.step)
-        fresh = target.with_name(f".{target.name}.new")
-        try:
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
+        with replacing_folder(target) as fresh:
             for file, variables in self._files().items():
                 save_variables(fresh / file, variables)
             (fresh / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
-            shutil.rmtree(target, ignore_errors=True)
-            fresh.rename(target)
-            self._point_best(progress)
-        except OSError as error:
-            raise CheckpointError(f"cannot write the checkpoint {target}: {error}.") from error
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+        self._point_best(progress)
         self._prune(progress)
 
     def restore(self) -> Progress | None:
@@ -138,9 +130,7 @@ class CheckpointFolder:
     def _point_best(self, progress: Progress) -> None:
         if progress.best is None or progress.best_step == self.best_step():
             return
-        fresh = self.folder / f".{BEST}.new"
-        fresh.write_text(json.dumps({"step": progress.best_step}), encoding="utf-8")
-        fresh.replace(self.folder / BEST)
+        write_whole(self.folder / BEST, json.dumps({"step": progress.best_step}))
 
     def _prune(self, progress: Progress) -> None:
         # Later ones are of a course that was left: they were damaged, or restore() had used them.
@@ -149,7 +139,7 @@ class CheckpointFolder:
             if step not in latest and step != self.best_step():
                 shutil.rmtree(self._path(step), ignore_errors=True)
         # What a killed process had begun to write.
-        for path in self.folder.glob(".step-*.new"):
+        for path in self.folder.glob(".step-*"):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -13,7 +13,7 @@ import yaml
 from myxtts.config import XTTSConfig, read_yaml, to_dict
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags
-from myxtts.presets import FINE_TUNING, PRESETS
+from myxtts.recipes import FINE_TUNING, PRESETS
 
 DEFAULT_PRESET = "small"
 ENCODER_FIELDS = (
@@ -78,7 +78,7 @@ def _base(args: argparse.Namespace) -> XTTSConfig:
         return XTTSConfig.preset(args.preset or DEFAULT_PRESET)
     if args.preset:
         raise ConfigError("--preset and --init-from exclude each other: give one of them.")
-    from myxtts.models.preset import read_config
+    from myxtts.presets.folder import read_config
 
     stored = read_config(Path(source))
     recipe = XTTSConfig().merged(FINE_TUNING)

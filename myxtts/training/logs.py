@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.errors import CheckpointError
+from myxtts.files import write_whole
+from myxtts.plots import draw_matrix
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +67,9 @@ class RunLog:
     def flush(self) -> None:
         """Bring everything to disk; the history is replaced as a whole."""
         text = "[\n" + ",\n".join(json.dumps(record) for record in self.records) + "\n]\n"
-        fresh = self.path.with_name(f".{HISTORY}.new")
         with self._writing():
             self.writer.flush()
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(self.path)
+        write_whole(self.path, text)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -91,17 +91,3 @@ def read_history(run_dir: Path) -> list[dict]:
     except (OSError, ValueError, TypeError, AttributeError) as error:
         logger.warning("%s is damaged (%s); the history begins anew.", path, error)
         return []
-
-
-def draw_matrix(matrix: np.ndarray) -> np.ndarray:
-    """RGB picture ``(height, width, 3)`` uint8 of a matrix ``(time, channels)``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes = figure.add_subplot()
-    image = axes.imshow(np.asarray(matrix).T, origin="lower", aspect="auto", interpolation="none")
-    figure.colorbar(image, ax=axes)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]

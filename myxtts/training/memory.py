@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 import keras
 
 from myxtts.config import ModelConfig, XTTSConfig
-from myxtts.data.corpus import FRAMES_PER_CODE
-from myxtts.data.pipeline import FRAME_SECONDS
 from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
 from myxtts.models.hifigan import HifiDecoder
+from myxtts.timing import FRAME_SECONDS, FRAMES_PER_CODE
 
 BYTES = 4
 # Fast speech has no more tokens of text in a second.

@@ -17,9 +17,9 @@ from myxtts.data.plan import BatchPlan
 from myxtts.errors import CheckpointError, ConfigError, DataError
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import VoiceBpeTokenizer
-from myxtts.training.decoder_task import DecoderTask
-from myxtts.training.dvae_task import DVAETask
-from myxtts.training.gpt_task import GPTTask
+from myxtts.training.stages.decoder import DecoderTask
+from myxtts.training.stages.dvae import DVAETask
+from myxtts.training.stages.gpt import GPTTask
 from myxtts.training.start import (
     CONFIG,
     PRESET,

@@ -12,11 +12,11 @@ from myxtts.config import XTTSConfig, to_dict
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance
 from myxtts.errors import CheckpointError, ConfigError
-from myxtts.models.preset import read_config
-from myxtts.models.vocabulary import grow_vocabulary
 from myxtts.models.xtts import XTTS
+from myxtts.presets.folder import read_config
 from myxtts.text.extension import extend_tokenizer
 from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
+from myxtts.training.vocabulary import grow_vocabulary
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 
 CONFIG = "config.yaml"

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from myxtts.errors import WeightsError
-from myxtts.models.variables import named
+from myxtts.presets.variables import named
 
 Transform = Callable[..., np.ndarray]
 

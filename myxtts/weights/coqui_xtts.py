@@ -11,8 +11,8 @@ import numpy as np
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import WeightsError
-from myxtts.models.variables import file_sha256
 from myxtts.models.xtts import XTTS
+from myxtts.presets.variables import file_sha256
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.weights import coqui_dvae, coqui_gpt, coqui_hifigan, coqui_resnet
 from myxtts.weights.coqui_gpt import below

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from myxtts.errors import CheckpointError
+from myxtts.files import cache_folder, write_whole
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-from myxtts.models.variables import file_sha256, load_variables, named, save_variables
+from myxtts.presets.variables import file_sha256, load_variables, named, save_variables
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
 from myxtts.weights.sources import Source, find
 from myxtts.weights.torch_file import read_torch_file
@@ -105,11 +105,6 @@ def load_pretrained_speaker_encoder(
     encoder.provenance = f"{origin}@sha256:{digest}"
 
 
-def cache_folder() -> Path:
-    """Folder of converted weights."""
-    return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")
-
-
 def _manifest(origin: str, digest: str, licence: str, keys: Iterable[str], variables: dict) -> dict:
     return {
         "source": origin,
@@ -134,8 +129,7 @@ def _from_cache(cached: Path, variables: dict) -> bool:
 def _to_cache(cached: Path, variables: dict, manifest: dict) -> None:
     """Keep converted weights; a cache that cannot be written only costs time."""
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
         save_variables(cached, variables)
-        cached.with_suffix(".json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-    except (OSError, CheckpointError) as error:
+        write_whole(cached.with_suffix(".json"), json.dumps(manifest, indent=2))
+    except CheckpointError as error:
         logger.warning("converted weights could not be kept: %s", error)

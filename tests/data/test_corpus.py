@@ -69,7 +69,7 @@ def test_a_corpus_of_empty_texts_is_one_sentence(micro_config, tmp_path):
 
 def test_the_longest_utterance_let_in_fits_the_model_after_padding(micro_config, tmp_path):
     from myxtts.models.gpt import GPT
-    from myxtts.training.gpt_task import code_lengths
+    from myxtts.training.stages.gpt import code_lengths
 
     folder = write_corpus(tmp_path, clips=12)
     limits = {"max_text_tokens": 50, "max_audio_tokens": 40}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from myxtts.config import SynthesisConfig
+from myxtts.generation.vocoding import stretched
 from myxtts.inference.streaming import SpeedState, StreamingSpeed, StreamingVocoder
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.hifigan import HifiDecoder
-from myxtts.models.vocoding import stretched
 from myxtts.models.xtts import XTTS
 
 RNG = np.random.default_rng(0)

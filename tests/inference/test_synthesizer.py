@@ -5,13 +5,10 @@ import pytest
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
-from myxtts.inference.synthesizer import (
-    OUTPUT_SAMPLE_RATE,
-    Synthesizer,
-    choose_vocoder,
-)
-from myxtts.models.vocoding import waveform_round_trip
+from myxtts.generation.vocoding import waveform_round_trip
+from myxtts.inference.synthesizer import Synthesizer, choose_vocoder
 from myxtts.models.xtts import XTTS
+from myxtts.timing import OUTPUT_RATE
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +76,7 @@ def test_both_vocoders_speak_as_long(model, voice):
         Synthesizer(model, SynthesisConfig(vocoder=vocoder)).speak("Hello", voice)
         for vocoder in ("griffin_lim", "hifi")
     ]
-    assert waves[0].sample_rate == waves[1].sample_rate == OUTPUT_SAMPLE_RATE
+    assert waves[0].sample_rate == waves[1].sample_rate == OUTPUT_RATE
     assert abs(len(waves[0].waveform) - len(waves[1].waveform)) < 1024
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from myxtts.errors import ConfigError
-from myxtts.models.generation import advance, begin
+from myxtts.generation.state import advance, begin
 from myxtts.models.gpt import GPT
 
 CODES, STEPS = 24, 30

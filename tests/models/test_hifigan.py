@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from myxtts.models.hifigan import RATE_RATIO, HifiDecoder, interpolate
+from myxtts.models.hifigan import HifiDecoder, interpolate
+from myxtts.timing import RATE_RATIO
 
 SAMPLES_PER_LATENT = 1024 * 24_000 / 22_050
 

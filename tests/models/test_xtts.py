@@ -141,7 +141,7 @@ def test_a_failed_save_leaves_the_old_preset(trained, tmp_path, monkeypatch):
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("myxtts.models.variables.save_file", full)
+    monkeypatch.setattr("myxtts.presets.variables.save_file", full)
     with pytest.raises(CheckpointError, match="No space left"):
         model.save_to_preset(folder)
     assert (folder / "manifest.json").read_bytes() == before

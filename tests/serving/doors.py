@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from myxtts.config import SynthesisConfig
-from myxtts.serving.client import SpeechClient
+from myxtts.serving.client.speech_client import SpeechClient
 
 NAME = "my_xtts"
 TEXT = "This is number 3."

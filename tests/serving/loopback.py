@@ -23,7 +23,7 @@ from threading import Thread
 
 import numpy as np
 
-from myxtts.serving.c_session import INVALID_ARGUMENT, CSession, SessionError
+from myxtts.serving.check.session import INVALID_ARGUMENT, CSession, SessionError
 
 ROOT = Path(__file__).resolve().parents[2]
 PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:predict")

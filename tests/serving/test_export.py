@@ -13,7 +13,7 @@ from myxtts.config import SynthesisConfig
 from myxtts.errors import CheckpointError
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
-from myxtts.serving import c_session
+from myxtts.serving.check import session as c_session
 from myxtts.serving.export import export_saved_model, foreign_operations
 from myxtts.serving.signatures import ServingModule
 from tests.conftest import hum

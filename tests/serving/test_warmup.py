@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.models.xtts import XTTS
-from myxtts.serving.c_session import CSession
+from myxtts.serving.check.session import CSession
 from myxtts.serving.export import export_saved_model
 from myxtts.serving.warmup import (
     FILE,

@@ -14,7 +14,7 @@ import soundfile
 
 from myxtts.flags import run
 from myxtts.serving import export as exporting
-from myxtts.serving.client_command import parser as client_parser
+from myxtts.serving.client.command import parser as client_parser
 from myxtts.serving.warmup import FILE
 from tests.conftest import hum
 from tests.serving.loopback import serving
@@ -67,7 +67,7 @@ def quick(monkeypatch):
 @pytest.fixture
 def judged(monkeypatch):
     """Checks that say what the test wants."""
-    from myxtts.serving import check
+    from myxtts.serving.check import run as check
 
     def judge(*verdicts: tuple[bool, str]) -> None:
         found = [check.Check(f"rule {place}", *item) for place, item in enumerate(verdicts)]

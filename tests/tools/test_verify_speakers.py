@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from myxtts.flags import run
-from myxtts.inference.detection import Threshold, detection_errors, read_trials
-from myxtts.inference.verification import SpeakerVerifier
+from myxtts.verification.trials import Threshold, detection_errors, read_trials
+from myxtts.verification.verifier import SpeakerVerifier
 from tools import verify_speakers as tool
 
 KEYS = {"encoder", "trials", "eer", "min_dcf", "threshold"}

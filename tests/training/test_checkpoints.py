@@ -114,7 +114,7 @@ def test_a_failed_write_leaves_the_earlier_ones(tmp_path, monkeypatch):
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("myxtts.models.variables.save_file", full)
+    monkeypatch.setattr("myxtts.presets.variables.save_file", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         save(checkpoints, 2)
     assert {path.name for path in tmp_path.iterdir()} == {"step-00000001", "best.json"}
@@ -123,7 +123,7 @@ def test_a_failed_write_leaves_the_earlier_ones(tmp_path, monkeypatch):
 
 def test_an_unusable_folder_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CheckpointError, match="cannot write the checkpoint"):
+    with pytest.raises(CheckpointError, match="cannot write .*step-00000001"):
         save(make_folder(tmp_path / "file"), 1)
 
 

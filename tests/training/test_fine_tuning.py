@@ -14,8 +14,8 @@ from myxtts.data.pipeline import BatchOptions, gpt_batch
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.models.xtts import XTTS
 from myxtts.training import command
-from myxtts.training.gpt_task import with_stops, without_prompt
 from myxtts.training.run import train
+from myxtts.training.stages.gpt import with_stops, without_prompt
 from tests.conftest import run_config, write_corpus
 from tests.training.test_resume import Killed, die_in
 

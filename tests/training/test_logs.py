@@ -7,7 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from myxtts.errors import CheckpointError
-from myxtts.training.logs import RunLog, draw_matrix, read_history
+from myxtts.plots import draw_matrix
+from myxtts.training.logs import RunLog, read_history
 
 
 def logged(run_dir, stage: str, steps, start: int = 0) -> RunLog:
@@ -75,7 +76,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_the_old_history(tmp_path, monkeyp
     def full(*args, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         log.flush()
     assert steps_of(tmp_path, "gpt") == [1]

@@ -9,8 +9,8 @@ import pytest
 
 from myxtts.config import XTTSConfig
 from myxtts.models.xtts import XTTS
-from myxtts.training.gpt_task import GPTTask
 from myxtts.training.memory import estimate_memory
+from myxtts.training.stages.gpt import GPTTask
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURE = """
@@ -18,7 +18,7 @@ import json, resource, sys
 import numpy as np, tensorflow as tf
 from myxtts.config import XTTSConfig
 from myxtts.models.xtts import XTTS
-from myxtts.training.gpt_task import GPTTask
+from myxtts.training.stages.gpt import GPTTask
 config = XTTSConfig.from_yaml(sys.argv[1])
 model = XTTS(config)
 task = GPTTask(model, config)

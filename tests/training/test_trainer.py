@@ -16,7 +16,7 @@ import tensorflow as tf
 from myxtts.config import TrainingConfig
 from myxtts.config import from_dict as config_from_dict
 from myxtts.errors import CheckpointError, DataError
-from myxtts.models import variables as variables_module
+from myxtts.presets import variables as variables_module
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.trainer import Trainer
 

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
+from myxtts.generation.beams import beam_search
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.inference.voice import Voice
-from myxtts.models.beams import beam_search
 from myxtts.models.gpt import GPT
 from myxtts.weights.coqui_xtts import convert_checkpoint
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from myxtts.config import SynthesisConfig
+from myxtts.generation.vocoding import stretched
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.inference.voice import Voice
-from myxtts.models.vocoding import stretched
 from myxtts.weights.coqui_xtts import convert_checkpoint
 
 TTS = pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")

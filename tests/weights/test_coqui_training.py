@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from myxtts.losses import masked_cross_entropy
-from myxtts.training.gpt_task import with_stops
+from myxtts.training.stages.gpt import with_stops
 from myxtts.weights.coqui_xtts import convert_checkpoint
 
 TTS = pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")

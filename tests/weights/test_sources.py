@@ -14,7 +14,7 @@ import pytest
 
 from myxtts.errors import WeightsError
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
-from myxtts.models.variables import file_sha256
+from myxtts.presets.variables import file_sha256
 from myxtts.weights import speaker_encoders
 from myxtts.weights.sources import find
 from myxtts.weights.speaker_encoders import SOURCES, load_pretrained_speaker_encoder

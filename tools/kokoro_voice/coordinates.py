@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from myxtts.errors import DataError
-from tools.kokoro_voice.backends import HALF, STYLE_SIZE
+from tools.kokoro.backends.interface import HALF, STYLE_SIZE
+from tools.kokoro.voices import VOICE_SHAPE
 from tools.kokoro_voice.config import OptimizerConfig
-from tools.kokoro_voice.voices import VOICE_SHAPE
 
 logger = logging.getLogger(__name__)
 

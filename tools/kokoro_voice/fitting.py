@@ -17,12 +17,12 @@ import torch
 from tqdm import tqdm
 
 from myxtts.errors import CheckpointError
+from myxtts.files import replacing
+from tools.kokoro.voices import save_voice
 from tools.kokoro_voice.config import OptimizerConfig
-from tools.kokoro_voice.files import replacing
 from tools.kokoro_voice.gradients import METHODS, Diverged
 from tools.kokoro_voice.objective import Measurement, Objective
 from tools.kokoro_voice.report import draw_history, save_history
-from tools.kokoro_voice.voices import save_voice
 
 logger = logging.getLogger(__name__)
 

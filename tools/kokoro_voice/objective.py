@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from myxtts.audio.io import read_audio
 from myxtts.errors import AudioError
-from tools.kokoro_voice.backends import SAMPLE_RATE, Backend
+from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.coordinates import VoiceSpace
 from tools.kokoro_voice.embedders import SAMPLE_RATE as EMBEDDING_RATE

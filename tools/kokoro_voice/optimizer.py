@@ -17,11 +17,14 @@ import numpy as np
 
 from myxtts.audio.io import read_audio, write_audio
 from myxtts.errors import ConfigError, TextError
-from tools.kokoro_voice.backends import SAMPLE_RATE, Backend, open_backend
+from myxtts.files import writable_folder
+from tools.kokoro.backends.interface import SAMPLE_RATE, Backend, open_backend
+from tools.kokoro.device import usable_device
+from tools.kokoro.voice_sources import find_voices
+from tools.kokoro.voices import load_voices
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.coordinates import VoiceSpace, build_space
 from tools.kokoro_voice.embedders import Embedder, open_embedder
-from tools.kokoro_voice.files import usable_device, writable_folder
 from tools.kokoro_voice.fitting import STATE, Fit, Progress
 from tools.kokoro_voice.objective import (
     EMBEDDING_RATE,
@@ -31,8 +34,6 @@ from tools.kokoro_voice.objective import (
     check_target,
     target_embedding,
 )
-from tools.kokoro_voice.voice_sources import find_voices
-from tools.kokoro_voice.voices import load_voices
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ def _phonemes(config: OptimizerConfig) -> Sequence[str]:
 
 
 def _phonemized(texts: Sequence[str], language: str) -> list[str]:
-    from tools.kokoro_voice.phonemes import phonemize
+    from tools.kokoro.phonemes import phonemize
 
     return [phonemize(text, language) for text in texts]
 
@@ -210,7 +211,7 @@ def _backend(given: Any, config: OptimizerConfig, device: str) -> Backend:
     elif isinstance(given, Backend):
         return given
     else:
-        from tools.kokoro_voice.torch_backend import TorchBackend
+        from tools.kokoro.backends.torch import TorchBackend
 
         model = getattr(given, "model", given)
         if not hasattr(model, "forward_with_tokens"):

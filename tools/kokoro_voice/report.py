@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tools.kokoro_voice.files import replacing
+from myxtts.files import write_whole
+from myxtts.plots import new_figure, save_figure
 
 # Result keys that a person is told, with the words for them.
 _LINES = (
@@ -27,13 +28,12 @@ _LINES = (
 
 def save_history(path: Path, history: Mapping[str, Sequence]) -> None:
     """Write the columns (``iteration``, ``loss``, ``similarity``, ``syntheses``) as JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(history, indent=1) + "\n")
 
 
 def draw_history(path: Path, history: Mapping[str, Sequence]) -> None:
     """Draw loss and similarity over the iterations."""
-    figure, (left, right) = new_figure(2)
+    figure, (left, right) = new_figure(1, 2)
     for axes, name in ((left, "loss"), (right, "similarity")):
         axes.plot(
             history["iteration"], history[name], marker="." if len(history[name]) < 60 else ""
@@ -41,22 +41,6 @@ def draw_history(path: Path, history: Mapping[str, Sequence]) -> None:
         axes.set(xlabel="iteration", ylabel=name)
         axes.grid(color="0.9")
     save_figure(figure, path)
-
-
-def new_figure(columns: int) -> tuple[Any, Sequence[Any]]:
-    """A figure with so many axes side by side, without a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * columns, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=120, format="png")
 
 
 def summary(result: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("torch", reason="the voice optimiser is torch's")
 pytest.importorskip("sklearn", reason="principal components come from scikit-learn")
 
-from tests.tools.kokoro_voice.fakes import fake_voices  # noqa: E402
+from tests.tools.kokoro.fakes import fake_voices  # noqa: E402
 from tools.kokoro_voice.analysis import (  # noqa: E402
     VariableWeightAnalyzer,
     describe,

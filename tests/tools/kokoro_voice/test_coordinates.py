@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the voice optimiser is torch's")
 
 from myxtts.errors import DataError  # noqa: E402
-from tests.tools.kokoro_voice.fakes import fake_voices  # noqa: E402
+from tests.tools.kokoro.fakes import fake_voices  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 from tools.kokoro_voice.coordinates import build_space, halves_are_separate  # noqa: E402
 

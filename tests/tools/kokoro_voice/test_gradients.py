@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the voice optimiser is torch's")
 
-from tests.tools.kokoro_voice.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
+from tests.tools.kokoro.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 from tools.kokoro_voice.coordinates import build_space  # noqa: E402
 from tools.kokoro_voice.gradients import METHODS  # noqa: E402

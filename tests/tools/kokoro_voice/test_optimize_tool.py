@@ -13,11 +13,11 @@ import soundfile
 torch = pytest.importorskip("torch", reason="the voice optimiser is torch's")
 
 from myxtts.flags import run  # noqa: E402
-from tests.tools.kokoro_voice.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
+from tests.tools.kokoro.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
 from tools import optimize_voice_embedding as tool  # noqa: E402
+from tools.kokoro.voices import save_voice  # noqa: E402
 from tools.kokoro_voice import embedders, optimizer  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
-from tools.kokoro_voice.voices import save_voice  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 

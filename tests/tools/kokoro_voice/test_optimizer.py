@@ -15,10 +15,10 @@ from myxtts.errors import (  # noqa: E402
     ConfigError,
     TextError,
 )
-from tests.tools.kokoro_voice.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
+from tests.tools.kokoro.fakes import BandEmbedder, FakeBackend, fake_voices  # noqa: E402
+from tools.kokoro.voices import load_voice, save_voice  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer  # noqa: E402
-from tools.kokoro_voice.voices import load_voice, save_voice  # noqa: E402
 
 METHODS = ("autograd", "finite-diff", "spsa", "cma")
 TEXT = "hellothere"

@@ -1,0 +1,64 @@
+"""Audio codes to waveforms without the decoder (DVAE, mel, Griffin-Lim), and their speed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.griffin_lim import griffin_lim
+from myxtts.audio.io import resample
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.models.hifigan import interpolate, scaled_length
+from myxtts.timing import OUTPUT_RATE
+
+if TYPE_CHECKING:
+    from myxtts.models.xtts import XTTS
+
+# Coqui's: slower is taken for this.
+SLOWEST = 0.05
+
+
+def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:
+    """Log-mel ``(frames, n_mels)``, un-normalised, of audio codes ``(length,)``."""
+    mel = np.asarray(model.dvae.decode(np.asarray(codes, "int32")[None])[0], "float32")
+    return mel * np.asarray(model.mel_norm.mel_stats)
+
+
+def length_scale(speed: float) -> float:
+    """How much longer a sequence is to be for speech at ``speed``."""
+    return 1.0 / max(speed, SLOWEST)
+
+
+def stretched(frames, speed: float):
+    """Frames ``(batch, length, dim)`` for speech at ``speed``: at least one of them.
+
+    They are interpolated in time as Coqui's ``inference(speed=...)`` does, so that the
+    pitch stays.
+    """
+    scale = length_scale(speed)
+    if scale == 1:
+        return frames
+    return interpolate(frames, scale) if scaled_length(frames.shape[1], scale) else frames[:, :1]
+
+
+def codes_to_waveform(model: XTTS, codes: np.ndarray, speed: float = 1.0) -> np.ndarray:
+    """24 kHz waveform ``(samples,)`` of audio codes ``(length,)``, spoken at ``speed``."""
+    mel = np.asarray(stretched(codes_to_mel(model, codes)[None], speed))[0]
+    wave = griffin_lim(mel, XTTS_DVAE)
+    # Resampling may overshoot the peak.
+    return np.clip(resample(wave, XTTS_DVAE.sample_rate, OUTPUT_RATE), -1.0, 1.0)
+
+
+def waveform_round_trip(model: XTTS, audio: np.ndarray) -> np.ndarray:
+    """The ceiling of what the codes can carry: audio to codes and back.
+
+    Args:
+        audio: float32 ``(samples,)`` at 22.05 kHz.
+
+    Returns:
+        Float32 ``(samples,)`` at 24 kHz.
+    """
+    mel = model.mel_norm(MelSpectrogram(XTTS_DVAE)(audio[None]))
+    return codes_to_waveform(model, np.asarray(model.dvae.encode(mel)[0]))

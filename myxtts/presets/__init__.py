@@ -1,0 +1,1 @@
+"""A model on disk: folder, record and variables, for any model."""

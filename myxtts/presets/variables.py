@@ -1,0 +1,116 @@
+"""Variables to safetensors files and back, by name and strictly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from myxtts.errors import CheckpointError
+from myxtts.files import replacing
+
+
+def named(variables: Sequence, root: str = "") -> dict:
+    """Variables under their paths below the layer called ``root``.
+
+    Raises:
+        CheckpointError: two variables share a path.
+    """
+    result: dict = {}
+    for variable in variables:
+        name = variable.path
+        if root:
+            name = f"/{name}".partition(f"/{root}/")[2] or name
+        if name in result:
+            raise CheckpointError(f"two variables are called {name!r}.")
+        result[name] = variable
+    return result
+
+
+def save_variables(
+    path: Path, variables: dict, metadata: dict[str, str] | None = None, half: bool = False
+) -> None:
+    """Write named variables to ``path``, whole or not at all.
+
+    With ``half``, trainable matrices are written in float16 where it can hold them.
+
+    Raises:
+        CheckpointError: the file cannot be written (no space, no permission).
+    """
+    arrays = {name: _stored(value, half) for name, value in variables.items()}
+    try:
+        with replacing(path) as fresh:
+            save_file(arrays, fresh, metadata=metadata)
+    except SafetensorError as error:
+        raise CheckpointError(f"cannot write {path}: {error}.") from error
+
+
+def load_variables(path: Path, variables: dict) -> dict[str, str]:
+    """Assign the arrays of ``path`` to the named variables; return the file's metadata.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its names or shapes are not
+            those of the variables; then none of them has changed.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            _check_names(path, set(file.keys()), set(variables))
+            for name, variable in variables.items():
+                _check_shape(path, name, file.get_slice(name).get_shape(), variable.shape)
+            for name, variable in variables.items():
+                variable.assign(file.get_tensor(name))
+            return file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"no weights file {path}.") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _stored(variable, half: bool) -> np.ndarray:
+    array = np.array(_array(variable), order="C")
+    # Statistics and vectors are small and may be large in value.
+    if half and array.ndim > 1 and getattr(variable, "trainable", False):
+        limit = np.finfo("float16").max
+        return array.astype("float16") if np.abs(array).max(initial=0) < limit else array
+    return array
+
+
+def _array(variable) -> np.ndarray:
+    array = np.asarray(variable)
+    # safetensors' numpy side has no bfloat16; float32 holds every one of its values.
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
+
+
+def _check_shape(path: Path, name: str, stored: Sequence, wanted: Sequence) -> None:
+    if tuple(stored) != tuple(wanted):
+        raise CheckpointError(
+            f"{path}: {name} has shape {tuple(stored)}, the model expects {tuple(wanted)}; "
+            "the checkpoint is of another configuration."
+        )
+
+
+def _check_names(path: Path, stored: set[str], wanted: set[str]) -> None:
+    if stored == wanted:
+        return
+    missing, extra = sorted(wanted - stored), sorted(stored - wanted)
+    parts = []
+    if missing:
+        parts.append(f"lacks {missing[0]!r} and {len(missing) - 1} more")
+    if extra:
+        parts.append(f"has {extra[0]!r} and {len(extra) - 1} more that the model does not")
+    raise CheckpointError(
+        f"{path} {' and '.join(parts)}; the checkpoint is of another configuration."
+    )

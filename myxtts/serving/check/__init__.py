@@ -1,0 +1,1 @@
+"""What proves that a served graph does what the model does."""

@@ -1,0 +1,229 @@
+"""Conditioning and speech as one graph of TensorFlow's core operations, a row a request."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from myxtts.generation.state import generate
+from myxtts.models.xtts import XTTS
+from myxtts.serving.graph.signs import falls_silent, repeats, stops_doubtfully
+from myxtts.serving.graph.vocoder import GraphVocoder
+from myxtts.timing import MODEL_RATE, SECONDS_PER_CODE
+
+# Texts, codes and references (whole seconds) have few different lengths: for each, a server's
+# kernels keep what they have prepared.
+TEXT_MULTIPLE, CODE_MULTIPLE = 32, 64
+# As of a reference in `Synthesizer.condition`.
+MIN_REFERENCE_SECONDS, MIN_CHUNK_SECONDS = 0.3, 0.33
+
+
+class GraphSpeaker(tf.Module):
+    """What the signatures of a SavedModel are made of.
+
+    Every method is stateless, takes rows that are padded to a common length and gives each
+    the result it would have alone. Bad requests fail by an assertion with a clear sentence.
+
+    Args:
+        model: a trained model.
+        vocoder: ``hifi`` or ``griffin_lim``.
+    """
+
+    def __init__(self, model: XTTS, vocoder: str):
+        super().__init__(name="speaker")
+        self.model = model
+        self.settings = model.config.synthesis
+        self.vocoder = GraphVocoder(model, vocoder)
+        self.silence = 10 ** (model.config.data.silence_db / 20)
+
+    def condition(self, audio, lengths) -> dict:
+        """Voices of references ``(batch, samples)`` at 22.05 kHz, of ``lengths`` samples.
+
+        Returns:
+            ``latents`` ``(batch, latents, model_dim)``, the mean over chunks of the
+            reference, and ``speaker_embedding`` ``(batch, size)``.
+        """
+        lengths = tf.minimum(lengths, int(self.settings.max_ref_length * MODEL_RATE))
+        longest = tf.minimum(tf.shape(audio)[1], tf.reduce_max(lengths))
+        audio = tf.pad(audio[:, :longest], [[0, 0], [0, -longest % MODEL_RATE]])
+        audio = self._checked(audio, lengths)
+        encoder = self.model.audio_encoder
+        embedding = encoder.speaker_embedding(encoder.features(audio, lengths))
+        chunks, chunk_lengths, weights = self._chunks(audio, lengths)
+        latents = encoder.conditioning_latents(encoder.features(chunks, chunk_lengths))
+        latents = tf.reshape(
+            tf.cast(latents, "float32"),
+            tf.concat([tf.shape(weights), tf.shape(latents)[1:]], axis=0),
+        )
+        mean = tf.reduce_sum(latents * weights[..., None, None], axis=1)
+        total = tf.reduce_sum(weights, axis=1)[:, None, None]
+        return {"latents": mean / total, "speaker_embedding": tf.cast(embedding, "float32")}
+
+    def speak(self, ids, lengths, voice: dict, options: dict, characters) -> dict:
+        """Speech of text ids ``(batch, text)``.
+
+        Args:
+            ids, lengths: of the texts, without start and stop.
+            voice: of :meth:`condition`.
+            options: ``temperature`` (0: greedy), ``top_k``, ``top_p``,
+                ``repetition_penalty`` and ``seed``, ``(batch,)`` each.
+            characters: of each text ``(batch,)``; they bound its speech.
+
+        Returns:
+            ``waveform`` ``(batch, samples)`` at 24 kHz, padded with zeros, ``samples``
+            ``(batch,)``, the signs ``unfinished``, ``repeats``, ``silence`` and
+            ``doubtful_stop`` ``(batch,)``, ``codes`` ``(batch, codes)`` padded with the stop
+            code, and ``code_lengths`` ``(batch,)``.
+        """
+        ids, lengths = self.checked_text(ids, lengths)
+        bound, least = self.bounds(characters)
+        room = tf.reduce_max(bound)
+        uniforms = self.uniforms(options["seed"])[:, : room + -room % CODE_MULTIPLE]
+        result = generate(
+            self.model.gpt,
+            ids,
+            lengths,
+            voice["latents"],
+            uniforms,
+            min_codes=least[:, None],
+            max_codes=bound,
+            coqui_compatible=self.settings.coqui_compatible,
+            **self.sampling(options),
+        )
+        finished = result["lengths"] < bound
+        waveform, samples = self.vocoder.decode(
+            result["latents"],
+            result["codes"],
+            self.heard(result["lengths"], finished),
+            voice["speaker_embedding"],
+        )
+        return {
+            "waveform": waveform,
+            "samples": samples,
+            **self._signs(result, finished, waveform, samples),
+            "codes": result["codes"],
+            "code_lengths": result["lengths"],
+        }
+
+    def heard(self, lengths, finished):
+        """Codes of which each row's waveform is made: Coqui decodes the stop code's latent."""
+        compatible = self.settings.coqui_compatible and self.vocoder.kind == "hifi"
+        return lengths + tf.cast(finished, "int32") if compatible else lengths
+
+    def _signs(self, result: dict, finished, waveform, samples) -> dict:
+        codes, lengths, latents = result["codes"], result["lengths"], result["latents"]
+        gpt = self.model.gpt
+        last = tf.minimum(lengths, tf.shape(latents)[1] - 1)
+        logits = gpt.audio_head(tf.gather(latents, last, batch_dims=1))
+        doubtful = stops_doubtfully(tf.cast(logits, "float32"), gpt.stop_audio_token)
+        return {
+            "unfinished": ~finished,
+            "repeats": repeats(codes, lengths),
+            "silence": falls_silent(waveform, samples),
+            "doubtful_stop": finished & doubtful,
+        }
+
+    def bounds(self, characters) -> tuple:
+        """Most and least codes ``(batch,)`` of texts of so many characters."""
+        settings, characters = self.settings, tf.cast(characters, "float32")
+        most = tf.math.ceil((2.0 + settings.seconds_per_character * characters) / SECONDS_PER_CODE)
+        most = tf.minimum(tf.cast(most, "int32"), self.model.gpt.max_new_codes)
+        seconds = 0.0 if settings.coqui_compatible else settings.min_seconds_per_character
+        least = tf.cast(seconds * characters / SECONDS_PER_CODE, "int32")
+        return most, tf.minimum(least, most - 1)
+
+    def uniforms(self, seeds):
+        """Numbers in [0, 1) to draw with, ``(batch, max_new_codes)``; the same for a seed."""
+        steps = self.model.gpt.max_new_codes
+        return tf.map_fn(
+            lambda seed: tf.random.stateless_uniform([steps], tf.stack([seed, 0])),
+            tf.cast(seeds, "int64"),
+            fn_output_signature=tf.TensorSpec((steps,)),
+        )
+
+    @staticmethod
+    def sampling(options: dict) -> dict:
+        """Keyword arguments of the generation for options ``(batch,)`` of each row."""
+        temperature = options["temperature"]
+        rules = [
+            tf.debugging.assert_non_negative(temperature, "temperature must be at least 0."),
+            tf.debugging.assert_non_negative(options["top_k"], "top_k must be at least 0."),
+            tf.debugging.assert_positive(options["top_p"], "top_p must be above 0."),
+            tf.debugging.assert_positive(
+                options["repetition_penalty"], "repetition_penalty must be above 0."
+            ),
+        ]
+        with tf.control_dependencies([rule for rule in rules if rule is not None]):
+            greedy = tf.equal(temperature, 0.0)
+        return {
+            "temperature": tf.where(greedy, 1.0, temperature)[:, None],
+            "top_k": options["top_k"][:, None],
+            "top_p": options["top_p"][:, None],
+            "repetition_penalty": options["repetition_penalty"][:, None],
+            "greedy": greedy,
+        }
+
+    def _checked(self, audio, lengths):
+        """``audio`` without what lies behind ``lengths``; it must be speech, not silence."""
+        heard = tf.sequence_mask(lengths, tf.shape(audio)[1])
+        audio = tf.where(heard, audio, 0.0)
+        peak = tf.reduce_max(tf.abs(audio), axis=1)
+        least = int(MIN_REFERENCE_SECONDS * MODEL_RATE)
+        rules = [
+            tf.debugging.Assert(
+                tf.reduce_all(tf.math.is_finite(audio)),
+                ["the audio holds NaN or infinite samples."],
+            ),
+            tf.debugging.assert_greater_equal(
+                lengths, least, f"a reference needs at least {MIN_REFERENCE_SECONDS} s of audio."
+            ),
+            tf.debugging.assert_greater_equal(peak, self.silence, "the audio is silent."),
+        ]
+        with tf.control_dependencies([rule for rule in rules if rule is not None]):
+            audio = tf.identity(audio)
+        if not self.settings.sound_norm_refs:
+            return audio
+        return audio * (0.75 / peak)[:, None]
+
+    def _chunks(self, audio, lengths) -> tuple:
+        """Chunks ``(batch * chunks, size)``, their lengths, and weights ``(batch, chunks)``."""
+        settings = self.settings
+        if settings.gpt_cond_len:
+            lengths = tf.minimum(lengths, int(settings.gpt_cond_len * MODEL_RATE))
+        size = int(settings.gpt_cond_chunk_len * MODEL_RATE)
+        longest = tf.reduce_max(lengths)
+        count = (longest + size - 1) // size
+        audio = tf.pad(audio[:, :longest], [[0, 0], [0, count * size - longest]])
+        chunks = tf.reshape(audio, [-1, count, size])
+        own = tf.clip_by_value(lengths[:, None] - size * tf.range(count), 0, size)
+        heard = tf.logical_or(own >= int(MIN_CHUNK_SECONDS * MODEL_RATE), tf.range(count) == 0)
+        if not settings.coqui_compatible:
+            loud = heard & (tf.reduce_max(tf.abs(chunks), axis=2) >= self.silence)
+            heard = tf.where(tf.reduce_any(loud, axis=1, keepdims=True), loud, heard)
+        # What is not heard must still be audio.
+        own = tf.where(own > 0, own, size)
+        return (
+            tf.reshape(chunks, [-1, size]),
+            tf.reshape(own, [-1]),
+            tf.cast(heard, "float32"),
+        )
+
+    def checked_text(self, ids, lengths) -> tuple:
+        """The same ids, padded to one of a few lengths, and their lengths, if they can be read."""
+        gpt = self.model.gpt
+        rules = [
+            tf.debugging.assert_positive(lengths, "a text has nothing that can be spoken."),
+            tf.debugging.assert_less_equal(
+                lengths,
+                gpt.max_text_tokens,
+                f"a text has more than {gpt.max_text_tokens} tokens: send it in pieces.",
+            ),
+            tf.debugging.assert_less(
+                ids, gpt.num_text_tokens, "a text id is not in the vocabulary."
+            ),
+            tf.debugging.assert_non_negative(ids, "a text id is not in the vocabulary."),
+        ]
+        with tf.control_dependencies([rule for rule in rules if rule is not None]):
+            longest = tf.reduce_max(lengths)
+        ids = ids[:, :longest]
+        room = tf.minimum(-longest % TEXT_MULTIPLE, gpt.max_text_tokens - longest)
+        return tf.pad(ids, [[0, 0], [0, room]]), lengths

@@ -1,0 +1,212 @@
+"""Stage ``decoder``: HiFi-GAN from GPT latents to a waveform."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.config import XTTSConfig
+from myxtts.generation.vocoding import codes_to_waveform
+from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss
+from myxtts.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from myxtts.models.xtts import XTTS
+from myxtts.timing import OUTPUT_RATE, SECONDS_PER_CODE
+from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.stages.gpt import code_lengths, encode_codes, gpt_inputs
+
+SAMPLES_PER_CODE = SECONDS_PER_CODE * OUTPUT_RATE
+# The mel loss sees the decoder's whole band, unlike the 8 kHz of the codes' mels.
+LOSS_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE, f_max=12_000.0)
+
+# Griffin-Lim knows nothing above the 8 kHz of the codes' mels; both vocoders are judged below.
+JUDGE_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE)
+JUDGED_UTTERANCES = 8
+
+
+class DecoderTask:
+    """Mel, adversarial and feature-matching losses on random segments (Kong et al. 2020).
+
+    GPT and DVAE stand still; the decoder and the audio encoder's own speaker path
+    learn (a pretrained one has none: its projection conditions the GPT too). The
+    discriminators join at ``training.adversarial_start``.
+    """
+
+    metric = "mel_loss"
+
+    def __init__(self, model: XTTS, config: XTTSConfig):
+        self.model = model
+        self.config = config.training
+        self.mel = MelSpectrogram(LOSS_MEL, name="loss_mel")
+        self.segments = keras.random.SeedGenerator(config.training.seed)
+        self.discriminators = _discriminators(config)
+        settings = config.training.decoder
+        self.optimizers = [
+            make_optimizer(settings, config.training, variables)
+            for variables in (self.generator_variables, self.discriminator_variables)
+        ]
+
+    @property
+    def generator_variables(self) -> list:
+        """The decoder and the speaker path of the audio encoder."""
+        encoder = self.model.audio_encoder
+        return self.model.decoder.trainable_variables + encoder.speaker_variables
+
+    @property
+    def discriminator_variables(self) -> list:
+        return [var for item in self.discriminators for var in item.trainable_variables]
+
+    @property
+    def variables(self) -> list:
+        """All state of the stage: generator, speaker path, discriminators, segment seed.
+
+        Conditioning stands still here: going on with this stage must not set it back.
+        """
+        states = self.model.decoder.variables + self.model.audio_encoder.speaker_state
+        for item in self.discriminators:
+            states += item.variables
+        return [*states, self.segments.state]
+
+    def train_step(self, batch: dict) -> dict:
+        latents, wave = self._segments(batch, self._latents(batch))
+        with tf.GradientTape() as tape:
+            fake = self.model.decoder(latents, self._speaker(batch, training=True), training=True)
+            mel_loss = self._mel_loss(wave, fake)
+            adversarial, features = self._once_started(
+                lambda: self._adversarial(wave, fake), (0.0, 0.0)
+            )
+            loss = self.config.mel_loss_weight * mel_loss + adversarial
+            loss += self.config.feature_loss_weight * features
+        norm = apply_gradients([(self.optimizers[0], self.generator_variables)], tape, loss)
+        judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
+        return {
+            "loss": loss,
+            "mel_loss": mel_loss,
+            "adversarial_loss": adversarial,
+            "feature_loss": features,
+            "discriminator_loss": judged,
+            "gradient_norm": norm,
+        }
+
+    def validation_step(self, batch: dict) -> dict:
+        fake = self._speak(batch)
+        samples = tf.minimum(tf.shape(fake)[1], tf.shape(batch["wave"])[1])
+        mask = tf.sequence_mask(batch["wave_lengths"], samples, dtype="float32")
+        mel_loss = self._mel_loss(batch["wave"][:, :samples] * mask, fake[:, :samples] * mask)
+        weight = tf.reduce_sum(tf.cast(batch["wave_lengths"], "float32"))
+        return {"loss": mel_loss, "mel_loss": mel_loss, "weight": weight}
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]:
+        """Mel of the recording beside the decoder's."""
+        length = int(batch["wave_lengths"][0])
+        spoken = self._speak(batch)[:1, :length]
+        return {
+            "mel/target": np.asarray(self.mel(batch["wave"][:1, :length])[0]),
+            "mel/spoken": np.asarray(self.mel(spoken)[0]),
+        }
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """The first recording of the batch and the decoder's rendering of it."""
+        length = int(batch["wave_lengths"][0])
+        spoken = np.asarray(self._speak(batch)[0, :length])
+        return {
+            "target": (OUTPUT_RATE, np.asarray(batch["wave"][0, :length])),
+            "spoken": (OUTPUT_RATE, spoken),
+        }
+
+    def vocoder_errors(self, batches) -> dict[str, float]:
+        """Mean mel error of both vocoders on the first utterances of ``batches``."""
+        mel = MelSpectrogram(JUDGE_MEL, name="judge_mel")
+        errors: dict[str, list[float]] = {"griffin_lim": [], "hifi": []}
+
+        def judge(vocoder: str, wave: np.ndarray, target: np.ndarray) -> None:
+            size = min(len(wave), len(target))
+            difference = mel(wave[None, :size]) - mel(target[None, :size])
+            errors[vocoder].append(float(tf.reduce_mean(tf.abs(difference))))
+
+        for batch in batches:
+            spoken = np.asarray(self._speak(batch))
+            codes, lengths = (np.asarray(item) for item in encode_codes(self.model, batch))
+            for row, length in enumerate(lengths):
+                target = np.asarray(batch["wave"][row, : batch["wave_lengths"][row]])
+                judge("griffin_lim", codes_to_waveform(self.model, codes[row, :length]), target)
+                judge("hifi", spoken[row], target)
+            if len(errors["hifi"]) >= JUDGED_UTTERANCES:
+                break
+        return {vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()}
+
+    def _once_started(self, adversarial, before):
+        """Result of ``adversarial()`` from the step on that the configuration names."""
+        if self.config.adversarial_start >= self.config.decoder.steps:
+            return before
+        started = self.optimizers[0].iterations >= self.config.adversarial_start
+        return tf.cond(started, adversarial, lambda: before)
+
+    def _latents(self, batch: dict):
+        encoder = self.model.audio_encoder
+        conditioning = encoder.conditioning_latents(encoder.features_from_batch(batch))
+        outputs = self.model.gpt(gpt_inputs(self.model, batch, conditioning), training=False)
+        return tf.stop_gradient(outputs["audio_latents"][:, :-1])
+
+    def _speaker(self, batch: dict, training: bool):
+        encoder = self.model.audio_encoder
+        # Where no speaker layer learns here, no statistic may move either.
+        training = training and bool(encoder.speaker_layers)
+        return encoder.speaker_embedding(encoder.features_from_batch(batch), training=training)
+
+    def _speak(self, batch: dict):
+        speaker = self._speaker(batch, training=False)
+        return self.model.decoder(self._latents(batch), speaker, training=False)
+
+    def _segments(self, batch: dict, latents) -> tuple:
+        """Cut one random segment of each utterance out of latents and waveform."""
+        size = self.config.segment_codes
+        spare = tf.maximum(code_lengths(batch["mel_lengths"]) - size, 0)
+        draws = keras.random.uniform((tf.shape(latents)[0],), seed=self.segments)
+        starts = tf.cast(draws * tf.cast(spare + 1, "float32"), "int32")
+        samples = self.model.decoder.output_length(size)
+        first = tf.cast(tf.round(tf.cast(starts, "float32") * SAMPLES_PER_CODE), "int32")
+        latents = _windows(latents, starts, size)
+        return latents, _windows(batch["wave"], first, samples)
+
+    def _mel_loss(self, real, fake):
+        return tf.reduce_mean(tf.abs(self.mel(real) - self.mel(fake)))
+
+    def _judge(self, wave) -> list:
+        wave = wave[..., None]
+        return [output for item in self.discriminators for output in item(wave)]
+
+    def _adversarial(self, real, fake) -> tuple:
+        judged_fake = self._judge(fake)
+        features = feature_matching_loss(self._judge(real), judged_fake)
+        return adversarial_loss(judged_fake), features
+
+    def _train_discriminators(self, real, fake):
+        fake = tf.stop_gradient(fake)
+        with tf.GradientTape() as tape:
+            loss = discriminator_loss(self._judge(real), self._judge(fake))
+        apply_gradients([(self.optimizers[1], self.discriminator_variables)], tape, loss)
+        return loss
+
+
+def _discriminators(config: XTTSConfig) -> list:
+    """Both HiFi-GAN discriminators, as wide as the decoder is."""
+    scale = config.model.decoder.initial_channels / 512
+    items = [
+        MultiPeriodDiscriminator(channels=scale, name="multi_period"),
+        MultiScaleDiscriminator(channels=scale, name="multi_scale"),
+    ]
+    for item in items:
+        item.build((None, None, 1))
+    return items
+
+
+def _windows(values, starts, size: int):
+    """Rows ``values[i, starts[i]:starts[i] + size]``, zero beyond the end."""
+    padding = [[0, 0], [0, size]] + [[0, 0]] * (len(values.shape) - 2)
+    positions = starts[:, None] + tf.range(size)[None]
+    return tf.gather(tf.pad(values, padding), positions, batch_dims=1)

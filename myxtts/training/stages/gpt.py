@@ -1,0 +1,218 @@
+"""Stage ``gpt``: predict audio codes from text and a voice."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.griffin_lim import griffin_lim
+from myxtts.config import XTTSConfig
+from myxtts.generation.vocoding import codes_to_mel
+from myxtts.losses import (
+    IGNORED_TARGET,
+    ContrastiveSpeakerLoss,
+    GE2ELoss,
+    masked_accuracy,
+    masked_cross_entropy,
+)
+from myxtts.models.xtts import XTTS
+from myxtts.timing import FRAMES_PER_CODE
+from myxtts.training.optimizers import apply_gradients, make_optimizer, slowed
+
+# Coqui's trainer counts so many codes beyond the end of an utterance.
+MORE_STOPS = 3
+
+
+class GPTTask:
+    """Cross-entropy of text and audio codes, as Coqui's XTTS trainer weighs them.
+
+    The audio encoder learns here too; an unfrozen pretrained encoder has an optimizer
+    of its own, at ``training.speaker_encoder_learning_rate``. The speaker losses see the
+    (projected) speaker embeddings of the batch's references. Batches are those of kind
+    ``gpt`` (:mod:`myxtts.data.pipeline`).
+    """
+
+    metric = "audio_loss"
+
+    def __init__(self, model: XTTS, config: XTTSConfig):
+        self.model = model
+        self.training = config.training
+        self.speaker_losses = speaker_losses(config)
+        pretrained = self._pretrained_variables()
+        careful = {id(variable) for variable in pretrained}
+        others = [var for var in self.trainable_variables if id(var) not in careful]
+        settings, training = config.training.gpt, config.training
+        self.groups = [(make_optimizer(settings, training, others), others)]
+        if pretrained:
+            slow = slowed(settings, training.speaker_encoder_learning_rate)
+            self.groups.append((make_optimizer(slow, training, pretrained), pretrained))
+
+    @property
+    def optimizers(self) -> list:
+        """Of everything else, then of an unfrozen pretrained encoder."""
+        return [optimizer for optimizer, _ in self.groups]
+
+    @property
+    def variables(self) -> list:
+        """All state this stage changes, dropout seeds included.
+
+        The speaker path is the decoder stage's, unless it learns here too: going on with
+        this stage must not set it back.
+        """
+        encoder = self.model.audio_encoder
+        state = self.model.gpt.variables + encoder.conditioning_state
+        if self.speaker_losses:
+            state = state + encoder.speaker_state
+        return state + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
+
+    @property
+    def trainable_variables(self) -> list:
+        """What this stage updates; a speaker path of its own only under a speaker loss."""
+        encoder = self.model.audio_encoder
+        variables = self.model.gpt.trainable_variables + encoder.conditioning_variables
+        if self.speaker_losses:
+            variables = variables + encoder.speaker_variables
+        return variables + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
+
+    def _pretrained_variables(self) -> list:
+        encoder = self.model.audio_encoder.speaker_encoder
+        pretrained = self.model.config.model.use_pretrained_speaker_encoder
+        return encoder.trainable_variables if pretrained else []
+
+    def train_step(self, batch: dict) -> dict:
+        with tf.GradientTape() as tape:
+            numbers = self._forward(batch, training=True)
+        norm = apply_gradients(self.groups, tape, numbers["loss"])
+        return numbers | {"gradient_norm": norm}
+
+    def validation_step(self, batch: dict) -> dict:
+        numbers = self._forward(batch, training=False)
+        weight = tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
+        return numbers | {"weight": weight}
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]:
+        """Of the first utterance: mels of true and of predicted codes, and the alignment."""
+        inputs = self._inputs(batch, training=False)[0]
+        outputs = self.model.gpt(inputs)
+        length, letters = int(inputs["code_lengths"][0]), int(inputs["text_lengths"][0])
+        guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length], "float32"), axis=-1)
+        alignment = np.asarray(self.model.gpt.alignment(inputs)[0, :length, : letters + 2])
+        return {
+            "mel/target": codes_to_mel(self.model, inputs["audio_codes"][0, :length]),
+            # The start and stop codes have no mel.
+            "mel/predicted": codes_to_mel(
+                self.model, np.minimum(guessed, self.model.dvae.num_codes - 1)
+            ),
+            "alignment": alignment,
+        }
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """Teacher-forced prediction through Griffin-Lim."""
+        mel = self.pictures(batch)["mel/predicted"]
+        return {"predicted": (XTTS_DVAE.sample_rate, griffin_lim(mel, XTTS_DVAE))}
+
+    def _inputs(self, batch: dict, training: bool) -> tuple[dict, dict]:
+        """Inputs of the GPT, and the features of the reference."""
+        encoder = self.model.audio_encoder
+        features = encoder.heard(encoder.features_from_batch(batch), training=training)
+        latents = encoder.conditioning_latents(features, training=training)
+        return gpt_inputs(self.model, batch, latents), features
+
+    def _forward(self, batch: dict, training: bool) -> dict:
+        inputs, features = self._inputs(batch, training)
+        compatible = self.training.coqui_compatible
+        if compatible:
+            inputs |= with_stops(inputs, self.model.gpt.stop_audio_token)
+        outputs = self.model.gpt(inputs, training=training, coqui_compatible=compatible)
+        if training and "prompt_frames" in batch:
+            outputs["audio_targets"] = without_prompt(
+                outputs["audio_targets"], batch["prompt_frames"]
+            )
+        text = masked_cross_entropy(outputs["text_logits"], outputs["text_targets"])
+        audio = masked_cross_entropy(outputs["audio_logits"], outputs["audio_targets"])
+        loss = self.training.text_loss_weight * text + self.training.audio_loss_weight * audio
+        numbers = {
+            "text_loss": text,
+            "audio_loss": audio,
+            "accuracy": masked_accuracy(outputs["audio_logits"], outputs["audio_targets"]),
+        }
+        if self.speaker_losses:
+            encoder = self.model.audio_encoder
+            embedding = encoder.speaker_embedding(features, training=training)
+            for name, (weight, objective) in self.speaker_losses.items():
+                numbers[name] = objective(batch["speaker_ids"], embedding)
+                loss += weight * numbers[name]
+        return {"loss": loss} | numbers
+
+
+def speaker_losses(config: XTTSConfig) -> dict:
+    """The speaker losses that have a weight, each as ``(weight, loss)`` under its name."""
+    model, training = config.model, config.training
+    losses: dict = {}
+    if training.contrastive_loss_weight:
+        objective = ContrastiveSpeakerLoss(
+            model.contrastive_loss_temperature, model.contrastive_loss_margin
+        )
+        losses["contrastive_loss"] = (training.contrastive_loss_weight, objective)
+    if training.ge2e_loss_weight:
+        objective = GE2ELoss(training.ge2e_variant)
+        objective.build()
+        losses["ge2e_loss"] = (training.ge2e_loss_weight, objective)
+    return losses
+
+
+def _owned(loss) -> list:
+    """Variables a loss learns; most have none."""
+    return list(getattr(loss, "trainable_variables", []))
+
+
+def code_lengths(frames):
+    """Audio codes of utterances of ``frames`` mel frames: two stride-2 convolutions."""
+    half = (frames + 1) // 2
+    return (half + 1) // 2
+
+
+def encode_codes(model: XTTS, batch: dict) -> tuple:
+    """Codes ``(batch, length)`` of a batch's mels and their lengths ``(batch,)``."""
+    codes = model.dvae.encode(model.mel_norm(batch["mel"]))
+    return tf.stop_gradient(codes), code_lengths(batch["mel_lengths"])
+
+
+def gpt_inputs(model: XTTS, batch: dict, latents) -> dict:
+    """Inputs of :class:`~myxtts.models.gpt.GPT` for a training batch."""
+    codes, lengths = encode_codes(model, batch)
+    return {
+        "text_ids": batch["text_ids"],
+        "text_lengths": batch["text_lengths"],
+        "audio_codes": codes,
+        "code_lengths": lengths,
+        "conditioning_latents": latents,
+    }
+
+
+def with_stops(inputs: dict, stop: int) -> dict:
+    """``audio_codes`` and ``code_lengths`` of GPT inputs with three more stop codes a row.
+
+    Coqui's trainer takes every utterance for so much longer, and learns all its stops.
+    """
+    codes, lengths = inputs["audio_codes"], inputs["code_lengths"]
+    own = tf.sequence_mask(lengths, tf.shape(codes)[1])
+    codes = tf.pad(tf.where(own, codes, stop), [[0, 0], [0, MORE_STOPS]], constant_values=stop)
+    return {"audio_codes": codes, "code_lengths": lengths + MORE_STOPS}
+
+
+def without_prompt(targets, prompt_frames):
+    """Targets ``(batch, length)`` of which the codes inside the prompt are not to be learned.
+
+    The GPT has heard them. Coqui's trainer means the same, but masks the last utterance of
+    a batch only, and counts mel frames where codes are.
+
+    Args:
+        targets: codes, one for four mel frames.
+        prompt_frames: ``(batch, 2)``, first and end of the prompt in mel frames.
+    """
+    position = tf.range(tf.shape(targets)[1])[None]
+    first, end = code_lengths(prompt_frames[:, :1]), prompt_frames[:, 1:] // FRAMES_PER_CODE
+    heard = tf.logical_and(position >= first, position < end)
+    return tf.where(heard, IGNORED_TARGET, targets)

@@ -1,0 +1,1 @@
+"""Telling speakers apart: trials, thresholds and decisions."""

@@ -1,0 +1,293 @@
+"""Speaker verification: embeddings, enrolled voices and decisions at a measured threshold."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+from scipy.ndimage import maximum_filter1d
+from tqdm import tqdm
+
+from myxtts.audio.frontends import XTTS_CONDITIONING
+from myxtts.audio.io import padded, read_audio
+from myxtts.errors import AudioError, ConfigError, WeightsError
+from myxtts.models.resemblyzer import TARGET_DBFS
+from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
+from myxtts.models.xtts import XTTS
+from myxtts.presets import folder as preset
+from myxtts.timing import SPEAKER_RATE
+from myxtts.verification.trials import Threshold, preset_threshold, shipped_threshold
+from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 16
+MIN_SECONDS = 0.1
+# Resemblyzer's: 30 ms at 16 kHz, and the numbers of such windows that are looked at together.
+VAD_WINDOW = 480
+VAD_AVERAGE = 8
+VAD_DILATION = 7
+
+Clip = str | Path | np.ndarray
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One decision: ``accepted`` where ``score`` reaches ``threshold``."""
+
+    score: float
+    threshold: float
+    accepted: bool
+
+
+class PresetEncoder:
+    """The projected speaker embedding of an XTTS preset, called like a speaker encoder.
+
+    ``(batch, samples)`` at 22.05 kHz becomes ``(batch, embedding_dim)`` of length one,
+    the second output of the preset's audio encoder.
+
+    Raises:
+        CheckpointError: the folder is no preset or is damaged.
+    """
+
+    sample_rate = XTTS_CONDITIONING.sample_rate
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.audio_encoder = XTTS.from_preset(self.folder).audio_encoder
+        file = next(file for file, parts in preset.WEIGHTS.items() if "audio_encoder" in parts)
+        manifest = json.loads((self.folder / preset.MANIFEST).read_text(encoding="utf-8"))
+        self.provenance = f"{file}@sha256:{manifest['sha256'][file]}"
+
+    def __call__(self, audio, lengths):
+        return self.audio_encoder.speaker_embedding(self.audio_encoder.features(audio, lengths))
+
+
+class SpeakerVerifier:
+    """Says whether clips are of one speaker, by the cosine of their embeddings.
+
+    Args:
+        encoder: ``encoder(audio, lengths)`` gives ``(batch, dim)``; it has a ``provenance``
+            and, where its audio is not at 16 kHz, a ``sample_rate``.
+        threshold: for :meth:`verify`; see :class:`Threshold`.
+        trim_silences: cut long silences out of every clip first, as Resemblyzer's upstream
+            does (needs ``webrtcvad``). None does what the threshold was measured with.
+
+    Raises:
+        WeightsError: the encoder's weights are random.
+        ConfigError: silences cannot be trimmed.
+    """
+
+    def __init__(self, encoder, threshold: Threshold | None = None, trim_silences=None):
+        if encoder.provenance == RANDOM:
+            raise WeightsError("the speaker encoder has random weights; load pretrained ones.")
+        self.encoder = encoder
+        self.threshold = threshold
+        self.sample_rate = getattr(encoder, "sample_rate", SPEAKER_RATE)
+        if trim_silences is None:
+            trim_silences = threshold is not None and threshold.trimmed
+        self.trim_silences = bool(trim_silences)
+        if self.trim_silences:
+            _voice_detector(self.sample_rate)
+        if threshold is not None:
+            self._compare(threshold)
+        # Autograph would wrap a layer's own sentence in a trace of the user's code.
+        self._encode = tf.function(
+            lambda audio, lengths: encoder(audio, lengths),
+            input_signature=[tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32")],
+            autograph=False,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls, encoder_type: str, path: str | Path | None = None, trim_silences: bool | None = None
+    ) -> SpeakerVerifier:
+        """Verifier with a pretrained encoder and, where one is shipped, its threshold.
+
+        Args:
+            encoder_type: ``ecapa_tdnn``, ``resemblyzer`` or ``coqui``.
+            path: the upstream's weights; found as
+                :func:`~myxtts.weights.speaker_encoders.load_pretrained_speaker_encoder` says.
+            trim_silences: as the class says; None does what the encoder's upstream does.
+
+        Raises:
+            WeightsError: the weights are not there.
+        """
+        if trim_silences is None:
+            trim_silences = encoder_type == "resemblyzer"
+        encoder = PretrainedSpeakerEncoder(encoder_type)
+        load_pretrained_speaker_encoder(encoder, path)
+        threshold = shipped_threshold(encoder_type, encoder.provenance, trim_silences)
+        return cls(encoder, threshold, trim_silences)
+
+    @classmethod
+    def from_preset(cls, folder: str | Path) -> SpeakerVerifier:
+        """Verifier with a preset's own embedding and the threshold stored beside it.
+
+        Raises:
+            CheckpointError: the folder is no preset.
+        """
+        encoder = PresetEncoder(folder)
+        return cls(encoder, preset_threshold(folder, encoder.provenance))
+
+    def _compare(self, threshold: Threshold) -> None:
+        """Warn of a threshold that was measured with something else."""
+        if not threshold.fits(self.provenance) or threshold.trimmed != self.trim_silences:
+            logger.warning(
+                "the threshold was measured with %s, silences %s; it may not hold here.",
+                threshold.provenance,
+                "trimmed" if threshold.trimmed else "kept",
+            )
+
+    @property
+    def provenance(self) -> str:
+        """Where the encoder's weights came from."""
+        return self.encoder.provenance
+
+    def embed(self, clips: Clip | Sequence[Clip], batch_size: int = BATCH_SIZE) -> np.ndarray:
+        """Embeddings ``(clips, dim)`` of length one, float32.
+
+        Args:
+            clips: one clip or several; each an audio file of any rate, or a float array
+                ``(samples,)`` at ``sample_rate``.
+            batch_size: clips of similar length that are embedded together.
+
+        Raises:
+            AudioError: a clip cannot be read, is silent or is shorter than 0.1 s.
+        """
+        if isinstance(clips, (str, Path)) or (isinstance(clips, np.ndarray) and clips.ndim == 1):
+            clips = [clips]
+        if not len(clips):
+            raise AudioError("no clip was given.")
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, not {batch_size}.")
+        order = sorted(range(len(clips)), key=lambda index: self._seconds(clips[index]))
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        rows = [
+            self._embed_batch([self._read(clips[index]) for index in batch])
+            for batch in tqdm(batches, desc="embedding", unit="batch", delay=2, disable=None)
+        ]
+        return np.concatenate(rows)[np.argsort(order)]
+
+    def enroll(self, clips: Clip | Sequence[Clip]) -> np.ndarray:
+        """Centroid ``(dim,)`` of a speaker's clips, of length one."""
+        return _unit(self.embed(clips).mean(axis=0))
+
+    def verify(self, enrolled: np.ndarray, clip: Clip) -> Verification:
+        """Decide whether ``clip`` is of the speaker enrolled as ``(dim,)``.
+
+        Raises:
+            ConfigError: there is no threshold, or the voice was enrolled with another encoder.
+        """
+        if self.threshold is None:
+            raise ConfigError(
+                f"no threshold has been measured for {self.provenance}; measure one with "
+                "tools/verify_speakers.py --trials FILE --save-threshold, and load it with "
+                "Threshold.load(path)."
+            )
+        embedding = self.embed(clip)[0]
+        if np.shape(enrolled) != embedding.shape:
+            raise ConfigError(
+                f"the enrolled voice has shape {np.shape(enrolled)}, this encoder's embeddings "
+                f"have {embedding.shape}; enrol it with the same encoder."
+            )
+        score = float(_unit(enrolled) @ embedding)
+        value = self.threshold.value
+        return Verification(score=score, threshold=value, accepted=score >= value)
+
+    def similarity_matrix(
+        self,
+        first: np.ndarray | Clip | Sequence[Clip],
+        second: np.ndarray | Clip | Sequence[Clip] | None = None,
+    ) -> np.ndarray:
+        """Cosines ``(n, m)`` of every first clip with every second; of the first if None.
+
+        Args:
+            first: clips as for :meth:`embed`, or embeddings ``(n, dim)`` that it returned.
+            second: the same.
+        """
+        one = self._embeddings(first)
+        other = one if second is None else self._embeddings(second)
+        return np.clip(one @ other.T, -1.0, 1.0)
+
+    def _embeddings(self, items) -> np.ndarray:
+        if isinstance(items, np.ndarray) and items.ndim == 2:
+            return _unit(items)
+        return self.embed(items)
+
+    def _embed_batch(self, clips: Sequence[np.ndarray]) -> np.ndarray:
+        return _unit(np.asarray(self._encode(*padded(clips))))
+
+    def _seconds(self, clip: Clip) -> float:
+        """Length by which clips are put together; 0 for a file that reading will refuse."""
+        if not isinstance(clip, (str, Path)):
+            return len(clip) / self.sample_rate
+        try:
+            return soundfile.info(clip).duration
+        except (soundfile.SoundFileError, OSError, TypeError):
+            return 0.0
+
+    def _read(self, clip: Clip) -> np.ndarray:
+        name = "the audio array"
+        if isinstance(clip, (str, Path)):
+            name = str(clip)
+            clip, _ = read_audio(clip, self.sample_rate)
+        clip = np.asarray(clip, "float32")
+        if clip.ndim != 1 or not np.isfinite(clip).all():
+            raise AudioError(
+                f"{name} must be one row of finite samples; its shape is {clip.shape}."
+            )
+        if len(clip) < MIN_SECONDS * self.sample_rate:
+            raise AudioError(
+                f"{name} lasts {len(clip) / self.sample_rate:.3f} s; "
+                f"at least {MIN_SECONDS} s are needed."
+            )
+        if not clip.any():
+            raise AudioError(f"{name} is silent.")
+        return trim_long_silences(clip) if self.trim_silences else clip
+
+
+def trim_long_silences(audio: np.ndarray) -> np.ndarray:
+    """Cut silences out of float ``(samples,)`` at 16 kHz, as Resemblyzer's ``preprocess_wav``.
+
+    Volume is raised to -30 dBFS first. WebRTC's detector judges windows of 30 ms; they
+    are kept near a majority of speech. A clip in which no speech is found stays whole.
+
+    Raises:
+        ConfigError: ``webrtcvad`` is not installed.
+    """
+    detector = _voice_detector(SPEAKER_RATE)
+    rms = np.sqrt(np.mean(np.square(audio)))
+    audio = audio * np.maximum(10 ** (TARGET_DBFS / 20) / max(rms, 1e-10), 1).astype("float32")
+    windows = audio[: len(audio) // VAD_WINDOW * VAD_WINDOW].reshape(-1, VAD_WINDOW)
+    pcm = np.round(np.clip(windows, -1, 1) * 32_767).astype("int16")
+    voiced = np.array([detector.is_speech(window.tobytes(), SPEAKER_RATE) for window in pcm], int)
+    before = (VAD_AVERAGE - 1) // 2
+    nearby = np.convolve(voiced, np.ones(VAD_AVERAGE, int))[VAD_AVERAGE - 1 - before :]
+    # A tie is silence: the upstream rounds half to even.
+    speech = nearby[: len(voiced)] > VAD_AVERAGE / 2
+    kept = maximum_filter1d(speech, VAD_DILATION, mode="constant")
+    return windows[kept].ravel() if kept.any() else audio
+
+
+def _voice_detector(sample_rate: int):
+    if sample_rate != SPEAKER_RATE:
+        raise ConfigError(f"silences can be trimmed at {SPEAKER_RATE} Hz only, not {sample_rate}.")
+    try:
+        return importlib.import_module("webrtcvad").Vad(3)
+    except ImportError as error:
+        raise ConfigError(
+            "trimming silences needs webrtcvad; get it with: pip install webrtcvad-wheels"
+        ) from error
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, "float32")
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

