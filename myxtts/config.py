@@ -12,11 +12,7 @@ Example:
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +20,16 @@ from typing import Any, Literal
 import yaml
 
 from myxtts.errors import ConfigError
+from myxtts.settings import (
+    from_dict,
+    merge,
+    nearest,
+    read_yaml,
+    require,
+    require_product,
+    require_same_length,
+    to_dict,
+)
 
 SPEAKER_ENCODER_TYPES = ("ecapa_tdnn", "resemblyzer", "coqui")
 STAGES = ("dvae", "gpt", "decoder")
@@ -101,13 +107,13 @@ class ECAPAConfig:
 
     def __post_init__(self) -> None:
         for name in ("kernel_sizes", "dilations"):
-            _require_same_length(self, "channels", name, "model.ecapa")
-        _require(
+            require_same_length(self, "channels", name, "model.ecapa")
+        require(
             len(self.channels) >= 3, "model.ecapa.channels", "of 3 blocks or more", self.channels
         )
         inner = self.channels[1:-1]
         fits = all(width % self.res2net_scale == 0 for width in inner)
-        _require(fits, "model.ecapa.channels", "multiples of res2net_scale inside", self.channels)
+        require(fits, "model.ecapa.channels", "multiples of res2net_scale inside", self.channels)
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class CoquiEncoderConfig:
     )
 
     def __post_init__(self) -> None:
-        _require_same_length(self, "blocks", "channels", "model.coqui_encoder")
+        require_same_length(self, "blocks", "channels", "model.coqui_encoder")
 
 
 @dataclass(frozen=True)
@@ -180,15 +186,15 @@ class ModelConfig:
                 f"model.gpt.model_dim ({self.gpt.model_dim}) must be a multiple of "
                 f"model.gpt.heads ({self.gpt.heads})."
             )
-        _require(
+        require(
             self.gpt.num_text_tokens > self.gpt.start_text_token,
             "model.gpt.num_text_tokens",
             f"above model.gpt.start_text_token ({self.gpt.start_text_token})",
             self.gpt.num_text_tokens,
         )
-        _require_product(self.decoder.upsample_rates, 256, "model.decoder.upsample_rates")
-        _require_same_length(self.decoder, "upsample_rates", "upsample_kernels", "model.decoder")
-        _require_same_length(self.speaker, "blocks", "channels", "model.speaker")
+        require_product(self.decoder.upsample_rates, 256, "model.decoder.upsample_rates")
+        require_same_length(self.decoder, "upsample_rates", "upsample_kernels", "model.decoder")
+        require_same_length(self.speaker, "blocks", "channels", "model.speaker")
 
 
 @dataclass(frozen=True)
@@ -242,22 +248,22 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             0 < self.min_seconds < self.max_seconds,
             "data.min_seconds",
             f"above 0 and below data.max_seconds ({self.max_seconds})",
             self.min_seconds,
         )
         seconds = self.reference_seconds
-        _require(seconds > 0, "data.reference_seconds", "above 0", seconds)
-        _require(
+        require(seconds > 0, "data.reference_seconds", "above 0", seconds)
+        require(
             0 <= self.reference_min_seconds <= seconds,
             "data.reference_min_seconds",
             f"at least 0 and at most data.reference_seconds ({seconds})",
             self.reference_min_seconds,
         )
         added = self.extend_vocabulary
-        _require(added >= 0, "data.extend_vocabulary", "at least 0", added)
+        require(added >= 0, "data.extend_vocabulary", "at least 0", added)
 
 
 @dataclass(frozen=True)
@@ -273,9 +279,9 @@ class StageConfig:
     )
 
     def __post_init__(self) -> None:
-        _require(self.steps >= 0, "steps of a stage", "at least 0", self.steps)
-        _require(self.batch_size >= 1, "batch_size of a stage", "at least 1", self.batch_size)
-        _require(self.learning_rate > 0, "learning_rate of a stage", "above 0", self.learning_rate)
+        require(self.steps >= 0, "steps of a stage", "at least 0", self.steps)
+        require(self.batch_size >= 1, "batch_size of a stage", "at least 1", self.batch_size)
+        require(self.learning_rate > 0, "learning_rate of a stage", "above 0", self.learning_rate)
 
 
 @dataclass(frozen=True)
@@ -347,15 +353,15 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("validate_every", "checkpoint_every", "keep_checkpoints", "segment_codes"):
             value = getattr(self, name)
-            _require(value >= 1, f"training.{name}", "at least 1", value)
-        _require(self.seed >= 0, "training.seed", "at least 0", self.seed)
+            require(value >= 1, f"training.{name}", "at least 1", value)
+        require(self.seed >= 0, "training.seed", "at least 0", self.seed)
         for name in ("contrastive_loss_weight", "ge2e_loss_weight"):
             value = getattr(self, name)
-            _require(value >= 0, f"training.{name}", "at least 0", value)
+            require(value >= 0, f"training.{name}", "at least 0", value)
         rate = self.speaker_encoder_learning_rate
-        _require(rate > 0, "training.speaker_encoder_learning_rate", "above 0", rate)
+        require(rate > 0, "training.speaker_encoder_learning_rate", "above 0", rate)
         accumulation = self.gradient_accumulation
-        _require(accumulation >= 1, "training.gradient_accumulation", "at least 1", accumulation)
+        require(accumulation >= 1, "training.gradient_accumulation", "at least 1", accumulation)
 
     @property
     def has_speaker_loss(self) -> bool:
@@ -434,11 +440,11 @@ class SynthesisConfig:
     )
 
     def __post_init__(self) -> None:
-        _require(self.temperature >= 0, "synthesis.temperature", "at least 0", self.temperature)
-        _require(self.seed >= 0, "synthesis.seed", "at least 0", self.seed)
-        _require(self.top_k >= 0, "synthesis.top_k", "at least 0", self.top_k)
-        _require(0 < self.top_p <= 1, "synthesis.top_p", "in (0, 1]", self.top_p)
-        _require(
+        require(self.temperature >= 0, "synthesis.temperature", "at least 0", self.temperature)
+        require(self.seed >= 0, "synthesis.seed", "at least 0", self.seed)
+        require(self.top_k >= 0, "synthesis.top_k", "at least 0", self.top_k)
+        require(0 < self.top_p <= 1, "synthesis.top_p", "in (0, 1]", self.top_p)
+        require(
             self.repetition_penalty > 0,
             "synthesis.repetition_penalty",
             "above 0",
@@ -453,11 +459,11 @@ class SynthesisConfig:
             "speed",
         ):
             value = getattr(self, name)
-            _require(0 < value < math.inf, f"synthesis.{name}", "above 0 and finite", value)
+            require(0 < value < math.inf, f"synthesis.{name}", "above 0 and finite", value)
         for name in ("gpt_cond_len", "min_seconds_per_character", "retries", "max_characters"):
             value = getattr(self, name)
-            _require(0 <= value < math.inf, f"synthesis.{name}", "at least 0 and finite", value)
-        _require(
+            require(0 <= value < math.inf, f"synthesis.{name}", "at least 0 and finite", value)
+        require(
             0 < self.seconds_per_character < math.inf,
             "synthesis.seconds_per_character",
             "above 0 and finite",
@@ -466,9 +472,9 @@ class SynthesisConfig:
 
     def _check_beams(self) -> None:
         beams, penalty = self.num_beams, self.length_penalty
-        _require(beams >= 1, "synthesis.num_beams", "at least 1", beams)
+        require(beams >= 1, "synthesis.num_beams", "at least 1", beams)
         # Beyond it, a few hundred codes raised to the penalty leave float32.
-        _require(-10 <= penalty <= 10, "synthesis.length_penalty", "from -10 to 10", penalty)
+        require(-10 <= penalty <= 10, "synthesis.length_penalty", "from -10 to 10", penalty)
         if beams > 1 and self.temperature > 0:
             raise ConfigError(
                 f"beam search is deterministic: synthesis.num_beams {beams} wants "
@@ -497,7 +503,7 @@ class XTTSConfig:
         from myxtts.recipes import PRESETS
 
         if name not in PRESETS:
-            raise ConfigError(f"unknown preset {name!r}{_nearest(name, PRESETS)}.")
+            raise ConfigError(f"unknown preset {name!r}{nearest(name, PRESETS)}.")
         return from_dict(cls, PRESETS[name])
 
     @classmethod
@@ -515,112 +521,4 @@ class XTTSConfig:
 
     def merged(self, values: dict[str, Any], source: str = "configuration") -> XTTSConfig:
         """Return a copy with the nested ``values`` laid over this configuration."""
-        return _merge(self, values, source, prefix="")
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML mapping; a missing or malformed file is a ``ConfigError``."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path}{line}: not valid YAML.") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: the top level must be a mapping with model, data, training.")
-    return values
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain dictionaries and lists of a configuration dataclass."""
-    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
-
-
-def from_dict(cls: type, values: dict[str, Any], source: str = "configuration") -> Any:
-    """Build the dataclass ``cls`` from nested ``values`` over its defaults."""
-    return _merge(cls(), values, source, prefix="")
-
-
-def field_types(cls: type) -> dict[str, Any]:
-    """Resolved type hints of the fields of a configuration dataclass."""
-    return typing.get_type_hints(cls)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_dict(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _merge(config: Any, values: dict[str, Any], source: str, prefix: str) -> Any:
-    hints = field_types(type(config))
-    changes = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if key not in hints:
-            raise ConfigError(f"{source}: unknown key {name!r}{_nearest(str(key), hints)}.")
-        if dataclasses.is_dataclass(hints[key]):
-            if not isinstance(value, dict):
-                raise ConfigError(f"{source}: {name} must be a mapping, not {value!r}.")
-            changes[key] = _merge(getattr(config, key), value, source, f"{name}.")
-        else:
-            changes[key] = coerce(value, hints[key], f"{source}: {name}")
-    return dataclasses.replace(config, **changes)
-
-
-def coerce(value: Any, hint: Any, name: str) -> Any:
-    """Check ``value`` against a field's type ``hint``; raise naming ``name``."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        (inner,) = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return coerce(value, inner, name)
-    if origin is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            raise ConfigError(f"{name} is {value!r}{_nearest(str(value), choices)}.")
-        return value
-    if origin is tuple:
-        return _coerce_tuple(value, typing.get_args(hint)[0], name)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (hint is int and isinstance(value, bool)) or not isinstance(value, hint):
-        raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}.")
-    return value
-
-
-def _coerce_tuple(value: Any, item_hint: Any, name: str) -> tuple:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ConfigError(f"{name} must be a non-empty list, not {value!r}.")
-    return tuple(coerce(item, item_hint, name) for item in value)
-
-
-def _nearest(word: str, choices: typing.Iterable[str]) -> str:
-    choices = list(choices)
-    close = difflib.get_close_matches(word, choices, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}"
-    return f"; choose one of {', '.join(map(repr, choices))}"
-
-
-def _require(holds: bool, name: str, condition: str, value: Any) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {condition}, not {value!r}.")
-
-
-def _require_product(values: tuple[int, ...], product: int, name: str) -> None:
-    total = 1
-    for value in values:
-        total *= value
-    if total != product:
-        raise ConfigError(f"{name} multiplies to {total}; it must multiply to {product}.")
-
-
-def _require_same_length(config: Any, first: str, second: str, prefix: str) -> None:
-    if len(getattr(config, first)) != len(getattr(config, second)):
-        raise ConfigError(f"{prefix}.{first} and {prefix}.{second} must have the same length.")
+        return merge(self, values, source, prefix="")

@@ -15,8 +15,9 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from myxtts.config import XTTSConfig, field_types
+from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError, MyXTTSError
+from myxtts.settings import field_types
 
 _PREFIX = "config:"
 

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
-from myxtts.config import STAGES, XTTSConfig, to_dict
+from myxtts.config import STAGES, XTTSConfig
 from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
+from myxtts.settings import to_dict
 
 
 @pytest.mark.parametrize("name", PRESETS)

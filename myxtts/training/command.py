@@ -10,10 +10,11 @@ from pathlib import Path
 
 import yaml
 
-from myxtts.config import XTTSConfig, read_yaml, to_dict
+from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags
 from myxtts.recipes import FINE_TUNING, PRESETS
+from myxtts.settings import read_yaml, to_dict
 
 DEFAULT_PRESET = "small"
 ENCODER_FIELDS = (

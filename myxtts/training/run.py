@@ -9,13 +9,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from myxtts.config import STAGES, XTTSConfig, to_dict
+from myxtts.config import STAGES, XTTSConfig
 from myxtts.data.corpus import Corpus, open_corpus
 from myxtts.data.features import FeatureStore, Report, mel_stats
 from myxtts.data.pipeline import BatchOptions, make_dataset, make_validation
 from myxtts.data.plan import BatchPlan
 from myxtts.errors import CheckpointError, ConfigError, DataError
 from myxtts.models.xtts import XTTS
+from myxtts.settings import to_dict
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.training.stages.decoder import DecoderTask
 from myxtts.training.stages.dvae import DVAETask

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from myxtts.config import XTTSConfig, to_dict
+from myxtts.config import XTTSConfig
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.models.xtts import XTTS
 from myxtts.presets.folder import read_config
+from myxtts.settings import to_dict
 from myxtts.text.extension import extend_tokenizer
 from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
 from myxtts.training.vocabulary import grow_vocabulary

@@ -14,7 +14,6 @@ import pytest
 import tensorflow as tf
 
 from myxtts.config import TrainingConfig
-from myxtts.config import from_dict as config_from_dict
 from myxtts.errors import CheckpointError, DataError
 from myxtts.presets import variables as variables_module
 from myxtts.training.optimizers import apply_gradients, make_optimizer
