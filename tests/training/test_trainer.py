@@ -91,7 +91,7 @@ def settings(**changes) -> TrainingConfig:
         "checkpoint_every": 7,
         "keep_checkpoints": 2,
     }
-    return config_from_dict(TrainingConfig, base | changes)
+    return from_dict(TrainingConfig, base | changes)
 
 
 def make_trainer(folder: Path, config: TrainingConfig, delay: float = 0.0, **task) -> Trainer:
