@@ -16,6 +16,7 @@ import tensorflow as tf
 from myxtts.config import TrainingConfig
 from myxtts.errors import CheckpointError, DataError
 from myxtts.presets import variables as variables_module
+from myxtts.settings import from_dict
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.trainer import Trainer
 
