@@ -22,6 +22,26 @@ from myxtts.settings import field_types
 _PREFIX = "config:"
 
 
+def make_parser(
+    prog: str, description: str, *, epilog: str | None = None, json: bool = False
+) -> argparse.ArgumentParser:
+    """The parser of a program, for :func:`run`.
+
+    Args:
+        prog: how the program is called, ``train_main.py`` say.
+        description: one sentence on what it does, or the module's docstring, whose first
+            paragraph is taken.
+        epilog: what the help ends with.
+        json: add ``--json``, which prints the result as one JSON line.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description.split("\n\n")[0], epilog=epilog, allow_abbrev=False
+    )
+    if json:
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    return parser
+
+
 def add_config_flags(
     parser: argparse.ArgumentParser, sections: tuple[str, ...] = ("model", "data", "training")
 ) -> None:
