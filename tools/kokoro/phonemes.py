@@ -102,6 +102,16 @@ def phonemize(text: str, language: str = "en-us") -> str:
     return phonemes
 
 
+def by_espeak(text: str, language: str = "en-us") -> str:
+    """``text`` in Kokoro's phonemes, as eSpeak NG alone reads it; empty where it reads nothing.
+
+    Raises:
+        WeightsError: eSpeak's packages are missing.
+    """
+    lines = _espeak(language).phonemize([text], strip=True)
+    return from_espeak(lines[0], language) if lines else ""
+
+
 def from_espeak(ipa: str, language: str) -> str:
     """eSpeak's IPA, ties written ``^``, in Kokoro's phonemes."""
     if language.startswith("en"):
@@ -131,7 +141,7 @@ def _front_end(language: str) -> Callable[[str], str]:
         if not lacking:
             return _misaki(language)
         logger.info("phonemes by eSpeak: misaki would need %s", ", ".join(lacking))
-    return functools.partial(_by_espeak, _espeak(language), language)
+    return functools.partial(by_espeak, language=language)
 
 
 def _is_installed(distribution: str) -> bool:
@@ -148,24 +158,19 @@ def _misaki(language: str) -> Callable[[str], str]:
         g2p = english.G2P(trf=False, british=language == "en-gb", fallback=None, unk="")
     except Exception as error:  # noqa: BLE001  whatever fails in there, eSpeak is the way out
         logger.info("phonemes by eSpeak: misaki fails (%s)", error)
-        return functools.partial(_by_espeak, _espeak(language), language)
-    espeak = functools.cache(lambda: _espeak(language))
+        return functools.partial(by_espeak, language=language)
 
     def front_end(text: str) -> str:
         phonemes, tokens = g2p(text)
         # A word that misaki's lexicon lacks has no phonemes: then eSpeak reads the sentence.
         if all(token.phonemes for token in tokens if any(map(str.isalnum, token.text))):
             return phonemes
-        return _by_espeak(espeak(), language, text)
+        return by_espeak(text, language)
 
     return front_end
 
 
-def _by_espeak(backend, language: str, text: str) -> str:
-    lines = backend.phonemize([text], strip=True)
-    return from_espeak(lines[0], language) if lines else ""
-
-
+@functools.cache
 def _espeak(language: str):
     try:
         loader = importlib.import_module("espeakng_loader")

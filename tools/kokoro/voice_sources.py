@@ -11,10 +11,10 @@ from pathlib import Path
 
 from myxtts.errors import DataError
 from myxtts.files import cache_folder
+from tools.kokoro.parts import REPOSITORY, hub_file
 
 logger = logging.getLogger(__name__)
 
-HUB_REPOSITORY = "hexgrad/Kokoro-82M"
 NPM_PACKAGE = "kokoro-js@1.2.1"
 # A cache with the two or three voices somebody happened to use spans no space of voices.
 ENOUGH = 10
@@ -38,13 +38,8 @@ def find_voices(given: str | Path | None = None) -> Path:
 
 
 def _in_hub_cache() -> Path | None:
-    try:
-        from huggingface_hub import try_to_load_from_cache
-    except ImportError:
-        return None
-    found = try_to_load_from_cache(HUB_REPOSITORY, "voices/af_heart.pt")
-    folder = Path(found).parent if isinstance(found, str) else None
-    return folder if folder and len(list(folder.glob("*.pt"))) >= ENOUGH else None
+    voice = hub_file(REPOSITORY, "voices/af_heart.pt")
+    return voice.parent if voice and len(list(voice.parent.glob("*.pt"))) >= ENOUGH else None
 
 
 def fetched_folder() -> Path:

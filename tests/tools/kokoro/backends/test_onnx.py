@@ -7,7 +7,8 @@ import pytest
 
 from myxtts.errors import ConfigError, WeightsError
 from tools.kokoro import parts
-from tools.kokoro.backends.interface import Backend, open_backend
+from tools.kokoro.backends.interface import Backend
+from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.backends.onnx import OnnxBackend
 from tools.kokoro.phonemes import phonemize
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from myxtts.errors import ConfigError
-from tools.kokoro.backends.interface import DifferentiableBackend, open_backend
+from tools.kokoro.backends.interface import DifferentiableBackend
+from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.phonemes import phonemize
 
 torch = pytest.importorskip("torch", reason="KModel is a torch module")
