@@ -197,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--shortest", type=float, default=2.0, help="seconds")
     parser.add_argument("--longest", type=float, default=6.0, help="seconds")
     parser.add_argument("--judge-only", action="store_true", help="judge an earlier training")
-    add_config_flags(parser, ("model", "training"))
+    add_config_flags(parser, XTTSConfig, ("model", "training"))
     return parser
 
 

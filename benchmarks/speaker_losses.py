@@ -143,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--weight", type=float, default=0.1, help="of the speaker losses")
     parser.add_argument("--loss", action="append", choices=LOSSES, help="only this one")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each kind")
-    add_config_flags(parser, ("model", "data", "training"))
+    add_config_flags(parser, XTTSConfig, ("model", "data", "training"))
     return parser
 
 

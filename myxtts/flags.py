@@ -1,8 +1,8 @@
-"""Command-line flags made from the configuration schema.
+"""Command-line flags made from settings, and what every program has besides.
 
-A field ``training.gpt.batch_size`` becomes ``--gpt-batch-size``: the section is
-dropped, the rest joined by dashes. A flag beats the YAML file, the YAML file
-beats the preset.
+A field ``training.gpt.batch_size`` of :class:`~myxtts.config.XTTSConfig` becomes
+``--gpt-batch-size``: the section is dropped, the rest joined by dashes. A flag beats the YAML
+file, the YAML file beats the preset.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import dataclasses
 import logging
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
-from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError, MyXTTSError
-from myxtts.settings import field_types
+from myxtts.settings import AnySettings, Settings, field_types, without_none
 
 _PREFIX = "config:"
+_METAVARS = {int: "N", float: "X"}
 
 
 def make_parser(
@@ -43,22 +43,45 @@ def make_parser(
 
 
 def add_config_flags(
-    parser: argparse.ArgumentParser, sections: tuple[str, ...] = ("model", "data", "training")
+    parser: argparse.ArgumentParser,
+    cls: type[Settings],
+    names: Iterable[str] | None = None,
+    *,
+    title: str | None = None,
+    defaults: bool = False,
 ) -> None:
-    """Add one flag for every field of the named sections of :class:`XTTSConfig`."""
-    hints = field_types(XTTSConfig)
-    for section in sections:
-        group = parser.add_argument_group(f"{section} (fields of the YAML's {section!r})")
-        for path, item, hint in _leaves(hints[section], ()):
-            _add_flag(group, section, path, item, hint)
+    """Add flags for the fields of a class of settings, see :func:`config_from_flags`.
+
+    Args:
+        parser: gets them.
+        cls: the class. A field that is a class of settings itself becomes a group of flags.
+        names: of the fields that get flags; None for all.
+        title: of a group for the other fields; None for none.
+        defaults: say in the help what a field is without its flag.
+    """
+    group = parser.add_argument_group(title) if title else parser
+    for item in dataclasses.fields(cls):
+        if names is not None and item.name not in names:
+            continue
+        section = group
+        if isinstance(item.default, Settings):
+            name = f"{item.name} (fields of the YAML's {item.name!r})"
+            section = parser.add_argument_group(name)
+        for path, leaf, hint in _leaves(cls, item, ()):
+            _add_flag(section, path, leaf, without_none(hint), defaults)
 
 
-def config_from_flags(args: argparse.Namespace, base: XTTSConfig) -> XTTSConfig:
+def config_from_flags(args: argparse.Namespace, base: AnySettings) -> AnySettings:
     """Lay the flags that were given over ``base``.
 
     Raises:
         ConfigError: a value breaks a rule of the configuration.
     """
+    return base.merged(given_flags(args), source="command line")
+
+
+def given_flags(args: argparse.Namespace) -> dict[str, Any]:
+    """Nested values of the flags of settings that were given."""
     values: dict[str, Any] = {}
     for name, value in vars(args).items():
         if name.startswith(_PREFIX):
@@ -67,7 +90,12 @@ def config_from_flags(args: argparse.Namespace, base: XTTSConfig) -> XTTSConfig:
             for parent in parents:
                 node = node.setdefault(parent, {})
             node[leaf] = value
-    return base.merged(values, source="command line")
+    return values
+
+
+def was_given(args: argparse.Namespace, name: str) -> bool:
+    """Whether the flag of the field ``name``, ``model.gpt.layers`` say, was given."""
+    return hasattr(args, _PREFIX + name)
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> int:
@@ -89,43 +117,44 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     return 0
 
 
-def _leaves(cls: type, path: tuple[str, ...]) -> Iterator[tuple]:
-    hints = field_types(cls)
-    for item in dataclasses.fields(cls):
-        hint = hints[item.name]
-        if dataclasses.is_dataclass(hint):
-            yield from _leaves(hint, (*path, item.name))
-        else:
-            yield (*path, item.name), item, hint
-
-
-def _add_flag(group, section: str, path: tuple[str, ...], item: dataclasses.Field, hint) -> None:
-    flag = "--" + "-".join(path).replace("_", "-")
-    options: dict[str, Any] = {
-        "dest": f"{_PREFIX}{section}.{'.'.join(path)}",
-        "default": argparse.SUPPRESS,
-        "help": item.metadata["help"].replace("%", "%%"),
-    }
-    if hint is bool:
-        options["action"] = argparse.BooleanOptionalAction
-    elif typing.get_origin(hint) is Literal:
-        options["choices"] = typing.get_args(hint)
-    elif typing.get_origin(hint) is tuple:
-        options |= {"type": _integers, "metavar": "N,N,..."}
+def _leaves(cls: type[Settings], item: dataclasses.Field, path: tuple[str, ...]) -> Iterator[tuple]:
+    """Path, field and type of ``item``, or of all within, where it is a class of settings."""
+    path = (*path, item.name)
+    if isinstance(item.default, Settings):
+        for inner in dataclasses.fields(item.default):
+            yield from _leaves(type(item.default), inner, path)
     else:
-        options |= {
-            "type": hint if hint in (int, float) else str,
-            "metavar": _metavar(path[-1], hint),
-        }
-    group.add_argument(flag, **options)
+        yield path, item, field_types(cls)[item.name]
 
 
-def _metavar(name: str, hint: Any) -> str:
-    if hint is int:
-        return "N"
-    if hint is float:
-        return "X"
-    return "DIR" if name.endswith(("dir", "data", "from")) else "TEXT"
+def _add_flag(group, path: tuple[str, ...], item: dataclasses.Field, hint, defaults: bool) -> None:
+    words = (*path[1:-1], item.metadata.get("flag", item.name))
+    help = item.metadata["help"]
+    if defaults and item.default not in ("", (), None):
+        value = f"{item.default:g}" if isinstance(item.default, float) else item.default
+        help = f"{help} (default: {value})"
+    options: dict[str, Any] = {
+        "dest": _PREFIX + ".".join(path),
+        "default": argparse.SUPPRESS,
+        "help": help.replace("%", "%%"),
+    }
+    group.add_argument("--" + "-".join(words).replace("_", "-"), **options, **_kind(item, hint))
+
+
+def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
+    """How ``argparse`` reads the flag of a field of type ``hint``, and shows its value."""
+    if hint is bool:
+        return {"action": argparse.BooleanOptionalAction}
+    if typing.get_origin(hint) is Literal:
+        return {"choices": typing.get_args(hint)}
+    if hint == tuple[str, ...]:
+        return {"nargs": "+", "metavar": "TEXT"}
+    if hint == tuple[int, ...]:
+        return {"type": _integers, "metavar": "N,N,..."}
+    unit = item.metadata.get("unit", _METAVARS.get(hint))
+    if unit is None:
+        unit = "DIR" if item.name.endswith(("dir", "data", "from")) else "TEXT"
+    return {"type": hint, "metavar": unit.upper() if unit.islower() else unit}
 
 
 def _integers(text: str) -> tuple[int, ...]:

@@ -1,28 +1,177 @@
-"""The one machine for dataclasses of settings: YAML, checks, plain values.
+"""The one machine for dataclasses of settings: checks, YAML, plain values.
 
-A class of settings is a frozen dataclass whose fields carry a ``help`` text. It is strict: an
-unknown key, a mistyped value or an impossible combination raises
-:class:`~myxtts.errors.ConfigError` naming the key and the nearest valid one.
+A class of settings is a frozen dataclass on :class:`Settings`; :func:`setting` makes its fields,
+so that help, unit and range stand beside the default:
+
+    @dataclass(frozen=True)
+    class ToneConfig(Settings, section="tone"):
+        frequency: float = setting(440.0, "pitch of the tone", above=0, unit="Hz")
+        shape: Literal["sine", "square"] = setting("sine", "form of the wave")
+
+Wherever values come from, a wrong one is a :class:`~myxtts.errors.ConfigError` that names it: an
+unknown key (with the nearest valid one), a wrong type, a value out of range. What is wrong in a
+YAML file is named with its line. A class whose fields depend on one another checks that in its
+``__post_init__``, after the one of :class:`Settings`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import math
+import numbers
+import operator
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 
 from myxtts.errors import ConfigError
 
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+_BOUNDS = {
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
+_NUMBERS = {int: numbers.Integral, float: numbers.Real}
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str | None = None,
+    flag: str | None = None,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    finite: bool | None = None,
+) -> Any:
+    """A field of a class of settings.
+
+    Args:
+        default: its value unless another is given. A tuple may be empty only if this one is.
+        help: what it is, for the help of its flag.
+        unit: of a quantity, ``seconds`` say.
+        flag: its name on the command line, where that is not the field's.
+        above: with ``at_least``, ``below`` and ``at_most``, the range of a number.
+        finite: whether infinity is out of range.
+    """
+    names = ("help", "unit", "flag", *_BOUNDS, "finite")
+    given = zip(names, (help, unit, flag, above, at_least, below, at_most, finite), strict=True)
+    metadata = {name: value for name, value in given if value is not None}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """Base of the frozen dataclasses of settings; ``section`` is where a class is at home.
+
+    Raises:
+        ConfigError: a value has the wrong type or is out of its range.
+    """
+
+    _section = ""
+
+    def __init_subclass__(cls, section: str = "") -> None:
+        cls._section = f"{section}." if section else ""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = _checked(self, item, getattr(self, item.name), self._section + item.name)
+            object.__setattr__(self, item.name, value)
+
+    def require(self, holds: bool, name: str, condition: str) -> None:
+        """Raise that the field ``name`` must be ``condition``, unless it ``holds``."""
+        _require(holds, self._section + name, condition, getattr(self, name))
+
+    def require_same_length(self, first: str, second: str) -> None:
+        """Raise unless the tuples of two fields are equally long."""
+        if len(getattr(self, first)) != len(getattr(self, second)):
+            both = f"{self._section}{first} and {self._section}{second}"
+            raise ConfigError(f"{both} must have the same length.")
+
+    def merged(
+        self: AnySettings, values: dict[str, Any], source: str = "configuration"
+    ) -> AnySettings:
+        """A copy with the nested ``values`` laid over these settings.
+
+        Raises:
+            ConfigError: naming ``source``, a key is unknown or a value is wrong.
+        """
+        return _merged(self, values, source, self._section)
+
+    @classmethod
+    def from_yaml(
+        cls: type[AnySettings], path: str | Path, base: AnySettings | None = None
+    ) -> AnySettings:
+        """Read a YAML file over ``base`` (the defaults when None).
+
+        Raises:
+            ConfigError: the file is missing, is not YAML or has a wrong key or value.
+        """
+        return (base or cls()).merged(read_yaml(path), source=str(path))
+
+    def to_yaml(self, path: str | Path) -> None:
+        """Write every field to ``path``."""
+        Path(path).write_text(yaml.safe_dump(to_dict(self), sort_keys=False), encoding="utf-8")
+
+
+def to_dict(config: Settings) -> dict[str, Any]:
+    """Nested plain dictionaries and lists of a class of settings."""
+    return dataclasses.asdict(config, dict_factory=lambda pairs: dict(map(_plain, pairs)))
+
+
+def _plain(pair: tuple[str, Any]) -> tuple[str, Any]:
+    name, value = pair
+    return name, list(value) if isinstance(value, tuple) else value
+
+
+@functools.cache
+def field_types(cls: type) -> dict[str, Any]:
+    """Types of the fields of a class of settings, by name."""
+    return typing.get_type_hints(cls)
+
+
+def without_none(hint: Any) -> Any:
+    """``X`` of the type ``X | None``, and every other type as it is."""
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint
+    (inner,) = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    return inner
+
+
+class YAMLMapping(dict):
+    """A mapping of a YAML file: ``lines`` says on which line a key stands."""
+
+    lines: dict[Any, int]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain data only, every mapping as a :class:`YAMLMapping`."""
+
+    def mapping(self, node: yaml.MappingNode) -> YAMLMapping:
+        values = YAMLMapping(self.construct_mapping(node, deep=True))
+        keys = [key for key, _ in node.value]
+        values.lines = {self.construct_object(key): key.start_mark.line + 1 for key in keys}
+        return values
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
+
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing or malformed file is a ``ConfigError``."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        # A safe loader: its tags make plain data only.
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
     except yaml.YAMLError as error:
@@ -32,76 +181,85 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: the top level must be a mapping with model, data, training.")
+        raise ConfigError(f"{path}: the top level must be a mapping of names to values.")
     return values
 
 
-def to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain dictionaries and lists of a configuration dataclass."""
-    return {item.name: _plain(getattr(config, item.name)) for item in dataclasses.fields(config)}
-
-
-def from_dict(cls: type, values: dict[str, Any], source: str = "configuration") -> Any:
-    """Build the dataclass ``cls`` from nested ``values`` over its defaults."""
-    return merge(cls(), values, source, prefix="")
-
-
-def field_types(cls: type) -> dict[str, Any]:
-    """Resolved type hints of the fields of a configuration dataclass."""
-    return typing.get_type_hints(cls)
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return to_dict(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def merge(config: Any, values: dict[str, Any], source: str, prefix: str) -> Any:
-    hints = field_types(type(config))
+def _merged(config: Settings, values: dict[str, Any], source: str, prefix: str) -> Any:
+    items = {item.name: item for item in dataclasses.fields(config)}
+    lines = getattr(values, "lines", {})
     changes = {}
     for key, value in values.items():
+        where = f"{source}, line {lines[key]}" if key in lines else source
         name = f"{prefix}{key}"
-        if key not in hints:
-            raise ConfigError(f"{source}: unknown key {name!r}{nearest(str(key), hints)}.")
-        if dataclasses.is_dataclass(hints[key]):
+        if key not in items:
+            raise ConfigError(f"{where}: unknown key {name!r}{nearest(str(key), items)}.")
+        old = getattr(config, key)
+        if isinstance(old, Settings):
             if not isinstance(value, dict):
-                raise ConfigError(f"{source}: {name} must be a mapping, not {value!r}.")
-            changes[key] = merge(getattr(config, key), value, source, f"{name}.")
+                raise ConfigError(f"{where}: {name} must be a mapping, not {value!r}.")
+            changes[key] = _merged(old, value, source, f"{name}.")
         else:
-            changes[key] = coerce(value, hints[key], f"{source}: {name}")
-    return dataclasses.replace(config, **changes)
+            changes[key] = _checked(config, items[key], value, f"{where}: {name}")
+    try:
+        return dataclasses.replace(config, **changes)
+    except ConfigError as error:
+        # Of fields that do not go together; each for itself has been checked above.
+        where = f"{source}, from line {min(lines.values())}" if lines else source
+        raise ConfigError(f"{where}: {error}") from error
 
 
-def coerce(value: Any, hint: Any, name: str) -> Any:
-    """Check ``value`` against a field's type ``hint``; raise naming ``name``."""
-    origin = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        (inner,) = [arg for arg in typing.get_args(hint) if arg is not type(None)]
-        return coerce(value, inner, name)
-    if origin is Literal:
+def _checked(config: Settings, item: dataclasses.Field, value: Any, name: str) -> Any:
+    """``value`` as the field ``item`` holds it; raise naming ``name`` where it cannot."""
+    declared = field_types(type(config))[item.name]
+    hint = without_none(declared)
+    if value is None and hint is not declared:
+        return None
+    value = _of_type(value, hint, name, may_be_empty=item.default == ())
+    for part in value if isinstance(value, tuple) else (value,):
+        _require(_in_range(part, item.metadata), name, _range(item.metadata), part)
+    return value
+
+
+def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> Any:
+    if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
             raise ConfigError(f"{name} is {value!r}{nearest(str(value), choices)}.")
         return value
-    if origin is tuple:
-        return _coerce_tuple(value, typing.get_args(hint)[0], name)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (hint is int and isinstance(value, bool)) or not isinstance(value, hint):
-        raise ConfigError(f"{name} must be of type {hint.__name__}, not {value!r}.")
-    return value
+    if typing.get_origin(hint) is tuple:
+        listed = isinstance(value, (list, tuple)) and (value or may_be_empty)
+        _require(listed, name, "a list" if may_be_empty else "a non-empty list", value)
+        return tuple(_of_type(part, typing.get_args(hint)[0], name) for part in value)
+    # To Python, True is an integer; here it is none.
+    fits = isinstance(value, _NUMBERS.get(hint, hint)) and isinstance(value, bool) == (hint is bool)
+    _require(fits, name, f"of type {hint.__name__}", value)
+    return hint(value) if hint in _NUMBERS else value
 
 
-def _coerce_tuple(value: Any, item_hint: Any, name: str) -> tuple:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ConfigError(f"{name} must be a non-empty list, not {value!r}.")
-    return tuple(coerce(item, item_hint, name) for item in value)
+def _in_range(value: Any, rules: Mapping[str, Any]) -> bool:
+    if rules.get("finite") and not math.isfinite(value):
+        return False
+    return all(holds(value, rules[rule]) for rule, holds in _BOUNDS.items() if rule in rules)
 
 
-def nearest(word: str, choices: typing.Iterable[str]) -> str:
+def _range(rules: Mapping[str, Any]) -> str:
+    """The range of a number in words."""
+    match rules:
+        case {"at_least": low, "at_most": high}:
+            words = f"from {low} to {high}"
+        case {"above": low, "at_most": high}:
+            words = f"in ({low}, {high}]"
+        case _:
+            bounds = [
+                f"{rule.replace('_', ' ')} {rules[rule]}" for rule in _BOUNDS if rule in rules
+            ]
+            words = " and ".join(bounds)
+    return f"a number {words} and finite" if rules.get("finite") else words
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """The end of a sentence on a wrong word: the nearest right one, or all of them."""
     choices = list(choices)
     close = difflib.get_close_matches(word, choices, n=1)
     if close:
@@ -109,19 +267,6 @@ def nearest(word: str, choices: typing.Iterable[str]) -> str:
     return f"; choose one of {', '.join(map(repr, choices))}"
 
 
-def require(holds: bool, name: str, condition: str, value: Any) -> None:
+def _require(holds: Any, name: str, condition: str, value: Any) -> None:
     if not holds:
         raise ConfigError(f"{name} must be {condition}, not {value!r}.")
-
-
-def require_product(values: tuple[int, ...], product: int, name: str) -> None:
-    total = 1
-    for value in values:
-        total *= value
-    if total != product:
-        raise ConfigError(f"{name} multiplies to {total}; it must multiply to {product}.")
-
-
-def require_same_length(config: Any, first: str, second: str, prefix: str) -> None:
-    if len(getattr(config, first)) != len(getattr(config, second)):
-        raise ConfigError(f"{prefix}.{first} and {prefix}.{second} must have the same length.")

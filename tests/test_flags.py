@@ -11,7 +11,7 @@ from myxtts.flags import add_config_flags, config_from_flags, run
 
 def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    add_config_flags(parser)
+    add_config_flags(parser, XTTSConfig, ("model", "data", "training"))
     return parser.parse_args(list(words))
 
 

@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--output", default="outputs/demo", help="folder of everything made")
-    add_config_flags(parser, ("training",))
+    add_config_flags(parser, XTTSConfig, ("training",))
     return parser
 
 

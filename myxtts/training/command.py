@@ -12,7 +12,13 @@ import yaml
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    make_parser,
+    was_given,
+)
 from myxtts.recipes import FINE_TUNING, PRESETS
 from myxtts.settings import read_yaml, to_dict
 
@@ -30,11 +36,11 @@ _EPILOG = (
 
 def parser() -> argparse.ArgumentParser:
     """Flags of training: preset, YAML, and one for every configuration field."""
-    parser = argparse.ArgumentParser(
-        prog="train_main.py",
-        description="Train an XTTS on a corpus: audio codes (dvae), then gpt, then decoder.",
+    parser = make_parser(
+        "train_main.py",
+        "Train an XTTS on a corpus: audio codes (dvae), then gpt, then decoder.",
         epilog=_EPILOG,
-        allow_abbrev=False,
+        json=True,
     )
     parser.add_argument(
         "--preset", choices=PRESETS, help=f"sizes to start from (default: {DEFAULT_PRESET})"
@@ -48,8 +54,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print what the gpt stage will take of memory and stop",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
-    add_config_flags(parser, ("model", "data", "training"))
+    add_config_flags(parser, XTTSConfig, ("model", "data", "training"))
     return parser
 
 
@@ -73,8 +78,11 @@ def resolve(args: argparse.Namespace) -> XTTSConfig:
 
 def _base(args: argparse.Namespace) -> XTTSConfig:
     """What YAML and flags are laid over."""
-    written = read_yaml(args.config).get("training") or {} if args.config else {}
-    source = getattr(args, "config:training.init_from", None) or written.get("init_from")
+    source = given_flags(args).get("training", {}).get("init_from")
+    written = read_yaml(args.config).get("training") if args.config else None
+    # Anything but a mapping is refused when the file is merged.
+    if not source and isinstance(written, dict):
+        source = written.get("init_from")
     if not source:
         return XTTSConfig.preset(args.preset or DEFAULT_PRESET)
     if args.preset:
@@ -91,7 +99,7 @@ def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
     if config.model.use_pretrained_speaker_encoder:
         return
     for name in ENCODER_FIELDS:
-        if hasattr(args, f"config:model.{name}"):
+        if was_given(args, f"model.{name}"):
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is for --use-pretrained-speaker-encoder; give that too.")
 
@@ -113,7 +121,4 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.training.run import train
 
     result = train(config)
-    if args.json:
-        print(json.dumps(result.to_dict()))
-    else:
-        print(result.preset)
+    print(json.dumps(result.to_dict()) if args.json else result.preset)

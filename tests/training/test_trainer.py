@@ -16,7 +16,6 @@ import tensorflow as tf
 from myxtts.config import TrainingConfig
 from myxtts.errors import CheckpointError, DataError
 from myxtts.presets import variables as variables_module
-from myxtts.settings import from_dict
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.trainer import Trainer
 
@@ -92,7 +91,7 @@ def settings(**changes) -> TrainingConfig:
         "checkpoint_every": 7,
         "keep_checkpoints": 2,
     }
-    return from_dict(TrainingConfig, base | changes)
+    return TrainingConfig().merged(base | changes)
 
 
 def make_trainer(folder: Path, config: TrainingConfig, delay: float = 0.0, **task) -> Trainer:
