@@ -13,29 +13,22 @@ voices on the way, the history with its picture, and a sample before and after.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
-import typing
 from pathlib import Path
-from typing import Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from myxtts.errors import ConfigError  # noqa: E402
-from myxtts.flags import run  # noqa: E402
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 
 PCA_PICTURE = "voices_pca.png"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="optimize_voice_embedding.py",
-        description="Fit a Kokoro voice to a recording.",
-        allow_abbrev=False,
-    )
+    parser = make_parser("optimize_voice_embedding.py", __doc__, json=True)
     parser.add_argument(
         "--target-audio", metavar="FILE", help="a recording of the voice, best ten seconds or more"
     )
@@ -49,17 +42,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--analyze", action="store_true", help="measure the voices, draw them, and fit nothing"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
-    group = parser.add_argument_group("settings of the fit")
-    hints = typing.get_type_hints(OptimizerConfig)
-    for item in dataclasses.fields(OptimizerConfig):
-        _add_flag(group, item, hints[item.name])
+    add_config_flags(parser, OptimizerConfig, title="settings of the fit", defaults=True)
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Fit or analyse, and print the result."""
-    config = config_from(args)
+    config = config_from_flags(args, OptimizerConfig())
     if args.analyze:
         return analyze(args, config)
     if not args.target_audio:
@@ -88,36 +77,6 @@ def analyze(args: argparse.Namespace, config: OptimizerConfig) -> None:
         return
     print(describe(analyzer))
     print(f"picture: {picture}")
-
-
-def config_from(args: argparse.Namespace) -> OptimizerConfig:
-    """The configuration that the flags give.
-
-    Raises:
-        ConfigError: a value is outside its range.
-    """
-    names = {item.name for item in dataclasses.fields(OptimizerConfig)}
-    given = {name: value for name, value in vars(args).items() if name in names}
-    return OptimizerConfig(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}
-    )
-
-
-def _add_flag(group, item: dataclasses.Field, hint: Any) -> None:
-    name = item.metadata.get("flag", item.name)
-    default = "" if item.default in ("", ()) else f" (default: {item.default})"
-    options: dict[str, Any] = {
-        "dest": item.name,
-        "default": argparse.SUPPRESS,
-        "help": (item.metadata["help"] + default).replace("%", "%%"),
-    }
-    if typing.get_origin(hint) is Literal:
-        options["choices"] = typing.get_args(hint)
-    elif typing.get_origin(hint) is tuple:
-        options |= {"nargs": "+", "metavar": "TEXT"}
-    else:
-        options |= {"type": hint, "metavar": {int: "N", float: "X", str: "TEXT"}[hint]}
-    group.add_argument("--" + name.replace("_", "-"), **options)
 
 
 if __name__ == "__main__":
