@@ -15,15 +15,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from myxtts.flags import run  # noqa: E402
+from myxtts.flags import make_parser, run  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="convert_xtts.py",
-        description="Convert Coqui's XTTS-v2 checkpoint folder to a preset.",
-        allow_abbrev=False,
-    )
+    parser = make_parser("convert_xtts.py", __doc__, json=True)
     parser.add_argument(
         "--source",
         required=True,
@@ -34,7 +30,6 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--half", action="store_true", help="store weights in float16: half the size on disk"
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
     return parser
 
 

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +21,13 @@ sys.path.insert(0, str(ROOT))
 
 from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
 from myxtts.errors import ConfigError, DataError  # noqa: E402
-from myxtts.flags import run  # noqa: E402
-
-logger = logging.getLogger(__name__)
+from myxtts.files import replacing  # noqa: E402
+from myxtts.flags import make_parser, run  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="verify_speakers.py",
-        description="Measure how well an encoder tells speakers apart.",
-        allow_abbrev=False,
+    parser = make_parser(
+        "verify_speakers.py", "Measure how well an encoder tells speakers apart.", json=True
     )
     parser.add_argument(
         "--trials", required=True, metavar="FILE", help="lines 'label enrol test', label 1 or 0"
@@ -64,7 +58,6 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep the threshold: in the preset's folder, or in OUTPUT/verification.json",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
     return parser
 
 
@@ -74,12 +67,13 @@ def main(args: argparse.Namespace) -> None:
 
     trials = read_trials(args.trials)
     output = Path(args.output)
-    with staged(output) as folder:
+    listed, picture = output / "scores.txt", output / "det.png"
+    with replacing(listed, DataError) as fresh, replacing(picture, DataError) as drawn:
         verifier, preset = make_verifier(args)
         scores = score(verifier, trials, Path(args.trials).parent)
         errors = detection_errors(scores, [trial.target for trial in trials])
-        write_scores(folder / "scores.txt", trials, scores)
-        draw(folder / "det.png", args, trials, scores, errors)
+        write_scores(fresh, trials, scores)
+        draw(drawn, args, trials, scores, errors)
         threshold = measured(args, verifier, len(trials), errors)
     kept = (preset or output) / THRESHOLD_FILE
     if args.save_threshold:
@@ -88,8 +82,8 @@ def main(args: argparse.Namespace) -> None:
         print(json.dumps(summary(args.encoder, threshold)))
         return
     print(report(args.encoder, threshold, trials))
-    print(f"scores       {output / 'scores.txt'}")
-    print(f"picture      {output / 'det.png'}")
+    print(f"scores       {listed}")
+    print(f"picture      {picture}")
     if args.save_threshold:
         print(f"kept in      {kept}")
 
@@ -100,7 +94,7 @@ def make_verifier(args: argparse.Namespace):
     Raises:
         ConfigError: there is no such encoder, or a flag does not go with it.
     """
-    from myxtts.inference.command import find_preset
+    from myxtts.presets.finding import find_preset
     from myxtts.verification.verifier import SpeakerVerifier
 
     if args.encoder in SPEAKER_ENCODER_TYPES:
@@ -114,7 +108,7 @@ def make_verifier(args: argparse.Namespace):
     if args.encoder_weights or args.trim_silences:
         flag = "--encoder-weights" if args.encoder_weights else "--trim-silences"
         raise ConfigError(f"{flag} is for named encoders; {args.encoder} is a preset.")
-    preset = find_preset(args.encoder, None)
+    preset = find_preset(args.encoder)
     return SpeakerVerifier.from_preset(preset), preset
 
 
@@ -194,23 +188,6 @@ def set_name(trials: str) -> str:
     """Name of a set of trials: the file and its folder."""
     path = Path(trials).resolve()
     return f"{path.parent.name}/{path.name}"
-
-
-@contextmanager
-def staged(output: Path) -> Iterator[Path]:
-    """A folder whose files are moved to ``output`` once all of them are there.
-
-    Raises:
-        DataError: ``output`` cannot be written.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=output) as folder:
-            yield Path(folder)
-            for path in sorted(Path(folder).iterdir()):
-                path.replace(output / path.name)
-    except OSError as error:
-        raise DataError(f"cannot write to {output}: {error}.") from error
 
 
 if __name__ == "__main__":

@@ -133,8 +133,8 @@ def test_true_weights_on_real_trials(weights, recorded, tmp_path, monkeypatch, c
         ({"--encoder": "void"}, "no trained model in void", 1),
         ({"--encoder": "resemblyzer", "--encoder-weights": "absent.pt"}, "absent.pt", 1),
         ({"--encoder-weights": "absent.pt"}, "--encoder-weights is for named encoders", 2),
-        ({"--output": "/proc/out"}, "cannot write to /proc/out", 1),
-        ({"--output": "trials.txt"}, "cannot write to trials.txt", 1),
+        ({"--output": "/proc/out"}, "cannot write /proc/out/scores.txt", 1),
+        ({"--output": "trials.txt"}, "cannot write trials.txt/scores.txt", 1),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -155,13 +155,15 @@ def test_bad_input_is_one_sentence(
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_files_appear_whole_or_not_at_all(tmp_path):
-    (tmp_path / "scores.txt").write_text("of the last time")
-    with pytest.raises(ZeroDivisionError), tool.staged(tmp_path) as folder:
-        (folder / "scores.txt").write_text("half a l")
-        raise ZeroDivisionError
-    assert (tmp_path / "scores.txt").read_text() == "of the last time"
-    assert list(tmp_path.iterdir()) == [tmp_path / "scores.txt"]
+def test_files_appear_whole_or_not_at_all(preset, hummed, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "scores.txt").write_text("of the last time")
+    monkeypatch.setattr(tool, "draw", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        call(monkeypatch, "--trials", hummed, "--encoder", preset, "--output", output)
+    assert (output / "scores.txt").read_text() == "of the last time"
+    assert list(output.iterdir()) == [output / "scores.txt"]
 
 
 @pytest.mark.slow
