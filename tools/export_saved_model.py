@@ -153,7 +153,7 @@ def export(args: argparse.Namespace, fresh: Path):
 
 def export_preset(args: argparse.Namespace, fresh: Path):
     """Write the signatures of a preset's model; the model."""
-    from myxtts.inference.synthesizer import choose_vocoder
+    from myxtts.generation.vocoding import choose_vocoder
     from myxtts.models.xtts import XTTS
     from myxtts.serving.export import export_saved_model
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import importlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import soundfile
 import soxr
 
 from myxtts.errors import AudioError
-from myxtts.files import replacing
+from myxtts.files import replacing, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -71,16 +73,11 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         AudioError: the suffix is none of those, a sample is NaN or infinite, or the
             file cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise AudioError(f"{path}: {path.suffix or 'no suffix'} is no audio format; use .wav.")
+    path = _audio_path(path)
     if not np.isfinite(audio).all():
         raise AudioError(f"cannot write {path}: it would hold samples that are NaN or infinite.")
-    try:
-        with replacing(path, AudioError) as fresh:
-            soundfile.write(fresh, np.clip(audio, -1.0, 1.0), sample_rate)
-    except soundfile.SoundFileError as error:
-        raise AudioError(f"cannot write {path}: {error}.") from error
+    with _writing(path), replacing(path, AudioError) as fresh:
+        soundfile.write(fresh, np.clip(audio, -1.0, 1.0), sample_rate)
 
 
 def padded(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,40 +89,52 @@ def padded(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return audio, lengths
 
 
-class AudioSink:
-    """A WAV, FLAC or OGG file that grows, and can be played meanwhile.
+def write_growing(path: str | Path, chunks: Iterable[np.ndarray], sample_rate: int) -> np.ndarray:
+    """Write chunks ``(samples,)`` as they come, so that the file can be played meanwhile.
+
+    An older file stays until the first chunk has come; what was written before something
+    fails stays, too.
 
     Args:
-        path: of the file; it is there from the first sample on.
+        path: of a WAV, FLAC or OGG file.
+        chunks: float, in [-1, 1].
         sample_rate: in Hz.
+
+    Returns:
+        All chunks joined, float32 ``(samples,)``.
 
     Raises:
         AudioError: the suffix is no audio format, or the file cannot be written.
     """
+    path, started = _audio_path(path), time.perf_counter()
+    writable_folder(path.parent, AudioError)
+    written = [np.zeros(0, "float32")]
+    with ExitStack() as opened:
+        for chunk in chunks:
+            with _writing(path):
+                if len(written) == 1:
+                    logger.info("first chunk after %.2f s", time.perf_counter() - started)
+                    file = soundfile.SoundFile(path, "w", sample_rate, channels=1)
+                    opened.enter_context(file)
+                file.write(np.clip(chunk, -1.0, 1.0))
+                file.flush()
+            written.append(chunk)
+    return np.concatenate(written)
 
-    def __init__(self, path: str | Path, sample_rate: int):
-        self.path = Path(path)
-        if self.path.suffix.lower() not in SUFFIXES:
-            raise AudioError(f"{path}: {self.path.suffix or 'no suffix'} is no audio format.")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = soundfile.SoundFile(self.path, "w", sample_rate, channels=1)
-        except (OSError, soundfile.SoundFileError) as error:
-            raise AudioError(f"cannot write {path}: {error}.") from error
 
-    def write(self, audio: np.ndarray) -> None:
-        """Append float32 ``(samples,)`` in [-1, 1] and bring them to disk."""
-        try:
-            self._file.write(np.clip(audio, -1.0, 1.0))
-            self._file.flush()
-        except (OSError, soundfile.SoundFileError) as error:
-            raise AudioError(f"cannot write {self.path}: {error}.") from error
+def _audio_path(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise AudioError(f"{path}: {path.suffix or 'no suffix'} is no audio format; use .wav.")
+    return path
 
-    def __enter__(self) -> AudioSink:
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, soundfile.SoundFileError) as error:
+        raise AudioError(f"cannot write {path}: {error}.") from error
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int]:

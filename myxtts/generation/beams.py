@@ -68,7 +68,7 @@ def beam_search(
         ConfigError: an option is out of range, or the text is too long.
     """
     check_beams(num_beams, length_penalty)
-    check_sampling(1.0, 0, 1.0, repetition_penalty)
+    check_sampling(repetition_penalty=repetition_penalty)
     limit = gpt.max_new_codes
     steps = min(steps, limit) if isinstance(steps, int) else ops.minimum(steps, limit)
     prompt = begin(gpt, text_ids, text_lengths, conditioning_latents, steps, coqui_compatible)

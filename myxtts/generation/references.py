@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
 from myxtts.audio.io import read_audio
 from myxtts.config import SynthesisConfig
@@ -15,7 +17,68 @@ from myxtts.timing import MODEL_RATE
 # Coqui's: a shorter chunk of reference tells nothing.
 MIN_CHUNK_SECONDS = 0.33
 MIN_REFERENCE_SECONDS = 0.3
+# To the millisecond: resampling may take or give a sample.
+LEAST_SAMPLES = math.ceil((MIN_REFERENCE_SECONDS - 0.0005) * MODEL_RATE)
+TOO_SHORT = f"a reference needs at least {MIN_REFERENCE_SECONDS} s"
 REFERENCE_PEAK = 0.75
+
+
+def used_samples(settings: SynthesisConfig) -> int:
+    """Samples at 22.05 kHz of each reference that are used."""
+    return int(settings.max_ref_length * MODEL_RATE)
+
+
+def silent_peak(silence_db: float) -> float:
+    """The peak below which audio is silent."""
+    return 10 ** (silence_db / 20)
+
+
+def at_reference_level(audio, peak, settings: SynthesisConfig):
+    """``audio`` brought to a peak of 0.75, if the settings ask for it."""
+    return audio * (REFERENCE_PEAK / peak) if settings.sound_norm_refs else audio
+
+
+def chunk_size(settings: SynthesisConfig) -> int:
+    """Samples of the chunks whose latents are averaged."""
+    return int(settings.gpt_cond_chunk_len * MODEL_RATE)
+
+
+def heard_samples(samples, settings: SynthesisConfig):
+    """Samples that the GPT hears of as many of joined references, int ``(batch,)``."""
+    longest = settings.gpt_cond_len
+    return ops.minimum(samples, int(longest * MODEL_RATE)) if longest else samples
+
+
+def chunk_lengths(samples, count, settings: SynthesisConfig):
+    """Samples that each of ``count`` chunks has of its own, int ``(batch, count)``.
+
+    Args:
+        samples: int ``(batch,)``, that are cut into chunks.
+        count: chunks there are.
+        settings: how long chunks are.
+    """
+    size = chunk_size(settings)
+    return ops.clip(samples[:, None] - size * ops.arange(count), 0, size)
+
+
+def heard_chunks(lengths, peaks, silence_db: float, settings: SynthesisConfig):
+    """Which chunks' latents are averaged, bool ``(batch, count)``; one of each row at least.
+
+    One that is too short is left out, unless it is the only one, as are silent ones: the mean
+    with the latents of silence would be less of a voice. Coqui keeps the silent ones.
+
+    Args:
+        lengths: of :func:`chunk_lengths`.
+        peaks: float ``(batch, count)``, largest absolute sample of each chunk.
+        silence_db: a peak below is silence, in dBFS.
+        settings: whether to do as Coqui does.
+    """
+    first = ops.equal(ops.arange(ops.shape(lengths)[1]), 0)
+    heard = ops.logical_or(lengths >= math.ceil(MIN_CHUNK_SECONDS * MODEL_RATE), first)
+    if settings.coqui_compatible:
+        return heard
+    loud = ops.logical_and(heard, peaks >= silent_peak(silence_db))
+    return ops.where(ops.any(loud, axis=1, keepdims=True), loud, heard)
 
 
 def read_reference(
@@ -31,51 +94,34 @@ def read_reference(
     Raises:
         AudioError: the reference cannot be read, is silent or is shorter than 0.3 s.
     """
-    used = settings.max_ref_length
+    used = used_samples(settings)
     if isinstance(reference, (str, Path)):
         name = str(reference)
-        clip, _ = read_audio(reference, MODEL_RATE, used)
+        clip, _ = read_audio(reference, MODEL_RATE, settings.max_ref_length)
     else:
         name = "the reference array"
-        clip = _checked(reference, name)[: int(used * MODEL_RATE)]
-    # To the millisecond: resampling may take or give a sample.
-    seconds = round(len(clip) / MODEL_RATE, 3)
-    if seconds < MIN_REFERENCE_SECONDS:
-        raise AudioError(
-            f"{name} lasts {seconds} s; a reference needs at least {MIN_REFERENCE_SECONDS} s."
-        )
-    if is_silent(clip, silence_db):
-        whole = len(clip) < int(used * MODEL_RATE)
-        where = "" if whole else f" in its first {used:g} s, of which the voice is made"
-        raise AudioError(f"{name} is silent{where}.")
+        clip = _checked(reference, name)[:used]
+    if len(clip) < LEAST_SAMPLES:
+        raise AudioError(f"{name} lasts {len(clip) / MODEL_RATE:.3g} s; {TOO_SHORT}.")
     peak = np.max(np.abs(clip))
-    return clip * np.float32(REFERENCE_PEAK / peak) if settings.sound_norm_refs else clip
+    if peak < silent_peak(silence_db):
+        where = f" in its first {settings.max_ref_length:g} s, of which the voice is made"
+        raise AudioError(f"{name} is silent{where if len(clip) >= used else ''}.")
+    return at_reference_level(clip, peak, settings)
 
 
 def reference_chunks(
     clips: Sequence[np.ndarray], settings: SynthesisConfig, silence_db: float
 ) -> list[np.ndarray]:
-    """References ``(samples,)`` joined and cut into the chunks whose latents are averaged.
-
-    A last chunk that is too short is left out, as are silent ones: the mean with the
-    latents of silence would be less of a voice. Coqui keeps the silent ones.
-    """
-    joined = np.concatenate(clips)
-    if settings.gpt_cond_len:
-        joined = joined[: int(settings.gpt_cond_len * MODEL_RATE)]
-    size = int(settings.gpt_cond_chunk_len * MODEL_RATE)
-    chunks = [joined[start : start + size] for start in range(0, len(joined), size)]
-    heard = [chunk for chunk in chunks if len(chunk) >= MIN_CHUNK_SECONDS * MODEL_RATE] or chunks[
-        :1
-    ]
-    if settings.coqui_compatible:
-        return heard
-    return [chunk for chunk in heard if not is_silent(chunk, silence_db)] or heard
-
-
-def is_silent(clip: np.ndarray, silence_db: float) -> bool:
-    """Whether the peak of ``(samples,)`` is below ``silence_db`` dBFS."""
-    return float(np.max(np.abs(clip))) < 10 ** (silence_db / 20)
+    """References ``(samples,)`` joined and cut into the chunks whose latents are averaged."""
+    joined, size = np.concatenate(clips), chunk_size(settings)
+    samples = np.asarray(heard_samples(np.array([len(joined)], "int32"), settings))
+    starts = range(0, int(samples[0]), size)
+    lengths = np.asarray(chunk_lengths(samples, len(starts), settings))
+    chunks = [joined[start:][:length] for start, length in zip(starts, lengths[0], strict=True)]
+    peaks = np.array([[np.max(np.abs(chunk), initial=0) for chunk in chunks]])
+    heard = np.asarray(heard_chunks(lengths, peaks, silence_db, settings))
+    return [chunk for chunk, counts in zip(chunks, heard[0], strict=True) if counts]
 
 
 def _checked(audio: np.ndarray, name: str) -> np.ndarray:

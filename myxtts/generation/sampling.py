@@ -7,6 +7,8 @@ processors (temperature, top-k, top-p, repetition penalty of Keskar et al. 2019)
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import ops
 
 from myxtts.errors import ConfigError
@@ -14,17 +16,34 @@ from myxtts.errors import ConfigError
 REMOVED = -1e9
 
 
-def check_sampling(temperature, top_k, top_p, repetition_penalty) -> None:
+# What each option must be, for a number and for a tensor of a row a request.
+RULES: dict[str, tuple[Callable, str]] = {
+    "temperature": (lambda value: value > 0, "above 0"),
+    "top_k": (lambda value: value >= 0, "at least 0"),
+    "top_p": (lambda value: value > 0, "above 0"),
+    "repetition_penalty": (lambda value: value > 0, "above 0"),
+}
+
+
+def check_sampling(**options) -> None:
     """Raise ``ConfigError`` for a plain number out of range; tensors pass unchecked."""
-    rules = (
-        ("temperature", temperature, lambda x: x > 0, "above 0"),
-        ("top_k", top_k, lambda x: x >= 0, "at least 0"),
-        ("top_p", top_p, lambda x: 0 < x <= 1, "in (0, 1]"),
-        ("repetition_penalty", repetition_penalty, lambda x: x > 0, "above 0"),
-    )
-    for name, value, holds, wanted in rules:
+    for name, value in options.items():
+        holds, wanted = RULES[name]
         if isinstance(value, (int, float)) and not holds(value):
             raise ConfigError(f"{name} must be {wanted}, not {value!r}.")
+
+
+def drawing(temperature, top_k, top_p, repetition_penalty) -> dict:
+    """Options of a request as arguments of :func:`myxtts.generation.state.advance`.
+
+    Each is a number, or a tensor ``(batch,)``. A temperature of 0 is greedy.
+    """
+    rows = {"top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty}
+    if isinstance(temperature, (int, float)):
+        return rows | {"temperature": temperature or 1.0, "greedy": temperature == 0}
+    greedy = ops.equal(temperature, 0.0)
+    rows["temperature"] = ops.where(greedy, 1.0, temperature)
+    return {name: value[:, None] for name, value in rows.items()} | {"greedy": greedy}
 
 
 def penalise_repetition(logits, seen, penalty):

@@ -148,7 +148,9 @@ def advance(
     Raises:
         ConfigError: a sampling option is out of range.
     """
-    check_sampling(temperature, top_k, top_p, repetition_penalty)
+    check_sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
+    )
     batch, steps = ops.shape(uniforms)[0], ops.shape(uniforms)[1]
     first = state["step"]
 

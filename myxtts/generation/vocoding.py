@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,40 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.audio.io import resample
 from myxtts.audio.mel import MelSpectrogram
+from myxtts.errors import ConfigError
 from myxtts.models.hifigan import interpolate, scaled_length
 from myxtts.timing import OUTPUT_RATE
 
 if TYPE_CHECKING:
     from myxtts.models.xtts import XTTS
 
+logger = logging.getLogger(__name__)
+
 # Coqui's: slower is taken for this.
 SLOWEST = 0.05
+
+
+def choose_vocoder(model: XTTS, wanted: str) -> str:
+    """Resolve ``auto`` by what the decoder stage measured, and say so.
+
+    Raises:
+        ConfigError: ``hifi`` is wanted and the decoder has never been trained.
+    """
+    trained, errors = model.trained_steps.get("decoder", 0) > 0, model.vocoder_errors
+    if wanted == "hifi" and not trained:
+        raise ConfigError("--vocoder hifi: the decoder of this checkpoint has not been trained.")
+    if wanted != "auto":
+        return wanted
+    if not trained:
+        logger.info("vocoder: griffin_lim (the decoder stage has not been trained)")
+        return "griffin_lim"
+    if not errors:
+        # A converted model: its decoder was trained elsewhere.
+        return "hifi"
+    chosen = min(errors, key=errors.get)
+    told = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
+    logger.info("vocoder: %s (mel error on validation speech: %s)", chosen, told)
+    return chosen
 
 
 def codes_to_mel(model: XTTS, codes: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from myxtts.config import SynthesisConfig
 from myxtts.generation.beams import beam_search
+from myxtts.generation.driver import chunk_codes
+from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import advance, begin, grow
 from myxtts.models.gpt import GPT
 
@@ -81,14 +84,11 @@ class Coder:
             return self._search(request)
         # Compiled steps are those of a stream, so that they are compiled once.
         size = self.settings.stream_codes if self.settings.xla else BLOCK
-        return _joined(list(self._spoken(request, size, size)))
+        return _joined(list(self._spoken(request, itertools.repeat(size), size)))
 
     def pieces(self, request: Request) -> Iterator[Codes]:
-        """The same codes, ``settings.stream_codes`` at a time, as soon as they are made.
-
-        The first piece has ``settings.first_codes``, so that something is soon heard.
-        """
-        return self._spoken(request, self.settings.first_codes, self.settings.stream_codes)
+        """The same codes, as many at a time as a stream's chunks have, as they are made."""
+        return self._spoken(request, chunk_codes(self.settings), self.settings.stream_codes)
 
     def _search(self, request: Request) -> Codes:
         # It weighs what the bound cuts, so it must not look beyond it.
@@ -96,8 +96,8 @@ class Coder:
         result = self._beams(*self._text(request), request.latents, steps, least)
         return _trimmed(result, request.bound)
 
-    def _spoken(self, request: Request, first: int, size: int) -> Iterator[Codes]:
-        """Pieces of ``first`` codes, then of ``size``; the cache grows with them."""
+    def _spoken(self, request: Request, counts: Iterator[int], size: int) -> Iterator[Codes]:
+        """Pieces of ``counts`` codes, ``size`` at most; the cache grows with them."""
         uniforms = request.rng.random((1, request.bound), "float32")
         uniforms = np.pad(uniforms, [(0, 0), (0, size)])
         text, least = self._text(request), tf.constant(request.least)
@@ -109,7 +109,7 @@ class Coder:
             if made + size > room:
                 more = self._room(prompt + room, size)
                 state, room = grow(state, more), room + more
-            wanted = min(size if made else first, size, request.bound - made)
+            wanted = min(next(counts), request.bound - made)
             drawn = tf.constant(uniforms[:, made : made + size])
             result, state = self._next(state, drawn, least, tf.constant(wanted))
             made += wanted
@@ -156,14 +156,8 @@ class Coder:
 
     def _sampling(self) -> dict:
         settings = self.settings
-        return {
-            "temperature": settings.temperature or 1.0,
-            "top_k": settings.top_k,
-            "top_p": settings.top_p,
-            "repetition_penalty": settings.repetition_penalty,
-            "greedy": settings.temperature == 0,
-            "coqui_compatible": settings.coqui_compatible,
-        }
+        chosen = {name: getattr(settings, name) for name in RULES}
+        return drawing(**chosen) | {"coqui_compatible": settings.coqui_compatible}
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -6,19 +6,24 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from myxtts.audio.io import write_growing
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
-from myxtts.errors import CheckpointError, ConfigError, TextError
-from myxtts.flags import add_config_flags, config_from_flags
+from myxtts.errors import ConfigError, TextError
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, was_given
+from myxtts.presets.finding import find_preset
+from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_RUN = "runs/xtts"
+# Settings that are read where a voice is made, and where a stream is.
+OF_REFERENCES = ("gpt_cond_len", "gpt_cond_chunk_len", "max_ref_length", "sound_norm_refs")
+OF_STREAMS = ("first_codes", "stream_codes")
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,8 @@ class Result:
 
 def parser() -> argparse.ArgumentParser:
     """Flags of synthesis."""
-    parser = argparse.ArgumentParser(
-        prog="inference_main.py",
-        description="Speak a text in the voice of a reference recording.",
-        allow_abbrev=False,
+    parser = make_parser(
+        "inference_main.py", "Speak a text in the voice of a reference recording.", json=True
     )
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", help="what to say")
@@ -52,80 +55,121 @@ def parser() -> argparse.ArgumentParser:
         "--save-voice", metavar="FILE", help="keep the voice of the references (.safetensors)"
     )
     parser.add_argument(
-        "--stream", action="store_true", help="write the output while the speech is being made"
+        "--stream",
+        action="store_true",
+        help="write the output while the speech is being made; it grows in place, and an older "
+        "file stays until the first chunk has come",
     )
     parser.add_argument("--language", default="en", help="language of the text (default: en)")
     parser.add_argument("--output", default="output.wav", help="audio file to write")
+    add_model_flags(parser)
+    add_config_flags(parser, XTTSConfig, ("synthesis",))
+    return parser
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that name a model, and what it must condition on."""
     model = parser.add_mutually_exclusive_group()
-    model.add_argument("--checkpoint", metavar="DIR", help="preset folder of a trained model")
     model.add_argument(
-        "--checkpoint-dir",
-        metavar="DIR",
-        help=f"run folder of train_main.py (default: {DEFAULT_RUN})",
+        "--preset",
+        metavar="NAME",
+        help="the model: a preset folder, a run folder of train_main.py, or the name of a folder "
+        f"in presets/ or runs/ (default: {DEFAULT_RUN})",
     )
+    model.add_argument("--checkpoint", metavar="DIR", help="the old name of --preset")
+    model.add_argument("--checkpoint-dir", metavar="DIR", help="run folder of train_main.py")
     parser.add_argument(
         "--use-pretrained-speaker-encoder",
         action=argparse.BooleanOptionalAction,
-        help="insist on a checkpoint that conditions on a pretrained speaker encoder",
+        help="insist on a model that conditions on a pretrained speaker encoder",
     )
     parser.add_argument(
         "--speaker-encoder-type",
         choices=SPEAKER_ENCODER_TYPES,
-        help="insist on a checkpoint with this pretrained speaker encoder",
+        help="insist on a model with this pretrained speaker encoder",
     )
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
-    add_config_flags(parser, ("synthesis",))
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
     """Load the model, speak, write the audio and say how it went."""
     text = read_text(args)
-    preset = find_preset(args.checkpoint, args.checkpoint_dir)
+    if args.checkpoint:
+        logger.info("--checkpoint is called --preset now; both do the same.")
+    preset = find_preset(args.preset or args.checkpoint or args.checkpoint_dir or DEFAULT_RUN)
     stored = XTTSConfig.from_yaml(preset / "config.yaml")
     check_encoder(stored, args.use_pretrained_speaker_encoder, args.speaker_encoder_type, preset)
     settings = config_from_flags(args, stored).synthesis
+    check_voice_flags(args)
     result = synthesize(preset, settings, text, args)
-    if args.json:
-        print(json.dumps(asdict(result)))
-    else:
-        print(result.output)
+    print(json.dumps(asdict(result)) if args.json else result.output)
 
 
 def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> Result:
     """Speak ``text`` with the model of ``preset`` into ``args.output``."""
     from myxtts.audio.io import write_audio
-    from myxtts.inference.similarity import reference_similarity
     from myxtts.inference.synthesizer import Synthesizer
     from myxtts.models.xtts import XTTS
 
     synthesizer = Synthesizer(XTTS.from_preset(preset), settings)
+    check_stream_flags(args, synthesizer.vocoder)
     voice = find_voice(synthesizer, args)
     started = time.perf_counter()
     if args.stream:
-        chunks = synthesizer.stream(text, voice, args.language)
-        spoken = write_stream(args.output, chunks, synthesizer.vocoder)
+        stream = synthesizer.stream(text, voice, args.language)
+        waveform = write_growing(args.output, stream, OUTPUT_RATE)
+        finished = stream.finished
     else:
         spoken = synthesizer.speak(text, voice, args.language)
-        write_audio(args.output, spoken.waveform, spoken.sample_rate)
+        waveform, finished = spoken.waveform, all(spoken.finished)
+        write_audio(args.output, waveform, OUTPUT_RATE)
     seconds = time.perf_counter() - started
-    similarity = None
-    if args.reference_audio:
-        similarity = reference_similarity(spoken, args.reference_audio)
-    rtf = seconds / max(spoken.duration, 1e-9)
-    logger.info("duration: %.2f s, RTF: %.2f", spoken.duration, rtf)
-    if similarity is not None:
-        logger.info("similarity to the reference (Resemblyzer): %.3f", similarity)
-    if not all(spoken.finished):
-        logger.info("note: the model did not end by itself; the length bound cut it.")
+    duration = len(waveform) / OUTPUT_RATE
+    rtf = seconds / max(duration, 1e-9)
+    logger.info("duration: %.2f s, RTF: %.2f", duration, rtf)
+    if not finished:
+        logger.info("note: the model did not end by itself; the speech was cut.")
     return Result(
         output=str(args.output),
-        duration=round(spoken.duration, 3),
+        duration=round(duration, 3),
         rtf=round(rtf, 3),
-        vocoder=spoken.vocoder,
-        finished=all(spoken.finished),
-        similarity=None if similarity is None else round(similarity, 4),
+        vocoder=synthesizer.vocoder,
+        finished=finished,
+        similarity=_similarity(waveform, args.reference_audio),
     )
+
+
+def _similarity(waveform: np.ndarray, references: list[str] | None) -> float | None:
+    """Likeness to the references, where there are some and it can be measured."""
+    from myxtts.inference.similarity import reference_similarity
+
+    if not references:
+        return None
+    similarity = reference_similarity(waveform, OUTPUT_RATE, references)
+    if similarity is None:
+        return None
+    logger.info("similarity to the reference (Resemblyzer): %.3f", similarity)
+    return round(similarity, 4)
+
+
+def check_voice_flags(args: argparse.Namespace) -> None:
+    """Raise ``ConfigError`` for a flag that says how references are heard, where none are."""
+    if args.voice:
+        _refuse(args, OF_REFERENCES, "is for --reference-audio; --voice has been made already.")
+
+
+def check_stream_flags(args: argparse.Namespace, vocoder: str) -> None:
+    """Raise ``ConfigError`` for a flag of streams that ``vocoder``, or no stream, ignores."""
+    if not args.stream:
+        _refuse(args, OF_STREAMS, "is for --stream; give that too.")
+    if vocoder != "hifi":
+        told = f"is for the hifi vocoder; {vocoder}, which speaks here, makes a piece at once."
+        _refuse(args, OF_STREAMS, told)
+
+
+def _refuse(args: argparse.Namespace, fields: tuple[str, ...], reason: str) -> None:
+    for name in fields:
+        if was_given(args, f"synthesis.{name}"):
+            raise ConfigError(f"--{name.replace('_', '-')} {reason}")
 
 
 def find_voice(synthesizer, args: argparse.Namespace):
@@ -140,27 +184,6 @@ def find_voice(synthesizer, args: argparse.Namespace):
         voice.save(args.save_voice)
         logger.info("voice kept in %s", args.save_voice)
     return voice
-
-
-def write_stream(path: str, chunks: Iterator[np.ndarray], vocoder: str):
-    """Write chunks to ``path`` as they come; the speech they made.
-
-    Raises:
-        AudioError: the file cannot be written.
-    """
-    from myxtts.audio.io import AudioSink
-    from myxtts.inference.synthesizer import Synthesis
-    from myxtts.timing import OUTPUT_RATE
-
-    started, written = time.perf_counter(), []
-    with AudioSink(path, OUTPUT_RATE) as sink:
-        for chunk in chunks:
-            if not written:
-                logger.info("first chunk after %.2f s", time.perf_counter() - started)
-            sink.write(chunk)
-            written.append(chunk)
-    waveform = np.concatenate(written) if written else np.zeros(0, "float32")
-    return Synthesis(waveform, OUTPUT_RATE, vocoder, [], [], [])
 
 
 def read_text(args: argparse.Namespace) -> str:
@@ -179,23 +202,6 @@ def read_text(args: argparse.Namespace) -> str:
     if not text.strip():
         raise TextError(f"{name} is empty: there is nothing to say.")
     return text
-
-
-def find_preset(checkpoint: str | None, checkpoint_dir: str | None) -> Path:
-    """Folder of the model to speak with.
-
-    Raises:
-        CheckpointError: no preset lies where it was looked for.
-    """
-    folder = Path(checkpoint or checkpoint_dir or DEFAULT_RUN)
-    if (folder / "preset").is_dir():
-        folder = folder / "preset"
-    if not (folder / "manifest.json").is_file():
-        raise CheckpointError(
-            f"no trained model in {folder} (no manifest.json, no preset/); train one with "
-            "train_main.py, or name one with --checkpoint or --checkpoint-dir."
-        )
-    return folder
 
 
 def check_encoder(

@@ -10,14 +10,20 @@ import numpy as np
 
 from myxtts.audio.io import resample
 from myxtts.errors import WeightsError
-from myxtts.inference.synthesizer import Synthesis
 from myxtts.verification.verifier import SpeakerVerifier
 
 logger = logging.getLogger(__name__)
 
 
-def reference_similarity(spoken: Synthesis, references: Sequence[str | Path]) -> float | None:
+def reference_similarity(
+    waveform: np.ndarray, sample_rate: int, references: Sequence[str | Path]
+) -> float | None:
     """Mean cosine between Resemblyzer's embeddings of the speech and of its references.
+
+    Args:
+        waveform: the speech, float32 ``(samples,)``.
+        sample_rate: of it, in Hz.
+        references: audio files.
 
     Returns:
         A number in [-1, 1], or None (and a line in the log) where Resemblyzer's
@@ -28,6 +34,6 @@ def reference_similarity(spoken: Synthesis, references: Sequence[str | Path]) ->
     except WeightsError as error:
         logger.info("similarity to the reference: not measured (%s)", error)
         return None
-    speech = resample(spoken.waveform, spoken.sample_rate, verifier.sample_rate)
+    speech = resample(waveform, sample_rate, verifier.sample_rate)
     cosines = verifier.similarity_matrix(verifier.embed(speech), list(references))
     return float(np.mean(cosines))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from myxtts.generation.frames import ready_frames, settled_frames
 from myxtts.generation.vocoding import length_scale
 from myxtts.models.hifigan import HifiDecoder, interpolate, scaled_length
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
@@ -139,8 +140,8 @@ class StreamingVocoder:
         latents, speed = self.speed.push(state.speed, np.asarray(latents, "float32"), final)
         kept = np.concatenate([state.latents, latents])
         state = replace(state, latents=kept, speed=speed)
-        ready = self._ready(state.first + len(kept), final)
-        last = ready if final else ready - self.context
+        ready = int(ready_frames(state.first + len(kept), final))
+        last = int(settled_frames(ready, final, self.context))
         if last <= state.emitted:
             return np.zeros(0, "float32"), state
         begin = max(0, state.emitted - self.context)
@@ -151,13 +152,6 @@ class StreamingVocoder:
     def _vocode(self, latents, speaker_embedding, first_latent, first_frame, ready):
         frames = self.decoder.frames(latents, first_latent, first_frame)
         return self.decoder.vocode(frames[:, : ready - first_frame], speaker_embedding)
-
-    @staticmethod
-    def _ready(latents: int, final: bool) -> int:
-        """Frames that so many latents settle."""
-        # Without their successors the last three quarter-latents may still move.
-        quarters = FRAMES_PER_CODE * latents - (0 if final else 3)
-        return max(0, int(quarters * RATE_RATIO))
 
     def _forget(self, state: VocoderState) -> VocoderState:
         """Drop the latents that no coming frame needs."""

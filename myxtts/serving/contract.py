@@ -7,4 +7,3 @@ OPTIONS = {
     "repetition_penalty": "float32",
     "seed": "int64",
 }
-FLAGS = ("unfinished", "repeats", "silence", "doubtful_stop")

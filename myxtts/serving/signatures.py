@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 import keras
 import tensorflow as tf
 
+from myxtts.generation.driver import FLAGS
 from myxtts.models.xtts import XTTS
-from myxtts.serving.contract import FLAGS, OPTIONS
+from myxtts.serving.contract import OPTIONS
 from myxtts.serving.graph.stream import GraphStream
 from myxtts.serving.graph.synthesizer import GraphSpeaker
 from myxtts.serving.graph.text.tokenizer import GraphTokenizer

@@ -23,7 +23,7 @@ _COUNTABLE = 4000
 
 def split_text(
     text: str,
-    tokenizer: VoiceBpeTokenizer,
+    tokenizer: VoiceBpeTokenizer | None,
     language: str,
     max_tokens: int,
     max_characters: int | None = None,
@@ -32,7 +32,7 @@ def split_text(
 
     Args:
         text: any text.
-        tokenizer: counts the tokens of a piece.
+        tokenizer: counts the tokens of a piece; None where characters alone bound it.
         language: of ``text``.
         max_tokens: most tokens a piece may have, its language token included.
         max_characters: most characters of a piece; None for no limit but the tokens'.
@@ -45,12 +45,15 @@ def split_text(
         TextError: the vocabulary does not know ``language``, or the package that reads
             it is missing.
     """
-    tokenizer.language_token(language)
+    if tokenizer is not None:
+        tokenizer.language_token(language)
     longest = min(max_characters or _COUNTABLE, _COUNTABLE)
 
     def fits(piece: str) -> bool:
         piece = piece.strip()
-        return len(piece) <= longest and len(tokenizer.encode(piece, language)) <= max_tokens
+        if len(piece) > longest:
+            return False
+        return tokenizer is None or len(tokenizer.encode(piece, language)) <= max_tokens
 
     pieces = _cut(" ".join(text.split()), fits, _gap_finders(table_of(language)))
     return [piece.strip() for piece in pieces if is_speakable(piece)]

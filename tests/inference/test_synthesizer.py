@@ -5,8 +5,8 @@ import pytest
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
-from myxtts.generation.vocoding import waveform_round_trip
-from myxtts.inference.synthesizer import Synthesizer, choose_vocoder
+from myxtts.generation.vocoding import choose_vocoder, waveform_round_trip
+from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
 
@@ -97,7 +97,7 @@ def test_a_doubtful_stop_is_tried_again(synthesizer, voice, monkeypatch):
 
     def judge(logits, stop_code):
         judged.append(logits)
-        return True
+        return np.array([True])
 
     monkeypatch.setattr("myxtts.inference.synthesizer.stops_doubtfully", judge)
     spoken = synthesizer.speak("Hello there.", voice)
@@ -109,7 +109,8 @@ def test_a_stop_is_judged_by_the_scores_it_was_chosen_from(model, voice, monkeyp
     judged, bias = [], model.gpt.audio_head.bias
     before = np.asarray(bias)
     monkeypatch.setattr(
-        "myxtts.inference.synthesizer.stops_doubtfully", lambda *seen: judged.append(seen)
+        "myxtts.inference.synthesizer.stops_doubtfully",
+        lambda *seen: judged.append(seen) or np.array([False]),
     )
     greedy = SynthesisConfig(vocoder="griffin_lim", temperature=0.0, min_seconds_per_character=0.0)
     likely = before.copy()
@@ -120,7 +121,7 @@ def test_a_stop_is_judged_by_the_scores_it_was_chosen_from(model, voice, monkeyp
     finally:
         bias.assign(before)
     ((logits, stop_code),) = judged
-    assert logits.argmax() == stop_code == model.gpt.stop_audio_token
+    assert np.argmax(logits[0]) == stop_code == model.gpt.stop_audio_token
 
 
 def test_voices_differ_in_conditioning(synthesizer, corpus):

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +20,18 @@ import soundfile
 
 from myxtts.audio.io import RESAMPLING_MARGIN, read_audio, write_audio
 from myxtts.config import SynthesisConfig
-from myxtts.errors import ConfigError, TextError
+from myxtts.errors import ConfigError
+from myxtts.generation.driver import (
+    FLAGS,
+    Attempt,
+    Reading,
+    SpeechStream,
+    chunk_codes,
+    text_pieces,
+)
 from myxtts.serving.client.transports import ServingError, connect
-from myxtts.serving.contract import FLAGS, OPTIONS
-from myxtts.text.languages import table_of
-from myxtts.text.split import split_text
-from myxtts.timing import OUTPUT_RATE, PAUSE_SAMPLES
-
-logger = logging.getLogger(__name__)
+from myxtts.serving.contract import OPTIONS
+from myxtts.timing import OUTPUT_RATE
 
 # Settings that the client itself obeys; every other one was fixed by the export.
 OWN_SETTINGS = ("max_characters", "retries", "first_codes", "stream_codes")
@@ -135,21 +138,20 @@ class SpeechClient:
             ServingError: no answer came, or the server refused the request.
         """
         settings = self._changed(changes)
-        pieces = _pieces(text, language, settings)
+        pieces = text_pieces(text, language, settings)
         signature, source = "serving_default", None
         if len(pieces) == 1 and not isinstance(voice, ServedVoice):
             signature, source = "clone_wav", self._recording(voice)
         request = source or vars(self._voice(voice))
-        takes = [
-            self._best_take(signature, _texts(piece, language) | request, settings, number)
-            for number, piece in enumerate(pieces)
-        ]
-        joined = [part for waveform, _ in takes for part in (_pause(), waveform)][1:]
-        return Speech(np.concatenate(joined), OUTPUT_RATE, [flags for _, flags in takes])
+        reading = Reading(pieces, settings)
+        for attempt in reading:
+            given = _texts(attempt.text, language) | request | _options(settings, attempt)
+            reading.add(_take(self._transport.predict(signature, given)))
+        return Speech(reading.waveform(), OUTPUT_RATE, [take.flags for take in reading.takes])
 
     def stream(
         self, text: str, voice: ServedVoice | str | Path, language: str = "en", **changes: float
-    ) -> Iterator[np.ndarray]:
+    ) -> SpeechStream:
         """Speak ``text`` in chunks, float32 ``(samples,)`` at 24 kHz, while it is being made.
 
         Joined, they are what :meth:`speak` gives without retries.
@@ -163,47 +165,30 @@ class SpeechClient:
             ConfigError, TextError, AudioError, ServingError: as for :meth:`speak`.
         """
         settings = self._changed(changes)
-        pieces = _pieces(text, language, settings)
-        return self._stream_pieces(pieces, self._voice(voice), language, settings)
+        pieces = text_pieces(text, language, settings)
+        told = vars(self._voice(voice))
 
-    def _stream_pieces(
-        self, pieces: list[str], voice: ServedVoice, language: str, settings: SynthesisConfig
-    ) -> Iterator[np.ndarray]:
-        for number, piece in enumerate(pieces):
-            if number:
-                yield _pause()
-            state = self._transport.predict("stream_start", _texts(piece, language))
-            request = state | vars(voice) | _options(settings, number)
-            yield from self._stream_piece(request, settings)
+        def chunks(attempt: Attempt) -> Generator[np.ndarray, None, tuple[str, ...]]:
+            state = self._transport.predict("stream_start", _texts(attempt.text, language))
+            return self._chunks(state | told | _options(settings, attempt), settings)
 
-    def _stream_piece(self, request: dict, settings: SynthesisConfig) -> Iterator[np.ndarray]:
-        count, finished = settings.first_codes, False
-        while not finished:
+        return SpeechStream(pieces, chunks)
+
+    def _chunks(
+        self, request: dict, settings: SynthesisConfig
+    ) -> Generator[np.ndarray, None, tuple[str, ...]]:
+        for count in chunk_codes(settings):
             given = request | {"count": np.array([count], "int32")}
             reply = self._transport.predict("stream_next", given)
-            made, finished = int(reply["samples"][0]), bool(reply["finished"][0])
-            if made:
+            if made := int(reply["samples"][0]):
                 yield reply["waveform"][0, :made]
-            if not finished and reply["codes"].shape == request["codes"].shape:
+            if reply["finished"][0]:
+                break
+            if reply["codes"].shape == request["codes"].shape:
                 raise ServingError("the server's stream stands still before its end.")
             request |= {name: reply[name] for name in ("codes", "emitted")}
-            count = settings.stream_codes
-
-    def _best_take(
-        self, signature: str, request: dict, settings: SynthesisConfig, number: int
-    ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Waveform and flags of the first attempt without a flag, else of the one with fewest."""
-        takes = []
-        # Greedy speech would only say the same again.
-        for attempt in range(1 + (settings.retries if settings.temperature else 0)):
-            options = _options(settings, number, attempt)
-            reply = self._transport.predict(signature, request | options)
-            flags = tuple(name for name in FLAGS if reply[name][0])
-            takes.append((reply["waveform"][0, : int(reply["samples"][0])], flags))
-            if not flags:
-                break
-            logger.info("piece %d: %s in attempt %d", number + 1, ", ".join(flags), attempt + 1)
-        return min(takes, key=lambda take: len(take[1]))
+        # The server does not say how its stream ended.
+        return ()
 
     def _voice(self, voice: ServedVoice | str | Path) -> ServedVoice:
         return voice if isinstance(voice, ServedVoice) else self.condition(voice)
@@ -226,39 +211,29 @@ class SpeechClient:
         return {"wav_bytes": np.array([content.getvalue()], object)}
 
 
-class _NoTokens:
-    """Stands for a tokenizer in a client, which has none: characters alone bound a piece."""
+@dataclass(frozen=True)
+class _Take:
+    """One answer of the server: float32 ``(samples,)`` and what is wrong with it."""
 
-    def language_token(self, language: str) -> None:
-        """Any language will do: the server knows which it speaks."""
-
-    def encode(self, text: str, language: str) -> list[int]:
-        return []
+    waveform: np.ndarray
+    flags: tuple[str, ...]
 
 
-def _pieces(text: str, language: str, settings: SynthesisConfig) -> list[str]:
-    # A lone surrogate, as a broken command line gives, is no character of any text.
-    text = text.encode("utf-8", "ignore").decode("utf-8")
-    longest = settings.max_characters or table_of(language).max_characters
-    pieces = split_text(text, _NoTokens(), language, 0, longest)
-    if not pieces:
-        raise TextError(f"the text {text[:40]!r} has nothing that can be spoken.")
-    return pieces
-
-
-def _pause() -> np.ndarray:
-    return np.zeros(PAUSE_SAMPLES, "float32")
+def _take(reply: dict[str, np.ndarray]) -> _Take:
+    flags = tuple(name for name in FLAGS if reply[name][0])
+    return _Take(reply["waveform"][0, : int(reply["samples"][0])], flags)
 
 
 def _texts(text: str, language: str) -> dict[str, np.ndarray]:
     return {"text": np.array([text], object), "language": np.array([language], object)}
 
 
-def _options(settings: SynthesisConfig, piece: int, attempt: int = 0) -> dict[str, np.ndarray]:
+def _options(settings: SynthesisConfig, attempt: Attempt) -> dict[str, np.ndarray]:
     try:
         values = {name: np.array([getattr(settings, name)], kind) for name, kind in OPTIONS.items()}
     except OverflowError as error:
         raise ConfigError(f"a sampling option is too large for the server: {error}.") from error
-    # Pieces have seeds of their own, so that equal ones are not spoken equally.
-    values["seed"] += attempt + (piece << 32)
+    # A server takes one number for both seeds.
+    own, piece = attempt.seeds(0)
+    values["seed"] += own + (piece << 32)
     return values

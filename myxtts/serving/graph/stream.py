@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from myxtts.generation.frames import ready_frames, settled_frames
+from myxtts.generation.sampling import drawing
 from myxtts.generation.state import advance, begin
-from myxtts.models.hifigan import scaled_length
 from myxtts.serving.graph.synthesizer import GraphSpeaker
-from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
-
-# Without their successors the last three quarter-latents may still move.
-UNSETTLED = 3
+from myxtts.timing import HOP_LENGTH
 
 
 class GraphStream(tf.Module):
@@ -67,7 +65,7 @@ class GraphStream(tf.Module):
             min_codes=least[:, None],
             max_codes=bound,
             coqui_compatible=compatible,
-            **speaker.sampling(options),
+            **drawing(**speaker.checked_options(options)),
         )
         codes = tf.concat([state["codes"], made["codes"]], axis=1)
         spoken = tf.reduce_sum(tf.cast(codes != gpt.stop_audio_token, "int32"), axis=1)
@@ -83,9 +81,8 @@ class GraphStream(tf.Module):
 
     def _chunks(self, latents, spoken, finished, emitted, embedding) -> tuple:
         """Audio of the frames that can no longer change and have not been given out."""
-        settled = FRAMES_PER_CODE * spoken - tf.where(finished, 0, UNSETTLED)
-        ready = tf.maximum(scaled_length(settled, RATE_RATIO), 0)
-        last = tf.where(finished, ready, ready - self.model.decoder.receptive_field)
+        ready = ready_frames(spoken, finished)
+        last = settled_frames(ready, finished, self.model.decoder.receptive_field)
         samples = HOP_LENGTH * tf.maximum(last - emitted, 0)
         longest = tf.reduce_max(samples)
 

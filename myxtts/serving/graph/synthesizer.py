@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from myxtts.generation.bounds import code_bounds, heard_latents
+from myxtts.generation.guards import signs, stops_doubtfully
+from myxtts.generation.references import (
+    LEAST_SAMPLES,
+    TOO_SHORT,
+    at_reference_level,
+    chunk_lengths,
+    chunk_size,
+    heard_chunks,
+    heard_samples,
+    silent_peak,
+    used_samples,
+)
+from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import generate
 from myxtts.models.xtts import XTTS
-from myxtts.serving.graph.signs import falls_silent, repeats, stops_doubtfully
 from myxtts.serving.graph.vocoder import GraphVocoder
-from myxtts.timing import MODEL_RATE, SECONDS_PER_CODE
+from myxtts.timing import MODEL_RATE
 
 # Texts, codes and references (whole seconds) have few different lengths: for each, a server's
 # kernels keep what they have prepared.
 TEXT_MULTIPLE, CODE_MULTIPLE = 32, 64
-# As of a reference in `Synthesizer.condition`.
-MIN_REFERENCE_SECONDS, MIN_CHUNK_SECONDS = 0.3, 0.33
 
 
 class GraphSpeaker(tf.Module):
@@ -33,7 +44,7 @@ class GraphSpeaker(tf.Module):
         self.model = model
         self.settings = model.config.synthesis
         self.vocoder = GraphVocoder(model, vocoder)
-        self.silence = 10 ** (model.config.data.silence_db / 20)
+        self.silence_db = model.config.data.silence_db
 
     def condition(self, audio, lengths) -> dict:
         """Voices of references ``(batch, samples)`` at 22.05 kHz, of ``lengths`` samples.
@@ -42,7 +53,7 @@ class GraphSpeaker(tf.Module):
             ``latents`` ``(batch, latents, model_dim)``, the mean over chunks of the
             reference, and ``speaker_embedding`` ``(batch, size)``.
         """
-        lengths = tf.minimum(lengths, int(self.settings.max_ref_length * MODEL_RATE))
+        lengths = tf.minimum(lengths, used_samples(self.settings))
         longest = tf.minimum(tf.shape(audio)[1], tf.reduce_max(lengths))
         audio = tf.pad(audio[:, :longest], [[0, 0], [0, -longest % MODEL_RATE]])
         audio = self._checked(audio, lengths)
@@ -87,7 +98,7 @@ class GraphSpeaker(tf.Module):
             min_codes=least[:, None],
             max_codes=bound,
             coqui_compatible=self.settings.coqui_compatible,
-            **self.sampling(options),
+            **drawing(**self.checked_options(options)),
         )
         finished = result["lengths"] < bound
         waveform, samples = self.vocoder.decode(
@@ -105,31 +116,20 @@ class GraphSpeaker(tf.Module):
         }
 
     def heard(self, lengths, finished):
-        """Codes of which each row's waveform is made: Coqui decodes the stop code's latent."""
-        compatible = self.settings.coqui_compatible and self.vocoder.kind == "hifi"
-        return lengths + tf.cast(finished, "int32") if compatible else lengths
+        """Codes of which each row's waveform is made."""
+        hifi = self.vocoder.kind == "hifi"
+        return heard_latents(lengths, finished, self.settings) if hifi else lengths
 
     def _signs(self, result: dict, finished, waveform, samples) -> dict:
-        codes, lengths, latents = result["codes"], result["lengths"], result["latents"]
-        gpt = self.model.gpt
+        lengths, latents, gpt = result["lengths"], result["latents"], self.model.gpt
         last = tf.minimum(lengths, tf.shape(latents)[1] - 1)
         logits = gpt.audio_head(tf.gather(latents, last, batch_dims=1))
         doubtful = stops_doubtfully(tf.cast(logits, "float32"), gpt.stop_audio_token)
-        return {
-            "unfinished": ~finished,
-            "repeats": repeats(codes, lengths),
-            "silence": falls_silent(waveform, samples),
-            "doubtful_stop": finished & doubtful,
-        }
+        return signs(result["codes"], lengths, finished, waveform, samples, doubtful)
 
     def bounds(self, characters) -> tuple:
         """Most and least codes ``(batch,)`` of texts of so many characters."""
-        settings, characters = self.settings, tf.cast(characters, "float32")
-        most = tf.math.ceil((2.0 + settings.seconds_per_character * characters) / SECONDS_PER_CODE)
-        most = tf.minimum(tf.cast(most, "int32"), self.model.gpt.max_new_codes)
-        seconds = 0.0 if settings.coqui_compatible else settings.min_seconds_per_character
-        least = tf.cast(seconds * characters / SECONDS_PER_CODE, "int32")
-        return most, tf.minimum(least, most - 1)
+        return code_bounds(characters, self.settings, self.model.gpt.max_new_codes)
 
     def uniforms(self, seeds):
         """Numbers in [0, 1) to draw with, ``(batch, max_new_codes)``; the same for a seed."""
@@ -141,64 +141,46 @@ class GraphSpeaker(tf.Module):
         )
 
     @staticmethod
-    def sampling(options: dict) -> dict:
-        """Keyword arguments of the generation for options ``(batch,)`` of each row."""
-        temperature = options["temperature"]
+    def checked_options(options: dict) -> dict:
+        """The sampling options ``(batch,)``, if every row's may be."""
+        # A temperature of 0 is greedy.
+        own = {"temperature": (lambda value: value >= 0, "at least 0")}
         rules = [
-            tf.debugging.assert_non_negative(temperature, "temperature must be at least 0."),
-            tf.debugging.assert_non_negative(options["top_k"], "top_k must be at least 0."),
-            tf.debugging.assert_positive(options["top_p"], "top_p must be above 0."),
-            tf.debugging.assert_positive(
-                options["repetition_penalty"], "repetition_penalty must be above 0."
-            ),
+            tf.debugging.Assert(tf.reduce_all(holds(options[name])), [f"{name} must be {wanted}."])
+            for name, (holds, wanted) in (RULES | own).items()
         ]
         with tf.control_dependencies([rule for rule in rules if rule is not None]):
-            greedy = tf.equal(temperature, 0.0)
-        return {
-            "temperature": tf.where(greedy, 1.0, temperature)[:, None],
-            "top_k": options["top_k"][:, None],
-            "top_p": options["top_p"][:, None],
-            "repetition_penalty": options["repetition_penalty"][:, None],
-            "greedy": greedy,
-        }
+            return {name: tf.identity(options[name]) for name in RULES}
 
     def _checked(self, audio, lengths):
         """``audio`` without what lies behind ``lengths``; it must be speech, not silence."""
         heard = tf.sequence_mask(lengths, tf.shape(audio)[1])
         audio = tf.where(heard, audio, 0.0)
         peak = tf.reduce_max(tf.abs(audio), axis=1)
-        least = int(MIN_REFERENCE_SECONDS * MODEL_RATE)
         rules = [
             tf.debugging.Assert(
                 tf.reduce_all(tf.math.is_finite(audio)),
                 ["the audio holds NaN or infinite samples."],
             ),
+            tf.debugging.assert_greater_equal(lengths, LEAST_SAMPLES, f"{TOO_SHORT} of audio."),
             tf.debugging.assert_greater_equal(
-                lengths, least, f"a reference needs at least {MIN_REFERENCE_SECONDS} s of audio."
+                peak, silent_peak(self.silence_db), "the audio is silent."
             ),
-            tf.debugging.assert_greater_equal(peak, self.silence, "the audio is silent."),
         ]
         with tf.control_dependencies([rule for rule in rules if rule is not None]):
             audio = tf.identity(audio)
-        if not self.settings.sound_norm_refs:
-            return audio
-        return audio * (0.75 / peak)[:, None]
+        return at_reference_level(audio, peak[:, None], self.settings)
 
     def _chunks(self, audio, lengths) -> tuple:
         """Chunks ``(batch * chunks, size)``, their lengths, and weights ``(batch, chunks)``."""
-        settings = self.settings
-        if settings.gpt_cond_len:
-            lengths = tf.minimum(lengths, int(settings.gpt_cond_len * MODEL_RATE))
-        size = int(settings.gpt_cond_chunk_len * MODEL_RATE)
+        size, lengths = chunk_size(self.settings), heard_samples(lengths, self.settings)
         longest = tf.reduce_max(lengths)
         count = (longest + size - 1) // size
         audio = tf.pad(audio[:, :longest], [[0, 0], [0, count * size - longest]])
+        own = chunk_lengths(lengths, count, self.settings)
         chunks = tf.reshape(audio, [-1, count, size])
-        own = tf.clip_by_value(lengths[:, None] - size * tf.range(count), 0, size)
-        heard = tf.logical_or(own >= int(MIN_CHUNK_SECONDS * MODEL_RATE), tf.range(count) == 0)
-        if not settings.coqui_compatible:
-            loud = heard & (tf.reduce_max(tf.abs(chunks), axis=2) >= self.silence)
-            heard = tf.where(tf.reduce_any(loud, axis=1, keepdims=True), loud, heard)
+        peaks = tf.reduce_max(tf.abs(chunks), axis=2)
+        heard = heard_chunks(own, peaks, self.silence_db, self.settings)
         # What is not heard must still be audio.
         own = tf.where(own > 0, own, size)
         return (

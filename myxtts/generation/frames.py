@@ -1,0 +1,31 @@
+"""Which frames of a stream can no longer change, so that each is given out once.
+
+A frame of the decoder is made of latents by two linear interpolations, and its samples by
+convolutions that hear a bounded neighbourhood.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from myxtts.models.hifigan import scaled_length
+from myxtts.timing import FRAMES_PER_CODE, RATE_RATIO
+
+# Without their successors the last three quarter-latents may still move.
+UNSETTLED = 3
+
+
+def ready_frames(latents, final):
+    """Frames that so many latents settle; all of them where the speech has ended.
+
+    Args:
+        latents: int, or int ``(batch,)``.
+        final: bool of the same shape.
+    """
+    quarters = FRAMES_PER_CODE * latents - ops.where(final, 0, UNSETTLED)
+    return ops.maximum(scaled_length(quarters, RATE_RATIO), 0)
+
+
+def settled_frames(ready, final, receptive_field: int):
+    """Frames whose samples are settled, too: those that hear no frame behind ``ready``."""
+    return ops.where(final, ready, ready - receptive_field)
