@@ -16,10 +16,11 @@ from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
 from myxtts.settings import Settings, nearest, setting
 
-SpeakerEncoderType = Literal["ecapa_tdnn", "resemblyzer", "coqui"]
-SPEAKER_ENCODER_TYPES = get_args(SpeakerEncoderType)
-Stage = Literal["dvae", "gpt", "decoder"]
-STAGES = get_args(Stage)
+EncoderType = Literal["ecapa_tdnn", "resemblyzer", "coqui"]
+SPEAKER_ENCODER_TYPES = get_args(EncoderType)
+StageName = Literal["dvae", "gpt", "decoder"]
+STAGES = get_args(StageName)
+Sizes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class GPTConfig(Settings, section="model.gpt"):
     model_dim: int = setting(1024, "width of the transformer")
     heads: int = setting(16, "attention heads", at_least=1)
     num_text_tokens: int = setting(6681, "size of the text vocabulary")
-    max_text_tokens: int = setting(402, "longest text in tokens", unit="tokens")
-    max_audio_tokens: int = setting(605, "longest speech in audio codes", unit="codes")
+    max_text_tokens: int = setting(402, "longest text in tokens", "tokens")
+    max_audio_tokens: int = setting(605, "longest speech in audio codes", "codes")
     start_text_token: int = setting(261, "id of [START]")
     stop_text_token: int = setting(0, "id of [STOP]")
     dropout: float = setting(0.1, "dropout while training")
@@ -74,24 +75,24 @@ class SpeakerConfig(Settings, section="model.speaker"):
     """
 
     embedding_dim: int = setting(512, "size of the speaker embedding")
-    blocks: tuple[int, ...] = setting((3, 4, 6, 3), "blocks a layer")
-    channels: tuple[int, ...] = setting((32, 64, 128, 256), "channels a layer")
+    blocks: Sizes = setting((3, 4, 6, 3), "blocks a layer")
+    channels: Sizes = setting((32, 64, 128, 256), "channels a layer")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_same_length("blocks", "channels")
+        self.require(len(self.blocks) == len(self.channels), "blocks", "as long as channels")
 
 
 @dataclass(frozen=True)
 class ECAPAConfig(Settings, section="model.ecapa"):
     """Sizes of the pretrained ECAPA-TDNN; the defaults are ``spkrec-ecapa-voxceleb``'s."""
 
-    channels: tuple[int, ...] = setting(
+    channels: Sizes = setting(
         (1024, 1024, 1024, 1024, 3072),
         "channels of the first block, the SE-Res2Net blocks and the last",
     )
-    kernel_sizes: tuple[int, ...] = setting((5, 3, 3, 3, 1), "kernel of each block")
-    dilations: tuple[int, ...] = setting((1, 2, 3, 4, 1), "dilation of each block")
+    kernel_sizes: Sizes = setting((5, 3, 3, 3, 1), "kernel of each block")
+    dilations: Sizes = setting((1, 2, 3, 4, 1), "dilation of each block")
     attention_dim: int = setting(128, "width of the pooling's attention")
     res2net_scale: int = setting(8, "groups of a Res2Net block", at_least=1)
     squeeze_dim: int = setting(128, "width of squeeze-and-excitation")
@@ -99,9 +100,10 @@ class ECAPAConfig(Settings, section="model.ecapa"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_same_length("channels", "kernel_sizes")
-        self.require_same_length("channels", "dilations")
-        self.require(len(self.channels) >= 3, "channels", "of 3 blocks or more")
+        length = len(self.channels)
+        self.require(len(self.kernel_sizes) == length, "kernel_sizes", "as long as channels")
+        self.require(len(self.dilations) == length, "dilations", "as long as channels")
+        self.require(length >= 3, "channels", "of 3 blocks or more")
         fits = all(width % self.res2net_scale == 0 for width in self.channels[1:-1])
         self.require(fits, "channels", "multiples of res2net_scale inside")
 
@@ -116,14 +118,10 @@ class DecoderConfig(Settings, section="model.decoder"):
     """HiFi-GAN decoder from GPT latents to a 24 kHz waveform."""
 
     initial_channels: int = setting(512, "channels before upsampling")
-    upsample_rates: tuple[int, ...] = setting(
-        (8, 8, 2, 2), "upsampling factors; their product is 256"
-    )
-    upsample_kernels: tuple[int, ...] = setting((16, 16, 4, 4), "kernel of each upsampling")
-    resblock_kernels: tuple[int, ...] = setting(
-        (3, 7, 11), "kernels of the parallel residual blocks"
-    )
-    resblock_dilations: tuple[int, ...] = setting((1, 3, 5), "dilations inside each residual block")
+    upsample_rates: Sizes = setting((8, 8, 2, 2), "upsampling factors; their product is 256")
+    upsample_kernels: Sizes = setting((16, 16, 4, 4), "kernel of each upsampling")
+    resblock_kernels: Sizes = setting((3, 7, 11), "kernels of the parallel residual blocks")
+    resblock_dilations: Sizes = setting((1, 3, 5), "dilations inside each residual block")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -132,7 +130,8 @@ class DecoderConfig(Settings, section="model.decoder"):
             raise ConfigError(
                 f"model.decoder.upsample_rates multiplies to {product}; it must multiply to 256."
             )
-        self.require_same_length("upsample_rates", "upsample_kernels")
+        fits = len(self.upsample_kernels) == len(self.upsample_rates)
+        self.require(fits, "upsample_kernels", "as long as upsample_rates")
 
 
 @dataclass(frozen=True)
@@ -149,9 +148,7 @@ class ModelConfig(Settings, section="model"):
     use_pretrained_speaker_encoder: bool = setting(
         False, "condition on a pretrained speaker encoder and a trained projection"
     )
-    speaker_encoder_type: SpeakerEncoderType = setting(
-        "ecapa_tdnn", "which pretrained speaker encoder"
-    )
+    speaker_encoder_type: EncoderType = setting("ecapa_tdnn", "which pretrained speaker encoder")
     freeze_speaker_encoder: bool = setting(True, "keep the pretrained speaker encoder fixed")
     pretrained_speaker_encoder_path: str | None = setting(
         None, "file or folder with the encoder's weights"
@@ -176,11 +173,9 @@ class DataConfig(Settings, section="data"):
     language: str = setting("en", "language of utterances whose metadata names none")
     cache_dir: str | None = setting(None, "folder of cached features (default: inside the run)")
     tokenizer: str | None = setting(None, "existing tokenizer.json to use instead of training one")
-    min_seconds: float = setting(0.5, "shorter utterances are skipped", unit="seconds")
-    max_seconds: float = setting(12.0, "longer utterances are skipped", unit="seconds")
-    silence_db: float = setting(
-        -60.0, "an utterance whose peak is below this is silent (dBFS)", unit="dBFS"
-    )
+    min_seconds: float = setting(0.5, "shorter utterances are skipped", "seconds")
+    max_seconds: float = setting(12.0, "longer utterances are skipped", "seconds")
+    silence_db: float = setting(-60.0, "an utterance whose peak is below this is silent", "dBFS")
     trim_silence: bool = setting(True, "trim silence at both ends")
     reference: Literal["same_speaker", "same_utterance", "masked_prompt"] = setting(
         "same_speaker",
@@ -188,10 +183,10 @@ class DataConfig(Settings, section="data"):
         "masked_prompt: from the utterance itself, whose codes there are not learned",
     )
     reference_seconds: float = setting(
-        4.0, "longest conditioning audio while training", above=0, unit="seconds"
+        4.0, "longest conditioning audio while training", "seconds", above=0
     )
     reference_min_seconds: float = setting(
-        0.0, "draw its length between this and the longest; 0: always the longest", unit="seconds"
+        0.0, "draw its length between this and the longest; 0: always the longest", "seconds"
     )
     extend_vocabulary: int = setting(
         0, "entries at most that the corpus adds to the vocabulary of --init-from", at_least=0
@@ -216,10 +211,10 @@ class DataConfig(Settings, section="data"):
 class StageConfig(Settings, section="training.<stage>"):
     """Length and optimisation of one training stage."""
 
-    steps: int = setting(100_000, "optimiser steps", at_least=0, unit="steps")
+    steps: int = setting(100_000, "optimiser steps", "steps", at_least=0)
     batch_size: int = setting(16, "utterances a batch", at_least=1)
     learning_rate: float = setting(1e-4, "peak learning rate", above=0)
-    warmup_steps: int = setting(500, "steps of linear warm-up", unit="steps")
+    warmup_steps: int = setting(500, "steps of linear warm-up", "steps")
     final_lr_fraction: float = setting(0.05, "end of the cosine decay, as a fraction of the peak")
 
 
@@ -228,7 +223,7 @@ class TrainingConfig(Settings, section="training"):
     """Training stages and everything they share."""
 
     output_dir: str = setting("runs/xtts", "folder of the run")
-    stage: Literal["all", Stage] = setting(
+    stage: Literal["all", StageName] = setting(
         "all", "stage to run; all runs dvae, gpt, decoder in order"
     )
     init_from: str | None = setting(None, "preset folder to fine-tune instead of a fresh model")
@@ -253,22 +248,20 @@ class TrainingConfig(Settings, section="training"):
         0.0, "contrastive speaker loss on the speaker embedding", at_least=0
     )
     ge2e_loss_weight: float = setting(0.0, "GE2E loss on the speaker embedding", at_least=0)
-    ge2e_variant: Literal["softmax", "contrast"] = setting(
-        "softmax", "which of the two GE2E losses"
-    )
+    ge2e_variant: Literal["softmax", "contrast"] = setting("softmax", "which of the GE2E losses")
     speaker_encoder_learning_rate: float = setting(
         1e-5, "peak learning rate of an unfrozen speaker encoder", above=0
     )
     mel_loss_weight: float = setting(45.0, "decoder mel L1 loss")
     feature_loss_weight: float = setting(2.0, "decoder feature-matching loss")
     segment_codes: int = setting(
-        16, "decoder training segment, in audio codes of 46 ms", at_least=1, unit="codes"
+        16, "decoder training segment, in audio codes of 46 ms", "codes", at_least=1
     )
     adversarial_start: int = setting(
-        0, "decoder step from which discriminators take part; beyond its steps: never", unit="steps"
+        0, "decoder step from which discriminators take part; beyond its steps: never", "steps"
     )
-    validate_every: int = setting(1000, "steps between validations", at_least=1, unit="steps")
-    checkpoint_every: int = setting(1000, "steps between checkpoints", at_least=1, unit="steps")
+    validate_every: int = setting(1000, "steps between validations", "steps", at_least=1)
+    checkpoint_every: int = setting(1000, "steps between checkpoints", "steps", at_least=1)
     keep_checkpoints: int = setting(3, "latest checkpoints kept a stage", at_least=1)
     early_stopping: int = setting(0, "validations without progress before stopping; 0: never")
     resume: bool = setting(False, "continue the run in output_dir")
@@ -293,9 +286,7 @@ class SynthesisConfig(Settings, section="synthesis"):
     repetition_penalty: float = setting(
         1.0, "divides the scores of codes already spoken; 1: off", above=0
     )
-    num_beams: int = setting(
-        1, "hypotheses of a beam search, for temperature 0; 1: none", at_least=1
-    )
+    num_beams: int = setting(1, "hypotheses of beam search, for temperature 0; 1: none", at_least=1)
     # Beyond this range, a few hundred codes raised to the penalty leave float32.
     length_penalty: float = setting(
         1.0,
@@ -305,46 +296,32 @@ class SynthesisConfig(Settings, section="synthesis"):
     )
     seed: int = setting(0, "seed of the sampling", at_least=0)
     seconds_per_character: float = setting(
-        0.25, "bound of the output length, beside two seconds", above=0, finite=True, unit="seconds"
+        0.25, "bound of the output length, beside two seconds", "seconds", above=0
     )
-    speed: float = setting(
-        1.0, "how fast to speak: 2 halves the duration, 0.5 doubles it", above=0, finite=True
-    )
+    speed: float = setting(1.0, "how fast to speak: 2 halves the duration, 0.5 doubles it", above=0)
     max_characters: int = setting(
         0, "longest piece a text is split into; 0: what suits its language", at_least=0
     )
     min_seconds_per_character: float = setting(
-        0.02, "the speech does not end before so long", at_least=0, finite=True, unit="seconds"
+        0.02, "the speech does not end before so long", "seconds", at_least=0
     )
     retries: int = setting(
         2, "tries with the next seeds when speech rambles, halts or is cut", at_least=0
     )
     stream_codes: int = setting(
-        20, "audio codes of 46 ms between the pieces of a stream", above=0, unit="codes"
+        20, "audio codes of 46 ms between the pieces of a stream", "codes", above=0
     )
-    first_codes: int = setting(
-        8, "audio codes before the first piece of a stream", above=0, unit="codes"
-    )
+    first_codes: int = setting(8, "audio codes before a stream's first piece", "codes", above=0)
     coqui_compatible: bool = setting(
         False, "penalise and allow the codes that Coqui's program does, for parity"
     )
     gpt_cond_len: float = setting(
-        30.0,
-        "seconds of the references the GPT hears; 0: all",
-        at_least=0,
-        finite=True,
-        unit="seconds",
+        30.0, "how much of the references the GPT hears; 0: all", "seconds", at_least=0
     )
     gpt_cond_chunk_len: float = setting(
-        4.0,
-        "seconds of the chunks whose latents are averaged",
-        above=0,
-        finite=True,
-        unit="seconds",
+        4.0, "length of the chunks whose latents are averaged", "seconds", above=0
     )
-    max_ref_length: float = setting(
-        30.0, "seconds of each reference that are used", above=0, finite=True, unit="seconds"
-    )
+    max_ref_length: float = setting(30.0, "how much of each reference is used", "seconds", above=0)
     sound_norm_refs: bool = setting(False, "bring every reference to a peak of 0.75")
     xla: bool = setting(False, "compile the GPT's steps: faster speech after seconds of compiling")
     vocoder: Literal["auto", "griffin_lim", "hifi"] = setting(

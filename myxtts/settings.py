@@ -5,7 +5,7 @@ so that help, unit and range stand beside the default:
 
     @dataclass(frozen=True)
     class ToneConfig(Settings, section="tone"):
-        frequency: float = setting(440.0, "pitch of the tone", above=0, unit="Hz")
+        frequency: float = setting(440.0, "pitch of the tone", "Hz", above=0)
         shape: Literal["sine", "square"] = setting("sine", "form of the wave")
 
 Wherever values come from, a wrong one is a :class:`~myxtts.errors.ConfigError` that names it: an
@@ -44,16 +44,7 @@ _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def setting(
-    default: Any,
-    help: str,
-    *,
-    unit: str | None = None,
-    flag: str | None = None,
-    above: float | None = None,
-    at_least: float | None = None,
-    below: float | None = None,
-    at_most: float | None = None,
-    finite: bool | None = None,
+    default: Any, help: str, unit: str | None = None, *, flag: str | None = None, **bounds: float
 ) -> Any:
     """A field of a class of settings.
 
@@ -62,13 +53,14 @@ def setting(
         help: what it is, for the help of its flag.
         unit: of a quantity, ``seconds`` say.
         flag: its name on the command line, where that is not the field's.
-        above: with ``at_least``, ``below`` and ``at_most``, the range of a number.
-        finite: whether infinity is out of range.
+        bounds: ``above`` or ``at_least``, ``below`` or ``at_most``: the range of a number, which
+            then must be finite.
     """
-    names = ("help", "unit", "flag", *_BOUNDS, "finite")
-    given = zip(names, (help, unit, flag, above, at_least, below, at_most, finite), strict=True)
-    metadata = {name: value for name, value in given if value is not None}
-    return dataclasses.field(default=default, metadata=metadata)
+    if unknown := bounds.keys() - _BOUNDS.keys():
+        raise TypeError(f"a setting has no {', '.join(unknown)}")
+    metadata = {"help": help, "unit": unit, "flag": flag, "bounds": bounds}
+    given = {name: value for name, value in metadata.items() if value is not None}
+    return dataclasses.field(default=default, metadata=given)
 
 
 class Settings:
@@ -91,12 +83,6 @@ class Settings:
     def require(self, holds: bool, name: str, condition: str) -> None:
         """Raise that the field ``name`` must be ``condition``, unless it ``holds``."""
         _require(holds, self._section + name, condition, getattr(self, name))
-
-    def require_same_length(self, first: str, second: str) -> None:
-        """Raise unless the tuples of two fields are equally long."""
-        if len(getattr(self, first)) != len(getattr(self, second)):
-            both = f"{self._section}{first} and {self._section}{second}"
-            raise ConfigError(f"{both} must have the same length.")
 
     def merged(
         self: AnySettings, values: dict[str, Any], source: str = "configuration"
@@ -216,8 +202,9 @@ def _checked(config: Settings, item: dataclasses.Field, value: Any, name: str) -
     if value is None and hint is not declared:
         return None
     value = _of_type(value, hint, name, may_be_empty=item.default == ())
+    bounds = item.metadata.get("bounds", {})
     for part in value if isinstance(value, tuple) else (value,):
-        _require(_in_range(part, item.metadata), name, _range(item.metadata), part)
+        _require(_in_range(part, bounds), name, _range(bounds, hint), part)
     return value
 
 
@@ -237,25 +224,21 @@ def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> An
     return hint(value) if hint in _NUMBERS else value
 
 
-def _in_range(value: Any, rules: Mapping[str, Any]) -> bool:
-    if rules.get("finite") and not math.isfinite(value):
-        return False
-    return all(holds(value, rules[rule]) for rule, holds in _BOUNDS.items() if rule in rules)
+def _in_range(value: Any, bounds: Mapping[str, float]) -> bool:
+    inside = all(_BOUNDS[rule](value, bound) for rule, bound in bounds.items())
+    return not bounds or (inside and math.isfinite(value))
 
 
-def _range(rules: Mapping[str, Any]) -> str:
+def _range(bounds: Mapping[str, float], hint: Any) -> str:
     """The range of a number in words."""
-    match rules:
+    match bounds:
         case {"at_least": low, "at_most": high}:
-            words = f"from {low} to {high}"
+            return f"from {low} to {high}"
         case {"above": low, "at_most": high}:
-            words = f"in ({low}, {high}]"
-        case _:
-            bounds = [
-                f"{rule.replace('_', ' ')} {rules[rule]}" for rule in _BOUNDS if rule in rules
-            ]
-            words = " and ".join(bounds)
-    return f"a number {words} and finite" if rules.get("finite") else words
+            return f"in ({low}, {high}]"
+    words = [f"{rule.replace('_', ' ')} {bound}" for rule, bound in bounds.items()]
+    endless = hint is float and bounds.keys() <= {"above", "at_least"}
+    return " and ".join([*words, "finite"] if endless else words)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

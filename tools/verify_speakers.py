@@ -63,19 +63,30 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Embed every clip once, score the trials, write the files and print the errors."""
-    from myxtts.verification.trials import THRESHOLD_FILE, detection_errors, read_trials
+    from myxtts.verification import trials as sets
 
-    trials = read_trials(args.trials)
+    trials = sets.read_trials(args.trials)
+    targets = [trial.target for trial in trials]
     output = Path(args.output)
     listed, picture = output / "scores.txt", output / "det.png"
     with replacing(listed, DataError) as fresh, replacing(picture, DataError) as drawn:
         verifier, preset = make_verifier(args)
         scores = score(verifier, trials, Path(args.trials).parent)
-        errors = detection_errors(scores, [trial.target for trial in trials])
+        errors = sets.detection_errors(scores, targets)
         write_scores(fresh, trials, scores)
-        draw(drawn, args, trials, scores, errors)
-        threshold = measured(args, verifier, len(trials), errors)
-    kept = (preset or output) / THRESHOLD_FILE
+        measured_on = set_name(args.trials)
+        title = f"{name_of(args.encoder)} on {measured_on}"
+        sets.draw_errors(drawn, scores, targets, errors, title)
+    threshold = sets.Threshold(
+        value=errors.threshold,
+        eer=errors.eer,
+        min_dcf=errors.min_dcf,
+        trials=len(trials),
+        measured_on=measured_on,
+        provenance=verifier.provenance,
+        trimmed=verifier.trim_silences,
+    )
+    kept = (preset or output) / sets.THRESHOLD_FILE
     if args.save_threshold:
         threshold.save(kept)
     if args.json:
@@ -126,29 +137,6 @@ def write_scores(path: Path, trials: Sequence, scores: np.ndarray) -> None:
         for trial, value in zip(trials, scores, strict=True)
     ]
     path.write_text("".join(lines), encoding="utf-8")
-
-
-def draw(path: Path, args: argparse.Namespace, trials: Sequence, scores, errors) -> None:
-    """DET curve and histograms."""
-    from myxtts.verification.trials import draw_errors
-
-    title = f"{name_of(args.encoder)} on {set_name(args.trials)}"
-    draw_errors(path, scores, [trial.target for trial in trials], errors, title)
-
-
-def measured(args: argparse.Namespace, verifier, trials: int, errors):
-    """The threshold at the equal error rate, with what it was measured on."""
-    from myxtts.verification.trials import Threshold
-
-    return Threshold(
-        value=errors.threshold,
-        eer=errors.eer,
-        min_dcf=errors.min_dcf,
-        trials=trials,
-        measured_on=set_name(args.trials),
-        provenance=verifier.provenance,
-        trimmed=verifier.trim_silences,
-    )
 
 
 def summary(encoder: str, threshold) -> dict:

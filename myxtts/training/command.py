@@ -12,13 +12,7 @@ import yaml
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
-from myxtts.flags import (
-    add_config_flags,
-    config_from_flags,
-    given_flags,
-    make_parser,
-    was_given,
-)
+from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser
 from myxtts.recipes import FINE_TUNING, PRESETS
 from myxtts.settings import read_yaml, to_dict
 
@@ -98,8 +92,9 @@ def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
     """Raise ``ConfigError`` for a flag of a pretrained encoder where none is used."""
     if config.model.use_pretrained_speaker_encoder:
         return
+    given = given_flags(args).get("model", {})
     for name in ENCODER_FIELDS:
-        if was_given(args, f"model.{name}"):
+        if name in given:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is for --use-pretrained-speaker-encoder; give that too.")
 

@@ -159,7 +159,7 @@ def test_files_appear_whole_or_not_at_all(preset, hummed, tmp_path, monkeypatch)
     output = tmp_path / "out"
     output.mkdir()
     (output / "scores.txt").write_text("of the last time")
-    monkeypatch.setattr(tool, "draw", lambda *args: 1 / 0)
+    monkeypatch.setattr("myxtts.verification.trials.draw_errors", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(monkeypatch, "--trials", hummed, "--encoder", preset, "--output", output)
     assert (output / "scores.txt").read_text() == "of the last time"

@@ -26,22 +26,20 @@ class OptimizerConfig(Settings):
         (), "Kokoro phonemes to speak, in place of all texts; one argument each"
     )
     language: str = setting("en-us", "language of the texts, as eSpeak names it")
-    num_iterations: int = setting(
-        1000, "steps to take", at_least=1, flag="iterations", unit="steps"
-    )
+    num_iterations: int = setting(1000, "steps to take", "steps", at_least=1, flag="iterations")
     gradient_method: Literal["autograd", "finite-diff", "spsa", "cma"] = setting(
         "autograd",
         "autograd goes back through Kokoro; finite-diff moves one coordinate at a time; "
         "spsa moves all at random; cma is an evolution strategy",
     )
     learning_rate: float = setting(
-        0.01, "step of adam and adamw, in standard deviations of the voices", above=0, finite=True
+        0.01, "step of adam and adamw, in standard deviations of the voices", above=0
     )
     plateau: int = setting(
         10,
         "iterations without a lower loss after which the learning rate is halved; 0 for never",
+        "iterations",
         at_least=0,
-        unit="iterations",
     )
     optimizer_type: Literal["adam", "adamw"] = setting("adam", "who takes the gradient")
     loss_type: Literal["cosine", "l2"] = setting(
@@ -83,16 +81,12 @@ class OptimizerConfig(Settings):
         0.1,
         "weight of the penalty that keeps coordinates within the voices' own spread; 0 for none",
         at_least=0,
-        finite=True,
     )
     fd_epsilon: float = setting(
-        0.01,
-        "how far finite-diff and spsa move a coordinate, in standard deviations",
-        above=0,
-        finite=True,
+        0.01, "how far finite-diff and spsa move a coordinate, in standard deviations", above=0
     )
     cma_sigma: float = setting(
-        0.3, "width of cma's first generation, in standard deviations", above=0, finite=True
+        0.3, "width of cma's first generation, in standard deviations", above=0
     )
     batch_size: int = setting(
         16, "voices that finite-diff, spsa and cma have spoken at once", at_least=1
@@ -108,15 +102,11 @@ class OptimizerConfig(Settings):
     patience: int = setting(
         100,
         "stop after so many iterations without a lower loss; 0 for never",
+        "iterations",
         at_least=0,
-        unit="iterations",
     )
-    max_seconds: float = setting(
-        0.0, "stop after so many seconds; 0 for no limit", at_least=0, finite=True, unit="seconds"
-    )
-    save_every: int = setting(
-        50, "iterations from one saved voice to the next", at_least=1, unit="iterations"
-    )
+    max_seconds: float = setting(0.0, "stop after so long; 0 for no limit", "seconds", at_least=0)
+    save_every: int = setting(50, "from one saved voice to the next", "iterations", at_least=1)
     seed: int = setting(
         0, "of every random choice; equal seeds give equal runs", at_least=0, at_most=2**31 - 1
     )

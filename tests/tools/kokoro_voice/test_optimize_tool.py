@@ -123,7 +123,7 @@ def test_analyze_prints_what_holds_and_draws(call):
         (["--output-dir", "target.wav"], 1, "cannot write to the folder target.wav"),
         (["--embedder", "ear"], 2, "no embedder 'ear'"),
         (["--iterations", "0"], 2, "num_iterations must be at least 1"),
-        (["--learning-rate", "nan"], 2, "learning_rate must be a number"),
+        (["--learning-rate", "nan"], 2, "learning_rate must be above 0 and finite, not nan"),
         (["--start", "nobody"], 2, "start is 'nobody'"),
         (["--resume"], 1, "nothing to resume"),
         (["--gradient-method", "guess"], 2, "invalid choice"),
