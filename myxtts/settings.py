@@ -82,7 +82,8 @@ class Settings:
 
     def require(self, holds: bool, name: str, condition: str) -> None:
         """Raise that the field ``name`` must be ``condition``, unless it ``holds``."""
-        _require(holds, self._section + name, condition, getattr(self, name))
+        if not holds:
+            raise _wrong(self._section + name, condition, getattr(self, name))
 
     def merged(
         self: AnySettings, values: dict[str, Any], source: str = "configuration"
@@ -183,7 +184,7 @@ def _merged(config: Settings, values: dict[str, Any], source: str, prefix: str) 
         old = getattr(config, key)
         if isinstance(old, Settings):
             if not isinstance(value, dict):
-                raise ConfigError(f"{where}: {name} must be a mapping, not {value!r}.")
+                raise _wrong(f"{where}: {name}", "a mapping", value)
             changes[key] = _merged(old, value, source, f"{name}.")
         else:
             changes[key] = _checked(config, items[key], value, f"{where}: {name}")
@@ -204,7 +205,8 @@ def _checked(config: Settings, item: dataclasses.Field, value: Any, name: str) -
     value = _of_type(value, hint, name, may_be_empty=item.default == ())
     bounds = item.metadata.get("bounds", {})
     for part in value if isinstance(value, tuple) else (value,):
-        _require(_in_range(part, bounds), name, _range(bounds, hint), part)
+        if not _in_range(part, bounds):
+            raise _wrong(name, _range(bounds, hint), part)
     return value
 
 
@@ -215,12 +217,12 @@ def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> An
             raise ConfigError(f"{name} is {value!r}{nearest(str(value), choices)}.")
         return value
     if typing.get_origin(hint) is tuple:
-        listed = isinstance(value, (list, tuple)) and (value or may_be_empty)
-        _require(listed, name, "a list" if may_be_empty else "a non-empty list", value)
+        if not isinstance(value, (list, tuple)) or not (value or may_be_empty):
+            raise _wrong(name, "a list" if may_be_empty else "a non-empty list", value)
         return tuple(_of_type(part, typing.get_args(hint)[0], name) for part in value)
     # To Python, True is an integer; here it is none.
-    fits = isinstance(value, _NUMBERS.get(hint, hint)) and isinstance(value, bool) == (hint is bool)
-    _require(fits, name, f"of type {hint.__name__}", value)
+    if not isinstance(value, _NUMBERS.get(hint, hint)) or isinstance(value, bool) != (hint is bool):
+        raise _wrong(name, f"of type {hint.__name__}", value)
     return hint(value) if hint in _NUMBERS else value
 
 
@@ -250,6 +252,5 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return f"; choose one of {', '.join(map(repr, choices))}"
 
 
-def _require(holds: Any, name: str, condition: str, value: Any) -> None:
-    if not holds:
-        raise ConfigError(f"{name} must be {condition}, not {value!r}.")
+def _wrong(name: str, condition: str, value: Any) -> ConfigError:
+    return ConfigError(f"{name} must be {condition}, not {value!r}.")

@@ -64,19 +64,18 @@ def resolve(args: argparse.Namespace) -> XTTSConfig:
         stored = Path(named.output_dir) / "config.yaml"
         if named.resume and stored.is_file():
             return config_from_flags(args, XTTSConfig.from_yaml(stored))
-    config = _base(args)
-    if args.config:
-        config = XTTSConfig.from_yaml(args.config, base=config)
+    written = read_yaml(args.config) if args.config else {}
+    config = _base(args, written).merged(written, source=args.config or "")
     return config_from_flags(args, config)
 
 
-def _base(args: argparse.Namespace) -> XTTSConfig:
-    """What YAML and flags are laid over."""
+def _base(args: argparse.Namespace, written: dict) -> XTTSConfig:
+    """What the ``written`` values of a YAML file and the flags are laid over."""
     source = given_flags(args).get("training", {}).get("init_from")
-    written = read_yaml(args.config).get("training") if args.config else None
+    training = written.get("training")
     # Anything but a mapping is refused when the file is merged.
-    if not source and isinstance(written, dict):
-        source = written.get("init_from")
+    if not source and isinstance(training, dict):
+        source = training.get("init_from")
     if not source:
         return XTTSConfig.preset(args.preset or DEFAULT_PRESET)
     if args.preset:
