@@ -11,18 +11,23 @@ those of the parity tests. The exit code is 1 when one is out of its bound.
 from __future__ import annotations
 
 import argparse
-import json
+import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.measuring import DEMO_CORPUS, ROOT, recordings, report, taken, timed
+from myxtts.errors import DataError, MyXTTSError
+from myxtts.files import replacing
+from myxtts.flags import make_parser, run
+
+logger = logging.getLogger(__name__)
 
 PEAK_GB = 8.0
 CLIPS = 10
@@ -30,30 +35,32 @@ REFERENCES = 2
 MODEL, PRESET, RESULTS = "XTTS-v2", "preset", "coqui.npz"
 
 
-def main() -> int:
-    args = parser().parse_args()
-    workdir = Path(args.workdir)
+def main(args: argparse.Namespace) -> None:
     if args.stage == "coqui":
-        run_coqui(workdir, Path(args.clips), args.size)
-        return 0
-    failed = 0
-    for row in rows(args, workdir):
-        print(json.dumps(row) if args.json else line(row), flush=True)
-        failed += not row["passed"]
-    return int(failed > 0)
+        return run_coqui(args)
+    failed = []
+    for row in rows(args):
+        report(row) if args.json else print(line(row), flush=True)
+        failed += [] if row["passed"] else [row["name"]]
+    if not args.json:
+        print(*taken().values(), sep="; ")
+    if failed:
+        raise MyXTTSError(f"out of bound: {', '.join(failed)}.")
+    return None
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = make_parser("full_size_parity.py", __doc__)
     parser.add_argument(
         "--workdir",
+        type=Path,
         default=ROOT / "outputs" / "full_size_parity",
         help="where checkpoint, preset and Coqui's results are kept; those that are there "
         "are used again",
     )
     parser.add_argument(
         "--clips",
-        default=ROOT / "examples" / "demo_corpus",
+        default=DEMO_CORPUS,
         help="folder of recordings: ten become audio codes, two of them are the references",
     )
     parser.add_argument("--size", choices=("full", "tiny"), default="full", help="of the GPT")
@@ -62,17 +69,18 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def rows(args: argparse.Namespace, workdir: Path) -> Iterator[dict]:
+def rows(args: argparse.Namespace) -> Iterator[dict]:
     """Name, measured value, bound and verdict of every quantity."""
+    workdir = args.workdir
     workdir.mkdir(parents=True, exist_ok=True)
     if not (workdir / RESULTS).is_file():
         own = [f"--{name}={getattr(args, name)}" for name in ("workdir", "clips", "size")]
-        print("Coqui writes a checkpoint and speaks: some minutes ...", file=sys.stderr)
-        measured([__file__, "--stage=coqui", *own])
+        logger.info("Coqui writes a checkpoint and speaks: some minutes ...")
+        peak_gb([__file__, "--stage=coqui", *own])
     # TensorFlow is imported only after this: a child's peak begins at its parent's memory.
-    print("The checkpoint is converted and compared ...", file=sys.stderr)
+    logger.info("The checkpoint is converted and compared ...")
     words = [f"--source={workdir / MODEL}", f"--output={workdir / PRESET}"]
-    peak, seconds = measured([str(ROOT / "tools" / "convert_xtts.py"), *words])
+    seconds, peak = timed(peak_gb, [str(ROOT / "tools" / "convert_xtts.py"), *words])
     yield {
         "name": "conversion_peak_gb",
         "measured": round(peak, 2),
@@ -80,44 +88,41 @@ def rows(args: argparse.Namespace, workdir: Path) -> Iterator[dict]:
         "passed": peak < PEAK_GB,
         "seconds": round(seconds, 1),
     }
-    yield from compared(workdir, Path(args.clips))
+    yield from compared(workdir, args.clips)
 
 
-def measured(words: list[str]) -> tuple[float, float]:
-    """Run a Python program; its peak of resident memory in GB, and its seconds."""
-    start = time.perf_counter()
+def peak_gb(words: list[str]) -> float:
+    """Run a Python program; its peak of resident memory in GB."""
     process = subprocess.Popen([sys.executable, *words], stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{words[0]} failed with exit code {process.returncode}.")
+        raise MyXTTSError(f"{words[0]} failed with exit code {process.returncode}.")
     # The kernel counts in KiB on Linux, in bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
-    return usage.ru_maxrss * unit / 1e9, time.perf_counter() - start
+    return usage.ru_maxrss * unit / 1e9
 
 
-def run_coqui(workdir: Path, clips: Path, size: str) -> None:
+def run_coqui(args: argparse.Namespace) -> None:
     """Write the checkpoint and Coqui's results; in a process of its own."""
-    from tests import xtts_upstream
+    from benchmarks.upstream import coqui
 
-    sizes = {"full": xtts_upstream.XTTS_V2, "tiny": xtts_upstream.TINY}[size]
-    model, dvae = xtts_upstream.write_checkpoint(workdir / MODEL, sizes)
-    results = xtts_upstream.results(model, dvae, workdir / MODEL, inputs(clips))
-    temporary = workdir / f".{RESULTS}"
-    with temporary.open("wb") as file:
-        np.savez(file, **results)
-    temporary.replace(workdir / RESULTS)
+    sizes = {"full": coqui.XTTS_V2, "tiny": coqui.TINY}[args.size]
+    folder = args.workdir / MODEL
+    results = coqui.results(*coqui.write_checkpoint(folder, sizes), folder, inputs(args.clips))
+    with replacing(args.workdir / RESULTS) as temporary:
+        np.savez(temporary, **results)
 
 
-def compared(workdir: Path, clips: Path) -> Iterator[dict]:
+def compared(workdir: Path, clips: str | Path) -> Iterator[dict]:
     """The quantities of the parity tests from the preset beside Coqui's."""
+    from benchmarks.upstream import parity
     from myxtts.models.xtts import XTTS
-    from tests.golden import xtts_case
 
     with np.load(workdir / RESULTS) as archive:
         theirs = {name: archive[name] for name in archive.files}
-    ours = xtts_case.results(XTTS.from_preset(workdir / PRESET), inputs(clips), theirs["codes"])
-    for item in xtts_case.compare(ours, theirs):
+    ours = parity.results(XTTS.from_preset(workdir / PRESET), inputs(clips), theirs["codes"])
+    for item in parity.compare(ours, theirs):
         row = {"name": item.name, "measured": item.measured, "bound": item.bound}
         more = divergence(ours, theirs) if item.name == "codes" else {}
         yield row | {"passed": item.passed, "count": int(theirs[item.name].size)} | more
@@ -137,7 +142,7 @@ def divergence(ours: dict, theirs: dict) -> dict:
 
 def margins(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """How far each chosen code ``(texts, steps)`` lay before the next, repetitions penalised."""
-    from tests.golden.xtts_case import REPETITION_PENALTY
+    from benchmarks.upstream.parity import REPETITION_PENALTY
 
     spoken = np.eye(logits.shape[-1])[codes].cumsum(axis=1) - np.eye(logits.shape[-1])[codes]
     # Coqui takes code 1 and the start code for spoken, and the stop code has to wait.
@@ -148,15 +153,16 @@ def margins(logits: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return chosen - np.sort(scores, axis=-1)[..., -2]
 
 
-def inputs(folder: Path):
+def inputs(folder: str | Path):
     """References, clips and the texts of the parity tests; all hundred codes are decoded."""
-    from myxtts.audio.io import SUFFIXES, read_audio
-    from tests.golden.xtts_case import RATE, Inputs
+    from benchmarks.upstream.drawn import RATE
+    from benchmarks.upstream.parity import Inputs
+    from myxtts.audio.io import read_audio
 
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    files = recordings(folder, CLIPS)
     if len(files) < CLIPS:
-        raise SystemExit(f"{folder} has {len(files)} recordings; {CLIPS} are needed.")
-    clips = [read_audio(path, RATE)[0] for path in files[:: len(files) // CLIPS][:CLIPS]]
+        raise DataError(f"{folder} has {len(files)} recordings; {CLIPS} are needed.")
+    clips = [read_audio(path, RATE)[0] for path in files]
     return Inputs(clips[:REFERENCES], clips, decoded=100)
 
 
@@ -166,4 +172,4 @@ def line(row: dict) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main, parser()))

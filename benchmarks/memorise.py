@@ -21,27 +21,29 @@ import argparse
 import json
 import logging
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.measuring import report, seconds, write_corpus
+from myxtts.audio.io import read_audio, write_audio
+from myxtts.config import XTTSConfig
+from myxtts.data.formats import Utterance, find_utterances
+from myxtts.errors import DataError
+from myxtts.files import write_whole
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.generation.vocoding import waveform_round_trip
+from myxtts.inference.synthesizer import Synthesizer
+from myxtts.models.xtts import XTTS
+from myxtts.timing import MODEL_RATE
+from myxtts.training.run import train
+from tools import judges
 
-from myxtts.audio.io import read_audio, write_audio  # noqa: E402
-from myxtts.config import XTTSConfig  # noqa: E402
-from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
-from myxtts.errors import DataError  # noqa: E402
-from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
-from myxtts.generation.vocoding import waveform_round_trip  # noqa: E402
-from myxtts.inference.synthesizer import Synthesizer  # noqa: E402
-from myxtts.models.xtts import XTTS  # noqa: E402
-from myxtts.training.run import train  # noqa: E402
-from tools import judges  # noqa: E402
-
-JUDGE_RATE = 16_000
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,7 @@ class Row:
 
 def main(args: argparse.Namespace) -> None:
     output = Path(args.output)
-    chosen, references = choose(
-        args.corpus, args.speakers, args.utterances, args.shortest, args.longest
-    )
+    chosen, references = choose(args)
     corpus = write_corpus(chosen, output / "corpus")
     config = config_from_flags(args, XTTSConfig.preset("tiny")).merged(
         {
@@ -71,44 +71,30 @@ def main(args: argparse.Namespace) -> None:
             "training": {"output_dir": str(output / "run")},
         }
     )
-    started = time.monotonic()
-    if not args.judge_only:
-        train(config)
-    minutes = (time.monotonic() - started) / 60
+    minutes = 0 if args.judge_only else seconds(train, config) / 60
     model = XTTS.from_preset(output / "run" / "preset")
     rows = judge(model, config, chosen, references, output / "spoken")
-    report(rows, minutes, output, config)
+    summary = {**encoder_of(config), "training_minutes": round(minutes, 1), **summarised(rows)}
+    details = {"summary": summary, "rows": [vars(row) for row in rows]}
+    write_whole(output / "memorise.json", json.dumps(details, indent=2))
+    report(summary)
 
 
-def choose(
-    corpus: str, num_speakers: int, num_utterances: int, shortest: float, longest: float
-) -> tuple[list[Utterance], dict[str, Utterance]]:
+def choose(args: argparse.Namespace) -> tuple[list[Utterance], dict[str, Utterance]]:
     """Pick utterances of a few speakers, and one further clip of each as its reference."""
     by_speaker: dict[str, list[Utterance]] = {}
-    for utterance in sorted(find_utterances(corpus), key=lambda item: str(item.path)):
-        if shortest <= soundfile.info(str(utterance.path)).duration <= longest:
+    for utterance in sorted(find_utterances(args.corpus), key=lambda item: str(item.path)):
+        if args.shortest <= soundfile.info(str(utterance.path)).duration <= args.longest:
             by_speaker.setdefault(utterance.speaker, []).append(utterance)
-    each = num_utterances // num_speakers
+    each = args.utterances // args.speakers
     fit = {name: items for name, items in sorted(by_speaker.items()) if len(items) > each}
-    if len(fit) < num_speakers:
-        raise DataError(f"{corpus} has fewer than {num_speakers} speakers with {each + 1} clips.")
-    names = list(fit)[:num_speakers]
+    if len(fit) < args.speakers:
+        raise DataError(
+            f"{args.corpus} has fewer than {args.speakers} speakers with {each + 1} clips."
+        )
+    names = list(fit)[: args.speakers]
     chosen = [utterance for name in names for utterance in fit[name][:each]]
     return chosen, {name: fit[name][each] for name in names}
-
-
-def write_corpus(utterances: list[Utterance], folder: Path) -> Path:
-    """Write the chosen utterances as a ``metadata.jsonl`` corpus."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for utterance in utterances:
-        name = f"{Path(utterance.path).stem}.flac"
-        audio, rate = read_audio(utterance.path)
-        write_audio(folder / name, audio, rate)
-        lines.append({"file_name": name, "text": utterance.text, "speaker": utterance.speaker})
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "metadata.jsonl").write_text(text, encoding="utf-8")
-    return folder
 
 
 def judge(
@@ -119,10 +105,9 @@ def judge(
     folder: Path,
 ) -> list[Row]:
     """Speak and judge every utterance."""
-    folder.mkdir(parents=True, exist_ok=True)
     synthesizer = Synthesizer(model, config.synthesis)
     voices = {name: synthesizer.condition([item.path]) for name, item in references.items()}
-    recordings = {name: read_audio(item.path, JUDGE_RATE)[0] for name, item in references.items()}
+    recordings = {name: read_audio(item.path, judges.RATE)[0] for name, item in references.items()}
     rows = []
     for utterance in utterances:
         spoken = synthesizer.speak(utterance.text, voices[utterance.speaker])
@@ -130,16 +115,16 @@ def judge(
             folder / f"{Path(utterance.path).stem}.wav", spoken.waveform, spoken.sample_rate
         )
         rows.append(judge_one(model, utterance, spoken, recordings))
-        logging.info("%s  WER %.2f  %r", utterance.speaker, rows[-1].errors, rows[-1].heard)
+        logger.info("%s  WER %.2f  %r", utterance.speaker, rows[-1].errors, rows[-1].heard)
     return rows
 
 
 def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> Row:
     """Judge one spoken utterance beside its ceiling and its recording."""
-    audio, rate = read_audio(utterance.path, 22_050)
+    audio, rate = read_audio(utterance.path, MODEL_RATE)
     ceiling = waveform_round_trip(model, audio)
     similarities = {
-        name: judges.similarity((spoken.waveform, spoken.sample_rate), (clip, JUDGE_RATE))
+        name: judges.similarity((spoken.waveform, spoken.sample_rate), (clip, judges.RATE))
         for name, clip in recordings.items()
     }
     own = similarities.pop(utterance.speaker)
@@ -159,37 +144,36 @@ def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> Ro
     )
 
 
-def report(rows: list[Row], minutes: float, output: Path, config: XTTSConfig) -> None:
-    """Print the result as one JSON line and keep every row."""
-    words = np.array([len(row.text.split()) for row in rows], float)
+def encoder_of(config: XTTSConfig) -> dict[str, str]:
+    model = config.model
+    pretrained = model.use_pretrained_speaker_encoder
+    return {"encoder": model.speaker_encoder_type if pretrained else "original"}
+
+
+def summarised(rows: list[Row]) -> dict[str, float]:
+    """Word error rates over all words, and similarities over all sentences."""
+    words = np.array([len(row.text.split()) for row in rows])
+
+    def column(field: str) -> np.ndarray:
+        return np.array([getattr(row, field) for row in rows])
 
     def corpus_rate(field: str) -> float:
-        rates = np.array([getattr(row, field) for row in rows])
-        return round(float((rates * words).sum() / words.sum()), 4)
+        return round(float(np.average(column(field), weights=words)), 4)
 
-    model = config.model
-    summary = {
-        "encoder": model.speaker_encoder_type
-        if model.use_pretrained_speaker_encoder
-        else "original",
+    own, other = column("own_similarity"), column("other_similarity")
+    return {
         "utterances": len(rows),
-        "training_minutes": round(minutes, 1),
         "wer": corpus_rate("errors"),
         "ceiling_wer": corpus_rate("ceiling_errors"),
         "recording_wer": corpus_rate("recording_errors"),
-        "own_above_other": sum(row.own_similarity > row.other_similarity for row in rows),
-        "mean_own_similarity": round(float(np.mean([row.own_similarity for row in rows])), 3),
-        "mean_other_similarity": round(float(np.mean([row.other_similarity for row in rows])), 3),
+        "own_above_other": int(sum(own > other)),
+        "mean_own_similarity": round(float(own.mean()), 3),
+        "mean_other_similarity": round(float(other.mean()), 3),
     }
-    details = {"summary": summary, "rows": [vars(row) for row in rows]}
-    (output / "memorise.json").write_text(json.dumps(details, indent=2), encoding="utf-8")
-    print(json.dumps(summary))
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="memorise.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
-    )
+    parser = make_parser("memorise.py", __doc__)
     parser.add_argument("--corpus", required=True, help="LibriTTS-style folder")
     parser.add_argument("--output", default="outputs/memorise", help="folder of all results")
     parser.add_argument("--speakers", type=int, default=2)

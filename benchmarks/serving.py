@@ -11,64 +11,49 @@ operation. One JSON line, and a plot of the memory. Memory is read from /proc: L
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import logging
+import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.serving_sides import EXPORTED, SIDES  # noqa: E402
-from myxtts.flags import run  # noqa: E402
-from myxtts.plots import (  # noqa: E402
-    new_figure,  # noqa: E402
-    save_figure,  # noqa: E402
-)
+from benchmarks.measuring import in_turns, report, seconds
+from benchmarks.serving_sides import EXPORTED, SIDES, answer, opened
+from myxtts.flags import make_parser, run
+from myxtts.plots import new_figure, save_figure
+from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
 
 TEXT = "A served model speaks this sentence again and again."
 WORDS = ("one", "word", "after", "the", "other,", "as", "they", "come,", "and", "some", "more")
-SAMPLE_RATE = 24_000
 
 
 class Side:
-    """A process of benchmarks/serving_sides.py."""
+    """A side in a process of its own."""
 
     def __init__(self, role: str, folder: Path):
-        program = Path(__file__).with_name("serving_sides.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(program), role, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self.loading = self._answer()["seconds"]
+        self.role, self.folder = role, folder
+        self.process = ProcessPoolExecutor(1, get_context("spawn"))
+        self.loading = self.process.submit(seconds, opened, role, folder).result()
 
-    def speak(self, text: str) -> dict:
+    def speak(self, text: str) -> dict[str, float]:
         """Seconds, samples and megabytes of one request."""
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-    def _answer(self) -> dict:
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a side ended by itself: {self.process.args}.")
-        return json.loads(line)
+        told = self.process.submit(answer, self.role, self.folder, text).result()
+        logger.info("%s: %.2f s", self.role, told["seconds"])
+        return told
 
 
 def main(args: argparse.Namespace) -> None:
+    # What the sides' processes say of themselves is not wanted.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with tempfile.TemporaryDirectory() as temporary:
         preset, exports = write_models(args, Path(temporary))
         folders = {role: exports["float32"] if role in EXPORTED else preset for role in SIDES}
@@ -80,14 +65,13 @@ def main(args: argparse.Namespace) -> None:
         series = memory(exports["float32"], args.requests)
     ends = [statistics.median(half[-10:]) for half in (series[: len(series) // 2], series)]
     result["memory_mb"] = {"first": series[0], "half_way": ends[0], "last": ends[1]}
-    output = Path(args.output)
-    draw(output, series)
-    print(json.dumps({"model": args.preset or args.size, "plot": args.output} | result))
+    draw(args.output, series)
+    report({"model": args.preset or args.size, "plot": args.output, **result})
 
 
 def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str, Path]]:
     """The preset, and its exports by how they store weights."""
-    from benchmarks.stream_profile import random_model
+    from benchmarks.xtts_sides import random_model
     from myxtts.models.xtts import XTTS
     from myxtts.serving.export import export_saved_model
 
@@ -105,17 +89,15 @@ def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str
 def compare(folders: dict[str, Path], rounds: int) -> dict[str, dict]:
     """Seconds of each side: loading, two first requests, and the median of later ones."""
     sides = {role: Side(role, folder) for role, folder in folders.items()}
-    taken: dict[str, list[dict]] = {role: [] for role in sides}
-    for number in range(2 + rounds):
-        for role, side in sides.items():
-            taken[role].append(side.speak(TEXT))
-            logger.info("round %d, %s: %.2f s", number, role, taken[role][-1]["seconds"])
+    calls = {role: functools.partial(side.speak, TEXT) for role, side in sides.items()}
+    rows = in_turns(calls, 2 + rounds)
     for side in sides.values():
-        side.close()
+        side.process.shutdown()
+    taken = {role: [told for _, told in answers] for role, answers in rows.items()}
     lengths = {role: answers[-1]["samples"] for role, answers in taken.items()}
     if len(set(lengths.values())) > 1:
         raise RuntimeError(f"the sides did not say the same: samples {lengths}.")
-    spoken = next(iter(lengths.values())) / SAMPLE_RATE
+    spoken = next(iter(lengths.values())) / OUTPUT_RATE
     return {
         role: {
             "loading_s": round(sides[role].loading, 2),
@@ -138,7 +120,7 @@ def memory(folder: Path, requests: int) -> list[float]:
     side = Side("served", folder)
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 12))) for _ in range(requests)]
     series = [side.speak(text)["memory"] for text in texts]
-    side.close()
+    side.process.shutdown()
     return series
 
 
@@ -146,7 +128,7 @@ def megabytes(folder: Path) -> float:
     return round(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6, 1)
 
 
-def draw(path: Path, series: list[float]) -> None:
+def draw(path: str, series: list[float]) -> None:
     """Write the picture of the memory."""
     figure, axes = new_figure(size=(8, 4.5))
     axes.plot(range(1, len(series) + 1), series, ".-")
@@ -161,9 +143,7 @@ def draw(path: Path, series: list[float]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="serving.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
-    )
+    parser = make_parser("serving.py", __doc__)
     parser.add_argument("--preset", metavar="DIR", help="preset with a trained HiFi decoder")
     parser.add_argument("--size", choices=("tiny", "small", "full"), default="small")
     parser.add_argument("--sides", nargs="+", choices=tuple(SIDES), default=tuple(SIDES))

@@ -1,37 +1,26 @@
-"""The sides of benchmarks/serving.py, each a process that speaks what it is told.
+"""The sides of benchmarks/serving.py, each to be run in a process of its own.
 
-Run as ``python serving_sides.py ROLE FOLDER``: every line of its input is a text, and every
-line of its output what speaking it took, as JSON. The served sides import no TensorFlow.
+The served sides import no TensorFlow.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.measuring import resident_mb, timed
+from benchmarks.upstream.drawn import sound
 
-RATE = 22_050
-REFERENCE_SECONDS = 4
+REFERENCE = sound(4.0)
 PENALTY = 2.0
-MEGABYTE = 2**20
+
+Speak = Callable[[str], int]
 
 
-def reference() -> np.ndarray:
-    """A hum ``(samples,)`` whose loudness comes and goes like speech's."""
-    times = np.arange(REFERENCE_SECONDS * RATE) / RATE
-    swell = 0.3 + 0.2 * np.sin(2 * np.pi * 3 * times)
-    return (swell * np.sin(2 * np.pi * 140 * times)).astype("float32")
-
-
-def served(folder: Path, warms: bool = False) -> Callable[[str], int]:
+def served(folder: Path, warms: bool = False) -> Speak:
     """An export in TensorFlow's C library, as in TensorFlow Serving."""
     from myxtts.serving.check.session import CSession, read_extra
     from myxtts.serving.warmup import warmup_requests
@@ -40,9 +29,8 @@ def served(folder: Path, warms: bool = False) -> Callable[[str], int]:
     if warms:
         for signature, inputs in warmup_requests(session.signatures, read_extra(folder, "serving")):
             session.run(signature, inputs)
-    audio = reference()[None]
-    lengths = np.array([audio.shape[1]], "int32")
-    voice = session.run("condition", {"audio": audio, "lengths": lengths})
+    lengths = np.array([len(REFERENCE)], "int32")
+    voice = session.run("condition", {"audio": REFERENCE[None], "lengths": lengths})
     request = voice | greedy() | {"language": np.array(["en"], object)}
 
     def speak(text: str) -> int:
@@ -59,7 +47,7 @@ def greedy() -> dict[str, np.ndarray]:
     return values | {"repetition_penalty": np.array([PENALTY], "float32")}
 
 
-def python(folder: Path, xla: bool = False) -> Callable[[str], int]:
+def python(folder: Path, xla: bool = False) -> Speak:
     """A preset in Python, its graphs traced; compiled with ``jit_compile`` if wanted."""
     from myxtts.config import SynthesisConfig
     from myxtts.inference.synthesizer import Synthesizer
@@ -69,11 +57,11 @@ def python(folder: Path, xla: bool = False) -> Callable[[str], int]:
         temperature=0.0, repetition_penalty=PENALTY, retries=0, vocoder="hifi", xla=xla
     )
     synthesizer = Synthesizer(XTTS.from_preset(folder), settings)
-    voice = synthesizer.condition([reference()])
+    voice = synthesizer.condition([REFERENCE])
     return lambda text: len(synthesizer.speak(text, voice).waveform)
 
 
-def eager(folder: Path) -> Callable[[str], int]:
+def eager(folder: Path) -> Speak:
     """The functions of an export run operation by operation in Python."""
     import tensorflow as tf
 
@@ -81,7 +69,7 @@ def eager(folder: Path) -> Callable[[str], int]:
     from myxtts.serving.signatures import ServingModule
 
     module = ServingModule(XTTS.from_preset(folder), "hifi")
-    audio = tf.constant(reference()[None])
+    audio = tf.constant(REFERENCE[None])
     voice = module.condition(audio, tf.shape(audio)[1:])
     options = {name: tf.constant(value) for name, value in greedy().items()}
     tf.config.run_functions_eagerly(True)
@@ -93,34 +81,24 @@ def eager(folder: Path) -> Callable[[str], int]:
     return speak
 
 
-SIDES: dict[str, Callable[[Path], Callable[[str], int]]] = {
+SIDES: dict[str, Callable[[Path], Speak]] = {
     "served": served,
-    "served, warmed up": lambda folder: served(folder, warms=True),
+    "served, warmed up": functools.partial(served, warms=True),
     "python": python,
-    "jit_compile": lambda folder: python(folder, xla=True),
+    "jit_compile": functools.partial(python, xla=True),
     "eager": eager,
 }
 # What reads an export rather than a preset.
 EXPORTED = ("served", "served, warmed up")
 
 
-def resident() -> float:
-    """Megabytes of this process in memory."""
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return round(int(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE, 1)
+@functools.cache
+def opened(role: str, folder: Path) -> Speak:
+    """The one side of this process."""
+    return SIDES[role](folder)
 
 
-def main(role: str, folder: str) -> None:
-    start = time.perf_counter()
-    speak = SIDES[role](Path(folder))
-    print(json.dumps({"seconds": time.perf_counter() - start}), flush=True)
-    for line in sys.stdin:
-        start = time.perf_counter()
-        samples = speak(line.strip())
-        taken = time.perf_counter() - start
-        answer = {"seconds": taken, "samples": samples, "memory": resident()}
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def answer(role: str, folder: Path, text: str) -> dict[str, float]:
+    """Seconds, samples and megabytes of one request."""
+    taken, samples = timed(opened(role, folder), text)
+    return {"seconds": taken, "samples": samples, "memory": resident_mb()}

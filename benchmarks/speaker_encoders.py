@@ -1,6 +1,6 @@
 """Utterances a second of the three speaker encoders beside their torch originals.
 
-    python benchmarks/speaker_encoders.py [--clips DIR] [--encoder NAME] [--json]
+    python benchmarks/speaker_encoders.py [--clips DIR] [--encoder NAME]
 
 Needs torch, coqui-tts, speechbrain and resemblyzer (`make reference`). ECAPA-TDNN and
 Coqui's encoder have random weights of full size, converted from the original; speed does
@@ -11,66 +11,60 @@ in batches; the ratio is the median over the rounds of the two times in one roun
 from __future__ import annotations
 
 import argparse
-import json
+import functools
+import logging
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
+import tensorflow as tf
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.measuring import DEMO_CORPUS, in_turns, recordings, report
+from myxtts.audio.io import padded, read_audio
+from myxtts.config import SPEAKER_ENCODER_TYPES
+from myxtts.flags import make_parser, run
+from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.timing import SPEAKER_RATE
+from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 
-import tensorflow as tf  # noqa: E402
+logger = logging.getLogger(__name__)
 
-from myxtts.audio.io import SUFFIXES, padded, read_audio  # noqa: E402
-from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
-from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder  # noqa: E402
-from myxtts.timing import SPEAKER_RATE  # noqa: E402
-from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder  # noqa: E402
-
-Clips = list[np.ndarray]
+Clips = Sequence[np.ndarray]
+Embed = Callable[[Clips], np.ndarray]
 
 
-def main() -> None:
-    args = arguments()
-    clips = read_clips(Path(args.clips), args.count)
+def main(args: argparse.Namespace) -> None:
+    paths = recordings(args.clips, args.count)
+    clips = sorted((read_audio(path, SPEAKER_RATE)[0] for path in paths), key=len)
     results = []
     for name in args.encoder or SPEAKER_ENCODER_TYPES:
         original, port = make_pair(name)
         for batch_size in (1, args.batch_size):
             result = compare(original, port, clips, batch_size, args.rounds)
             results.append({"encoder": name, "batch": batch_size, **result})
-            print(row(results[-1]), file=sys.stderr)
+            logger.info("%s", row(results[-1]))
     seconds = sum(len(clip) for clip in clips) / SPEAKER_RATE
-    print(json.dumps({"clips": len(clips), "seconds": round(seconds, 1), "results": results}))
+    report({"clips": len(clips), "seconds": round(seconds, 1), "results": results})
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument(
-        "--clips", default=ROOT / "examples" / "demo_corpus", help="folder of recordings"
-    )
+def parser() -> argparse.ArgumentParser:
+    parser = make_parser("speaker_encoders.py", __doc__)
+    parser.add_argument("--clips", default=DEMO_CORPUS, help="folder of recordings")
     parser.add_argument("--count", type=int, default=32, help="clips that are used")
     parser.add_argument("--batch-size", type=int, default=8, help="clips a batch")
     parser.add_argument("--rounds", type=int, default=7, help="times each side runs")
     parser.add_argument(
         "--encoder", action="append", choices=SPEAKER_ENCODER_TYPES, help="only this one"
     )
-    return parser.parse_args()
+    return parser
 
 
-def read_clips(folder: Path, count: int) -> Clips:
-    """Clips ``(samples,)`` at 16 kHz, spread over the folder, in order of length."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
-    files = files[:: max(1, len(files) // count)][:count]
-    return sorted((read_audio(path, SPEAKER_RATE)[0] for path in files), key=len)
-
-
-def make_pair(name: str) -> tuple[Callable, Callable]:
+def make_pair(name: str) -> tuple[Embed, Embed]:
     """The original and the port under the same weights, each from a batch to embeddings."""
     original, file = ORIGINALS[name]()
     encoder = PretrainedSpeakerEncoder(name)
@@ -78,31 +72,26 @@ def make_pair(name: str) -> tuple[Callable, Callable]:
     signature = [tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32")]
     embed = tf.function(lambda audio, lengths: encoder(audio, lengths), signature, autograph=False)
 
-    def port(batch: Sequence[np.ndarray]) -> np.ndarray:
-        return embed(*padded(batch)).numpy()
-
-    return original, port
+    return original, lambda batch: embed(*padded(batch)).numpy()
 
 
-def compare(original: Callable, port: Callable, clips: Clips, batch_size: int, rounds: int) -> dict:
+def compare(original: Embed, port: Embed, clips: Clips, batch_size: int, rounds: int) -> dict:
     """Utterances a second of both, their ratio, and the least cosine between embeddings."""
     batches = [clips[start : start + batch_size] for start in range(0, len(clips), batch_size)]
-    cosine = 1.0
-    times: dict[Callable, list[float]] = {original: [], port: []}
-    for number in range(rounds + 1):
-        outputs = {}
-        for side in times:
-            start = time.perf_counter()
-            outputs[side] = np.concatenate([side(batch) for batch in batches])
-            if number:
-                times[side].append(time.perf_counter() - start)
-        cosine = min(cosine, cosines(outputs[original], outputs[port]).min())
-    ratios = [theirs / ours for theirs, ours in zip(*times.values(), strict=True)]
-    speeds = {side: len(clips) / statistics.median(values) for side, values in times.items()}
+
+    def embedded(side: Embed) -> np.ndarray:
+        return np.concatenate([side(batch) for batch in batches])
+
+    sides = {"original": original, "port": port}
+    calls = {name: functools.partial(embedded, side) for name, side in sides.items()}
+    rounds = list(zip(*in_turns(calls, rounds + 1).values(), strict=True))
+    cosine = min(cosines(theirs, ours).min() for (_, theirs), (_, ours) in rounds)
+    # The first round warms up.
+    theirs, ours = np.array([[taken for taken, _ in pair] for pair in rounds[1:]]).T
     return {
-        "original_per_second": round(speeds[original], 2),
-        "port_per_second": round(speeds[port], 2),
-        "ratio": round(statistics.median(ratios), 2),
+        "original_per_second": round(len(clips) / statistics.median(theirs), 2),
+        "port_per_second": round(len(clips) / statistics.median(ours), 2),
+        "ratio": round(statistics.median(theirs / ours), 2),
         "least_cosine": round(float(cosine), 6),
     }
 
@@ -120,7 +109,7 @@ def row(result: dict) -> str:
     )
 
 
-def original_resemblyzer() -> tuple[Callable, None]:
+def original_resemblyzer() -> tuple[Embed, None]:
     """``embed_utterance`` clip by clip: the package has no batches of clips."""
     import resemblyzer
 
@@ -135,7 +124,7 @@ def louder(clip: np.ndarray) -> np.ndarray:
     return normalize_volume(clip, -30, increase_only=True).astype("float32")
 
 
-def original_ecapa() -> tuple[Callable, Path]:
+def original_ecapa() -> tuple[Embed, Path]:
     """SpeechBrain's pipeline of ``encode_batch``."""
     import torch
     from speechbrain.lobes.features import Fbank
@@ -147,7 +136,7 @@ def original_ecapa() -> tuple[Callable, Path]:
     normalise = InputNormalization(norm_type="sentence", std_norm=False)
 
     @torch.no_grad()
-    def embed(batch: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(batch: Clips) -> np.ndarray:
         audio, lengths = padded(batch)
         shares = torch.from_numpy((lengths / lengths.max()).astype("float32"))
         mels = normalise(features(torch.from_numpy(audio)), shares)
@@ -156,7 +145,7 @@ def original_ecapa() -> tuple[Callable, Path]:
     return embed, written(model.state_dict(), "embedding_model.ckpt")
 
 
-def original_coqui() -> tuple[Callable, Path]:
+def original_coqui() -> tuple[Embed, Path]:
     """Coqui's class; it has no masks, so a batch of unlike lengths is run clip by clip."""
     import torch
     from TTS.encoder.models.resnet import ResNetSpeakerEncoder
@@ -169,12 +158,11 @@ def original_coqui() -> tuple[Callable, Path]:
         "preemphasis": 0.97,
         "num_mels": 64,
     }
-    model = ResNetSpeakerEncoder(
-        log_input=True, use_torch_spec=True, audio_config=audio_config
-    ).eval()
+    model = ResNetSpeakerEncoder(log_input=True, use_torch_spec=True, audio_config=audio_config)
+    model.eval()
 
     @torch.no_grad()
-    def embed(batch: Sequence[np.ndarray]) -> np.ndarray:
+    def embed(batch: Clips) -> np.ndarray:
         rows = [model(torch.from_numpy(clip.copy())[None], l2_norm=True) for clip in batch]
         return torch.cat(rows).numpy()
 
@@ -197,4 +185,4 @@ ORIGINALS = {
 }
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, parser()))

@@ -12,25 +12,24 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from myxtts.audio.io import read_audio  # noqa: E402
-from myxtts.config import XTTSConfig  # noqa: E402
-from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
-from myxtts.errors import DataError  # noqa: E402
-from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
-from myxtts.training.run import train  # noqa: E402
-from myxtts.verification.trials import detection_errors  # noqa: E402
-from myxtts.verification.verifier import SpeakerVerifier  # noqa: E402
+from benchmarks.measuring import report, write_corpus
+from myxtts.audio.io import read_audio
+from myxtts.config import XTTSConfig
+from myxtts.data.formats import Utterance, find_utterances
+from myxtts.errors import DataError
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.training.run import train
+from myxtts.verification.trials import detection_errors
+from myxtts.verification.verifier import SpeakerVerifier
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
         for kind, shown in zip(CLIPS, np.transpose(values), strict=True):
             numbers = ", ".join(f"{value:.2f}" for value in shown)
             logger.info("%-14s %-10s EER %% %s; mean %.2f", name, kind, numbers, shown.mean())
-    print(json.dumps({"held_out": speakers(held_out), "clips": list(CLIPS), "eer": rates}))
+    report({"held_out": speakers(held_out), "clips": CLIPS, "eer": rates})
 
 
 def split(utterances: Sequence[Utterance], count: int) -> tuple[list, list]:
@@ -91,18 +90,6 @@ def split(utterances: Sequence[Utterance], count: int) -> tuple[list, list]:
 
 def speakers(utterances: Sequence[Utterance]) -> list[str]:
     return sorted({item.speaker for item in utterances})
-
-
-def write_corpus(utterances: Sequence[Utterance], folder: Path) -> Path:
-    """The utterances as a corpus of their own, which names the clips where they are."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        {"file_name": str(item.path.resolve()), "text": item.text, "speaker": item.speaker}
-        for item in utterances
-    ]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / "metadata.jsonl").write_text(text, encoding="utf-8")
-    return folder
 
 
 def measure(
@@ -136,7 +123,7 @@ def middle(clip: np.ndarray, samples: int) -> np.ndarray:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
+    parser = make_parser("speaker_losses.py", __doc__)
     parser.add_argument("--corpus", required=True, help="folder with metadata.jsonl")
     parser.add_argument("--output", default="outputs/speaker_losses", help="folder of the runs")
     parser.add_argument("--held-out", type=int, default=14, help="voices not trained on")

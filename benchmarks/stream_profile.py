@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -22,30 +20,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import xtts_sides  # noqa: E402
-from benchmarks.xtts_sides import STREAM_CODES, Coqui, MyXTTS  # noqa: E402
-from myxtts.config import XTTSConfig  # noqa: E402
-from myxtts.flags import run  # noqa: E402
-from myxtts.models.xtts import XTTS  # noqa: E402
-from myxtts.plots import (  # noqa: E402
-    new_figure,  # noqa: E402
-    save_figure,  # noqa: E402
-)
-from myxtts.text.tokenizer import train_tokenizer  # noqa: E402
-from myxtts.timing import (  # noqa: E402
-    OUTPUT_RATE,  # noqa: E402
-    SECONDS_PER_CODE,  # noqa: E402
-)
-from myxtts.weights.coqui_xtts import convert_checkpoint  # noqa: E402
+from benchmarks import xtts_sides
+from benchmarks.measuring import report, resident_mb
+from benchmarks.xtts_sides import STREAM_CODES, Coqui, MyXTTS
+from myxtts.flags import make_parser, run
+from myxtts.plots import new_figure, save_figure
+from myxtts.timing import OUTPUT_RATE, SECONDS_PER_CODE
+from myxtts.weights.coqui_xtts import convert_checkpoint
 
 logger = logging.getLogger(__name__)
 
-MEGABYTE = 2**20
 # A stream's beginning traces graphs and fills allocators: growth counts from here on.
 SETTLED = 3
 
@@ -76,39 +64,19 @@ def main(args: argparse.Namespace) -> None:
             name: record(name, side, args.codes)
             for name, side in make_sides(args, Path(temporary)).items()
         }
-    output = Path(args.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    draw(output, streams, f"A stream of {args.codes} audio codes, {args.size} model, on CPU")
+    draw(args.output, streams, f"A stream of {args.codes} audio codes, {args.size} model, on CPU")
     result = {name: slopes(chunks) for name, chunks in streams.items()}
-    print(json.dumps({"size": args.size, "codes": args.codes, "plot": str(output), **result}))
+    report({"size": args.size, "codes": args.codes, "plot": args.output, **result})
 
 
 def make_sides(args: argparse.Namespace, folder: Path) -> dict[str, Coqui | MyXTTS]:
     """Our model, first, so that only its own memory is seen; and Coqui's under its weights."""
-    reference = folder / "reference.wav"
     if not args.beside_coqui:
-        xtts_sides.write_reference(reference)
-        return {"MyXTTS": MyXTTS(random_model(args.size), reference)}
-    xtts_sides.limit_threads()
-    xtts_sides.write_checkpoint(folder, args.size)
-    xtts_sides.write_reference(reference)
+        xtts_sides.write_reference(folder / "reference.wav")
+        return {"MyXTTS": MyXTTS(xtts_sides.random_model(args.size), folder / "reference.wav")}
+    reference = xtts_sides.prepare(folder, args.size)
     port = MyXTTS(convert_checkpoint(folder), reference)
     return {"MyXTTS": port, "coqui-tts": Coqui(folder, reference)}
-
-
-def random_model(size: str) -> XTTS:
-    """XTTS-v2 but for its GPT's size and its DVAE, which a stream does without."""
-    tokenizer = train_tokenizer([(xtts_sides.TEXT, "en")], 300)
-    gpt = dict(zip(("layers", "model_dim", "heads"), xtts_sides.SIZES[size], strict=True))
-    gpt |= {
-        "num_text_tokens": tokenizer.vocab_size,
-        "start_text_token": tokenizer.start_id,
-        "stop_text_token": tokenizer.stop_id,
-    }
-    sizes = {"gpt": gpt, "dvae": {"hidden_dim": 16, "codebook_dim": 16}}
-    model = XTTS(XTTSConfig.preset("xtts_v2").merged({"model": sizes}), tokenizer)
-    model.trained_steps = {"dvae": 1, "gpt": 1, "decoder": 1}
-    return model
 
 
 def record(name: str, side: Coqui | MyXTTS, codes: int) -> list[Chunk]:
@@ -120,16 +88,10 @@ def record(name: str, side: Coqui | MyXTTS, codes: int) -> list[Chunk]:
         taken = time.perf_counter() - start
         samples += len(audio)
         spoken = round(samples / OUTPUT_RATE / SECONDS_PER_CODE)
-        chunks.append(Chunk(spoken, taken, len(audio), resident()))
+        chunks.append(Chunk(spoken, taken, len(audio), resident_mb()))
         logger.info("%s: %d codes, %.2f s, %.0f MB", name, spoken, taken, chunks[-1].memory)
         start = time.perf_counter()
     return chunks
-
-
-def resident() -> float:
-    """Megabytes of this process in memory."""
-    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE
 
 
 def slopes(chunks: Sequence[Chunk]) -> dict:
@@ -147,7 +109,7 @@ def slopes(chunks: Sequence[Chunk]) -> dict:
     }
 
 
-def draw(path: Path, streams: Streams, title: str) -> None:
+def draw(path: str, streams: Streams, title: str) -> None:
     """Write a picture: time a chunk beside memory, over the audio codes spoken."""
     figure, (left, right) = new_figure(1, 2)
     for name, chunks in streams.items():
@@ -173,9 +135,7 @@ def draw(path: Path, streams: Streams, title: str) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stream_profile.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
-    )
+    parser = make_parser("stream_profile.py", __doc__)
     parser.add_argument("--size", choices=tuple(xtts_sides.SIZES), default="small")
     parser.add_argument("--codes", type=int, default=600, help="length of the stream, up to 602")
     parser.add_argument("--beside-coqui", action="store_true", help="stream by coqui-tts, too")

@@ -10,32 +10,30 @@ than Coqui. The first line, ``agreement``, says how far apart the results of bot
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks import xtts_sides  # noqa: E402
-from benchmarks.xtts_sides import Coqui, MyXTTS  # noqa: E402
-from myxtts.flags import run  # noqa: E402
-from myxtts.timing import SECONDS_PER_CODE  # noqa: E402
-from myxtts.weights.coqui_xtts import convert_checkpoint  # noqa: E402
+from benchmarks.measuring import in_turns, report, seconds
+from benchmarks.xtts_sides import DECODED, Coqui, MyXTTS, prepare
+from myxtts.flags import make_parser, run
+from myxtts.timing import SECONDS_PER_CODE
+from myxtts.weights.coqui_xtts import convert_checkpoint
 
 Side = Coqui | MyXTTS
 
 # Their difference leaves the prompt, and what a call costs at all, out of a token's time.
 SHORT, LONG = 20, 120
-# Six seconds of speech.
-SPOKEN = xtts_sides.DECODED
+# Of what is spoken and decoded: six seconds.
+SPOKEN_SECONDS = DECODED * SECONDS_PER_CODE
 STREAMED = 150
 
 
@@ -45,38 +43,6 @@ def token(side: Side) -> float:
     return 1000 * extra / (LONG - SHORT)
 
 
-def decoder(side: Side) -> float:
-    """Seconds that a second of speech takes from latents to waveform."""
-    return seconds(side.decode) / (SPOKEN * SECONDS_PER_CODE)
-
-
-def conditioning(side: Side) -> float:
-    """Seconds from a reference's file to its latents and embedding."""
-    return seconds(side.condition)
-
-
-def end_to_end(side: Side) -> float:
-    """Seconds that a second of speech takes from text to waveform."""
-    return seconds(side.speak, SPOKEN) / (SPOKEN * SECONDS_PER_CODE)
-
-
-def first_chunk(side: Side) -> float:
-    """Seconds to the first audio of a stream."""
-    return seconds(next, side.stream(STREAMED))
-
-
-def stream(side: Side) -> float:
-    """Seconds to the last audio of a stream."""
-    return seconds(list, side.stream(STREAMED))
-
-
-def seconds(function: Callable, *arguments) -> float:
-    """What one call takes."""
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
 @dataclass(frozen=True)
 class Measure:
     """One thing to time.
@@ -84,31 +50,50 @@ class Measure:
     Attributes:
         of: from a side to a number, lower is better.
         unit: of that number.
-        aims: how many times faster than Coqui it shall be, by size.
         call: of the side's methods, the one that is timed.
+        aims: how many times faster than Coqui it shall be, by size.
     """
 
     of: Callable[[Side], float]
     unit: str
-    aims: dict[str, float]
     call: str
+    aims: dict[str, float]
 
 
 MEASURES = {
-    "token": Measure(token, "ms", {"small": 2.0, "full": 1.3}, "generate"),
-    "decoder": Measure(decoder, "RTF", {"small": 1.8, "full": 1.8}, "decode"),
-    "conditioning": Measure(conditioning, "s", {}, "condition"),
-    "end_to_end": Measure(end_to_end, "RTF", {}, "speak"),
-    "first_chunk": Measure(first_chunk, "s", {"small": 2.0, "full": 2.0}, "stream"),
-    "stream": Measure(stream, "s", {"small": 3.0, "full": 3.0}, "stream"),
+    "token": Measure(token, "ms", "generate", {"small": 2.0, "full": 1.3}),
+    # From latents to a waveform.
+    "decoder": Measure(
+        lambda side: seconds(side.decode) / SPOKEN_SECONDS,
+        "RTF",
+        "decode",
+        {"small": 1.8, "full": 1.8},
+    ),
+    # From a reference's file to its latents and embedding.
+    "conditioning": Measure(lambda side: seconds(side.condition), "s", "condition", {}),
+    # From text to a waveform.
+    "end_to_end": Measure(
+        lambda side: seconds(side.speak, DECODED) / SPOKEN_SECONDS, "RTF", "speak", {}
+    ),
+    # To the first audio of a stream, and to its last.
+    "first_chunk": Measure(
+        lambda side: seconds(next, side.stream(STREAMED)),
+        "s",
+        "stream",
+        {"small": 2.0, "full": 2.0},
+    ),
+    "stream": Measure(
+        lambda side: seconds(list, side.stream(STREAMED)),
+        "s",
+        "stream",
+        {"small": 3.0, "full": 3.0},
+    ),
 }
 
 
 def main(args: argparse.Namespace) -> None:
-    xtts_sides.limit_threads()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(args.workdir or temporary) / args.size
-        sides = make_sides(folder, args.size, args.xla)
+        sides = make_sides(Path(args.workdir or temporary) / args.size, args.size, args.xla)
         report({"measure": "agreement", "size": args.size, **agreement(sides)})
         for name in args.measures:
             report({"measure": name, "size": args.size, **compare(name, sides, args)})
@@ -116,22 +101,11 @@ def main(args: argparse.Namespace) -> None:
 
 def make_sides(folder: Path, size: str, xla: bool) -> dict[str, Side]:
     """Coqui's model and ours under the same weights; written to ``folder`` unless there."""
-    # All live in one process and take turns in it. The threads of one library sleep while
-    # the other computes, and whatever else the machine does meets all alike.
-    reference = folder / "reference.wav"
-    if not reference.is_file():
-        xtts_sides.write_checkpoint(folder, size)
-        xtts_sides.write_reference(reference)
-    return {"coqui": Coqui(folder, reference), **ours(folder, reference, xla)}
-
-
-def ours(folder: Path, reference: Path, xla: bool) -> dict[str, MyXTTS]:
-    """Our ways of running the checkpoint."""
+    # All live in one process. The threads of one library sleep while the other computes.
+    reference = prepare(folder, size)
     model = convert_checkpoint(folder)
-    sides = {"ours": MyXTTS(model, reference)}
-    if xla:
-        sides["ours_xla"] = MyXTTS(model, reference, xla=True)
-    return sides
+    sides = {"coqui": Coqui(folder, reference), "ours": MyXTTS(model, reference)}
+    return sides | ({"ours_xla": MyXTTS(model, reference, xla=True)} if xla else {})
 
 
 def agreement(sides: dict[str, Side]) -> dict:
@@ -155,31 +129,26 @@ def distance(theirs, own) -> float:
 def compare(name: str, sides: dict[str, Side], args: argparse.Namespace) -> dict:
     """Time one measure on all sides in turns, after a round that warms them up."""
     measure = MEASURES[name]
-    times: dict[str, list[tuple[float, float]]] = {
-        key: []
+    calls = {
+        key: functools.partial(measure.of, side)
         for key, side in sides.items()
         if key != "ours_xla" or measure.call in side.XLA_CALLS
     }
-    for _ in range(args.rounds + 1):
-        for key, rounds in times.items():
-            start = time.perf_counter()
-            value = measure.of(sides[key])
-            rounds.append((value, time.perf_counter() - start))
-    return summary(measure, args.size, times)
+    return summary(measure, args.size, in_turns(calls, args.rounds + 1))
 
 
 def summary(measure: Measure, size: str, times: dict[str, list[tuple[float, float]]]) -> dict:
-    """One line from each side's rounds of (value, seconds), of which the first warmed up.
+    """One line from each side's rounds of (seconds, value), of which the first warmed up.
 
     ``compile_s`` is what our first round took more than the others, where it is over a second.
     """
-    value, wall = (
+    wall, value = (
         {key: statistics.median(pair[item] for pair in rounds[1:]) for key, rounds in times.items()}
         for item in (0, 1)
     )
     own = [key for key in times if key != "coqui"]
     ratios = {key.replace("ours", "ratio"): round(value["coqui"] / value[key], 2) for key in own}
-    extra = {key.replace("ours", "compile_s"): times[key][0][1] - wall[key] for key in own}
+    extra = {key.replace("ours", "compile_s"): times[key][0][0] - wall[key] for key in own}
     return {
         **{key: round(number, 4) for key, number in value.items()},
         "unit": measure.unit,
@@ -189,14 +158,8 @@ def summary(measure: Measure, size: str, times: dict[str, list[tuple[float, floa
     }
 
 
-def report(line: dict) -> None:
-    print(json.dumps(line), flush=True)
-
-
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="xtts.py", description=__doc__.split("\n\n")[0], allow_abbrev=False
-    )
+    parser = make_parser("xtts.py", __doc__)
     parser.add_argument("--size", choices=("small", "full"), default="small")
     parser.add_argument("--rounds", type=int, default=3, help="times each side runs")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))

@@ -1,8 +1,8 @@
 """XTTS here and Coqui's, side by side: one checkpoint, and the same calls on both.
 
 Coqui's own classes write the checkpoint folder, with random weights. On both sides the stop
-code is never chosen, so that every speech is as long as it may be. All but :class:`MyXTTS`
-needs torch and coqui-tts (``make reference``).
+code is never chosen, so that every speech is as long as it may be. :class:`Coqui` and
+:func:`prepare` need torch and coqui-tts (``make reference``).
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-from myxtts.config import SynthesisConfig
+from benchmarks.upstream.drawn import RATE, sound
+from myxtts.config import SynthesisConfig, XTTSConfig
+from myxtts.generation.state import generate
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
+from myxtts.text.tokenizer import train_tokenizer
 from myxtts.timing import SECONDS_PER_CODE
 
 THREADS = 2
 # Layers, width and heads of the GPT; Coqui's decoder has but one size.
 SIZES = {"tiny": (2, 64, 4), "small": (8, 512, 8), "full": (30, 1024, 16)}
-NUM_CODES = 1024
 # Low enough that no draw and no penalty brings the stop code back.
 NEVER = -1e4
 TEXT = "The birch canoe slid on the smooth planks while the crew sang an old song about the sea."
-RATE = 22_050
 REFERENCE_SECONDS = 12
 # Length of what ``decode`` decodes, in codes.
 DECODED = 128
@@ -40,15 +41,17 @@ class Coqui:
     """Coqui's model as its users call it.
 
     Args:
-        folder: checkpoint of :func:`write_checkpoint`.
+        folder: checkpoint of :func:`prepare`.
         reference: audio file of the voice.
     """
 
     def __init__(self, folder: Path, reference: Path):
         import torch
 
-        self.torch, self.reference = torch, str(reference)
-        self.model = _read_checkpoint(folder)
+        from benchmarks.upstream import coqui
+
+        self.torch, self.upstream, self.reference = torch, coqui, str(reference)
+        self.model = coqui.read_checkpoint(folder)
         self.model.gpt.mel_head.bias.data[self.model.args.gpt_stop_audio_token] = NEVER
         self.latents = torch.from_numpy(random_latents(self.model.args.gpt_n_model_channels))
         self.voice = self.condition()
@@ -70,9 +73,7 @@ class Coqui:
 
     def condition(self) -> tuple:
         """Conditioning latents and speaker embedding of the reference."""
-        return self.model.get_conditioning_latents(
-            self.reference, gpt_cond_len=30, gpt_cond_chunk_len=4
-        )
+        return self.upstream.condition(self.model, [self.reference])
 
     def speak(self, codes: int) -> np.ndarray:
         """Text to the waveform of so many codes."""
@@ -136,7 +137,8 @@ class MyXTTS:
         return self._synthesizer(codes).stream(TEXT, self.voice)
 
     def _greedy(self, ids, latents, uniforms):
-        return self.model.gpt.generate(
+        return generate(
+            self.model.gpt,
             ids,
             tf.fill([1], ids.shape[1]),
             latents,
@@ -162,23 +164,37 @@ class MyXTTS:
         return self.synthesizers[codes]
 
 
-def write_checkpoint(folder: Path, size: str) -> None:
-    """Write a folder as ``hf download coqui/XTTS-v2`` gives it, with random weights."""
-    from tests.xtts_upstream import Sizes
-    from tests.xtts_upstream import write_checkpoint as write
+def prepare(folder: Path, size: str) -> Path:
+    """A checkpoint of Coqui's classes in ``folder``, unless there; returns the reference."""
+    from benchmarks.upstream.coqui import Sizes, write_checkpoint
 
-    # Nothing here needs the DVAE, so that its sizes are of no account.
-    limits = {"text_tokens": None, "max_audio_tokens": 605, "max_text_tokens": 402}
-    write(folder, Sizes(*SIZES[size], NUM_CODES, **limits, dvae_channels=16, dvae_blocks=1))
+    limit_threads()
+    reference = folder / "reference.wav"
+    if not reference.is_file():
+        # Nothing here needs the DVAE, so that its sizes are of no account.
+        write_checkpoint(folder, Sizes(*SIZES[size]))
+        write_reference(reference)
+    return reference
 
 
 def write_reference(path: Path) -> None:
-    """Write the voice: a wavering tone with its harmonics, at 22.05 kHz."""
-    time = np.arange(REFERENCE_SECONDS * RATE) / RATE
-    tone = sum(np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 9))
-    noise = np.random.default_rng(0).normal(size=len(time))
-    audio = 0.1 * tone * (1.2 + np.sin(5 * time)) + 0.01 * noise
-    soundfile.write(path, audio, RATE, subtype="FLOAT")
+    """Write the voice, at 22.05 kHz."""
+    soundfile.write(path, sound(REFERENCE_SECONDS), RATE, subtype="FLOAT")
+
+
+def random_model(size: str) -> XTTS:
+    """XTTS-v2 but for its GPT's size and its DVAE, which a stream does without."""
+    tokenizer = train_tokenizer([(TEXT, "en")], 300)
+    gpt = dict(zip(("layers", "model_dim", "heads"), SIZES[size], strict=True))
+    gpt |= {
+        "num_text_tokens": tokenizer.vocab_size,
+        "start_text_token": tokenizer.start_id,
+        "stop_text_token": tokenizer.stop_id,
+    }
+    sizes = {"gpt": gpt, "dvae": {"hidden_dim": 16, "codebook_dim": 16}}
+    model = XTTS(XTTSConfig.preset("xtts_v2").merged({"model": sizes}), tokenizer)
+    model.trained_steps = {"dvae": 1, "gpt": 1, "decoder": 1}
+    return model
 
 
 def random_latents(dim: int) -> np.ndarray:
@@ -194,25 +210,3 @@ def limit_threads() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     torch.set_num_threads(THREADS)
-
-
-def _read_checkpoint(folder: Path):
-    """Coqui's model of a folder that :func:`write_checkpoint` wrote."""
-    import torch
-    import TTS.tts.models.xtts as upstream
-    from TTS.tts.configs.xtts_config import XttsConfig
-
-    def read(path, rate):
-        return torch.from_numpy(soundfile.read(path, dtype="float32")[0])[None]
-
-    # Coqui's own reader of audio needs torchaudio's binaries.
-    upstream.load_audio = read
-    config = XttsConfig()
-    config.load_json(str(folder / "config.json"))
-    model = upstream.Xtts(config)
-    model.tokenizer = upstream.VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
-    # The file is our own; its pickled configuration is more than Coqui's loader allows.
-    content = torch.load(folder / "model.pth", weights_only=False, mmap=True)
-    model.load_state_dict(content["model"])
-    model.eval()
-    return model

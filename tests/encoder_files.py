@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.models.resemblyzer import EMBEDDING_DIM, HIDDEN_DIM, LAYERS
-from tests.golden.cases import draw_weights
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 KINDS = ("ecapa_tdnn", "coqui", "resemblyzer")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.golden import cases
+from benchmarks.upstream.drawn import draw_weights
 
 
 def relative_error(ours, theirs: np.ndarray) -> float:
@@ -35,7 +35,7 @@ def drawn(module) -> dict[str, np.ndarray]:
         for key, value in module.state_dict().items()
         if not key.startswith("torch_spec")
     }
-    arrays = cases.draw_weights(shapes)
+    arrays = draw_weights(shapes)
     tensors = {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
     module.load_state_dict(tensors, strict=False)
     return arrays

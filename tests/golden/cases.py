@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.upstream.drawn import Arrays
 from myxtts.config import ECAPAConfig
+from myxtts.generation.state import generate
 from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.dvae import DVAE
@@ -20,8 +22,6 @@ from myxtts.models.ecapa_tdnn import ECAPATDNN, Rows
 from myxtts.models.gpt import GPT
 from myxtts.models.hifigan import HifiDecoder
 from myxtts.weights import coqui_dvae, coqui_gpt, coqui_hifigan, coqui_resnet, speechbrain_ecapa
-
-Arrays = dict[str, np.ndarray]
 
 DVAE_SIZES = {"hidden_dim": 16, "codebook_dim": 16, "num_codes": 32, "num_resnet_blocks": 2}
 GPT_SIZES = {"layers": 2, "model_dim": 64, "heads": 4}
@@ -52,32 +52,6 @@ class Case:
     inputs: Callable[[np.random.Generator], Arrays]
     run: Callable[[Arrays, Arrays], Arrays]
     exact: tuple[str, ...] = ()
-
-
-def draw_weights(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> Arrays:
-    """Trained-looking numbers for every key: norms near one, positive variances."""
-    return {
-        key: _draw(key, shapes[key], np.random.default_rng([seed, index]))
-        for index, key in enumerate(sorted(shapes))
-    }
-
-
-def _draw(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    if key.endswith("running_var"):
-        return rng.uniform(0.5, 2.0, shape).astype("float32")
-    if key.endswith("num_batches_tracked"):
-        return np.zeros(shape, "int64")
-    values = rng.normal(size=shape).astype("float32")
-    is_norm = any(part in key for part in ("norm", "bn", "ln_", "gamma", "original0"))
-    if is_norm and key.endswith(("weight", "gamma", "original0")):
-        return 1.0 + 0.2 * values
-    if len(shape) < 2:
-        return 0.1 * values
-    # Small embeddings would make the greedy codes one code said over and over.
-    if key.startswith("codebook") or "embedding" in key:
-        return values
-    fan_in = np.prod(shape) / shape[0]
-    return values * np.float32(1.2 / np.sqrt(fan_in))
 
 
 def _run_dvae(arrays: Arrays, inputs: Arrays) -> Arrays:
@@ -126,7 +100,8 @@ def _run_gpt(arrays: Arrays, inputs: Arrays) -> Arrays:
             "conditioning_latents": inputs["latents"],
         }
     )
-    spoken = gpt.generate(
+    spoken = generate(
+        gpt,
         texts[:1],
         rows[:1] * texts.shape[1],
         inputs["latents"][:1],

@@ -14,7 +14,7 @@ import torch
 from resemblyzer import VoiceEncoder
 from resemblyzer.audio import normalize_volume, wav_to_mel_spectrogram
 
-from tests.golden import cases
+from benchmarks.upstream.drawn import draw_weights
 
 COMMAND = "python -m tests.golden.make_resemblyzer"
 TARGET = Path(__file__).with_name("resemblyzer.npz")
@@ -36,7 +36,7 @@ def clip(samples: int, level: float, rng: np.random.Generator) -> np.ndarray:
 def main() -> None:
     encoder = VoiceEncoder("cpu", verbose=False)
     shapes = {key: tuple(value.shape) for key, value in encoder.state_dict().items()}
-    drawn = {key: torch.from_numpy(value) for key, value in cases.draw_weights(shapes).items()}
+    drawn = {key: torch.from_numpy(value) for key, value in draw_weights(shapes).items()}
     encoder.load_state_dict(drawn)
     rng = np.random.default_rng(1)
     stored = {name: clip(*sizes, rng) for name, sizes in CLIPS.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests import xtts_upstream
+from benchmarks.upstream import coqui
 from tests.golden import xtts_case
 
 COMMAND = "python -m tests.golden.make_xtts"
@@ -24,9 +24,9 @@ PACKAGES = ("coqui-tts", "torch", "transformers")
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model, dvae = xtts_upstream.write_checkpoint(folder)
-        shapes = {"model": xtts_upstream.shapes(model), "dvae": xtts_upstream.shapes(dvae)}
-        results = xtts_upstream.results(model, dvae, folder, xtts_case.make_inputs())
+        model, dvae = coqui.write_checkpoint(folder)
+        shapes = {"model": coqui.shapes(model), "dvae": coqui.shapes(dvae)}
+        results = coqui.results(model, dvae, folder, xtts_case.make_inputs())
         texts = {name: (folder / name).read_text() for name in ("config.json", "vocab.json")}
     results["codes"] = results["codes"].astype("int16")
     results["audio_codes"] = results["audio_codes"].astype("int16")

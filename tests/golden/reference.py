@@ -14,18 +14,17 @@ from TTS.tts.layers.xtts.gpt import GPT
 from TTS.tts.layers.xtts.hifigan_decoder import HifiDecoder
 from TTS.tts.layers.xtts.perceiver_encoder import PerceiverResampler
 
+from benchmarks.upstream.drawn import Arrays, draw_weights
 from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
 from myxtts.config import ECAPAConfig
 from tests.golden import cases
-
-Arrays = dict[str, np.ndarray]
 
 
 def build(name: str) -> torch.nn.Module:
     """The upstream's module of a case, its weights drawn as the case says."""
     module = BUILDERS[name]().eval()
     shapes = {key: tuple(value.shape) for key, value in state(module).items()}
-    drawn = cases.draw_weights(shapes)
+    drawn = draw_weights(shapes)
     module.load_state_dict(
         {key: torch.from_numpy(np.asarray(value)) for key, value in drawn.items()}, strict=False
     )

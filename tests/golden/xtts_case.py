@@ -1,99 +1,17 @@
-"""A whole XTTS beside Coqui's: inputs, weights, this package's results and their bounds.
-
-Coqui's results on the same inputs come from :mod:`tests.xtts_upstream` or from a golden
-file. Nothing here imports torch.
-"""
+"""The golden twin of a whole XTTS: its inputs, weights and how its results are thinned out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from myxtts.audio.frontends import XTTS_DVAE
-from myxtts.audio.mel import MelSpectrogram
-from myxtts.config import SynthesisConfig
-from myxtts.inference.synthesizer import Synthesizer
+from benchmarks.upstream.drawn import Arrays, sound
+from benchmarks.upstream.parity import BOUNDS, Inputs
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.weights import coqui_dvae
 from myxtts.weights.coqui_xtts import load_model, read_configuration
-from tests.golden.cases import Arrays, draw_weights
-
-TEXTS = (
-    "Hello there.",
-    "It was 5 o'clock.",
-    "The birch canoe slid on the smooth planks.",
-    "Glue the sheet to the dark blue background.",
-    "Dr. Jones paid $12.50 for 3 lemons.",
-    "Four hours of steady work faced us!",
-    "Is the 21st of May a Monday?",
-    "A large size in stockings is hard to sell.",
-    "Rice, and beans & peas: 40% off.",
-    "The boy was there when the sun rose; nobody else saw it.",
-)
-RATE = XTTS_DVAE.sample_rate
-# With it random weights speak on; a test that wants an end raises the stop code's bias.
-STOP_PENALTY = 2.5
-REPETITION_PENALTY = 5.0
-CONDITIONING = {"gpt_cond_len": 30, "gpt_cond_chunk_len": 4, "max_ref_length": 30}
-SETTINGS = SynthesisConfig(
-    temperature=0.0, repetition_penalty=REPETITION_PENALTY, coqui_compatible=True, **CONDITIONING
-)
-
-# Relative to the reference's largest value; the others must be equal.
-BOUNDS = {
-    "latents": 1e-4,
-    "speaker_embedding": 1e-4,
-    "text_logits": 1e-4,
-    "audio_logits": 1e-4,
-    "gpt_latents": 1e-4,
-    "waveform": 1e-3,
-}
-EXACT = ("text_ids", "codes", "audio_codes")
-QUANTITIES = (*BOUNDS, *EXACT)
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What both sides are given.
-
-    Attributes:
-        references: of the voice, ``(samples,)`` at 22.05 kHz each.
-        clips: that become audio codes, likewise.
-        texts: in English.
-        steps: codes spoken of every text; the stop code waits so long.
-        decoded: latents of the first text that become a waveform.
-    """
-
-    references: list[np.ndarray]
-    clips: list[np.ndarray]
-    texts: tuple[str, ...] = TEXTS
-    steps: int = 100
-    decoded: int = 24
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One quantity of both sides.
-
-    Attributes:
-        name: one of ``QUANTITIES``.
-        measured: largest relative difference, or the share that is identical.
-        bound: of ``measured``: the most a difference, the least a share may be.
-    """
-
-    name: str
-    measured: float
-    bound: float
-    passed: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        near = self.measured >= 1 if self.name in EXACT else self.measured <= self.bound
-        object.__setattr__(self, "passed", bool(near))
 
 
 def make_inputs(seed: int = 0) -> Inputs:
@@ -101,28 +19,6 @@ def make_inputs(seed: int = 0) -> Inputs:
     rng = np.random.default_rng(seed)
     references = [sound(5.3, rng), sound(2.15, rng)]
     return Inputs(references, [sound(0.6 + 0.05 * index, rng) for index in range(10)])
-
-
-def sound(seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Tones ``(samples,)`` at 22.05 kHz that change pitch, timbre, level and breath often."""
-    pieces = [_tone(rng) for _ in range(int(np.ceil(seconds * 8)))]
-    return np.concatenate(pieces)[: int(seconds * RATE)].astype("float32")
-
-
-def _tone(rng: np.random.Generator) -> np.ndarray:
-    time = np.arange(RATE // 8 + 1) / RATE
-    pitch, slope = rng.uniform(80, 400), rng.uniform(0.3, 2)
-    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k**slope for k in range(1, 20))
-    breath = rng.normal(size=len(time))
-    return 10 ** rng.uniform(-3, -0.7) * (rng.uniform() * tone + rng.uniform() * breath)
-
-
-def draw(shapes: dict[str, tuple[int, ...]]) -> Arrays:
-    """:func:`draw_weights` for a state of Coqui's ``Xtts``, that speaks on and on."""
-    arrays = draw_weights(shapes)
-    arrays["mel_stats"] = np.random.default_rng(5).uniform(3, 8, 80).astype("float32")
-    arrays["gpt.mel_head.bias"][-1] -= STOP_PENALTY
-    return arrays
 
 
 def load(folder: Path, weights: Arrays, dvae: Arrays) -> XTTS:
@@ -138,102 +34,9 @@ def load(folder: Path, weights: Arrays, dvae: Arrays) -> XTTS:
     return model
 
 
-def results(model: XTTS, inputs: Inputs, codes: np.ndarray) -> Arrays:
-    """Every quantity as this package makes it.
-
-    Each is made from this package's own earlier ones, from the references on; only the
-    logits are those of Coqui's ``codes`` ``(texts, steps)``.
-    """
-    voice = Synthesizer(model, SETTINGS).condition(inputs.references)
-    ids, lengths = _text_ids(model, inputs.texts)
-    latents = np.repeat(voice.latents, len(ids), axis=0)
-    spoken = _speak(model, ids, lengths, latents, inputs.steps)
-    heard = spoken["latents"][:1, : inputs.decoded]
-    return {
-        "latents": voice.latents,
-        "speaker_embedding": voice.speaker_embedding,
-        "text_ids": np.concatenate(_rows(ids, lengths)),
-        "codes": spoken["codes"],
-        "gpt_latents": spoken["latents"],
-        "waveform": np.asarray(model.decoder(heard, voice.speaker_embedding))[0],
-        "audio_codes": audio_codes(model, inputs.clips),
-        **_logits(model, ids, lengths, latents, codes),
-    }
-
-
-def audio_codes(model: XTTS, clips: list[np.ndarray]) -> np.ndarray:
-    """The DVAE's codes of all clips, one clip after the other."""
-    mel = MelSpectrogram(XTTS_DVAE)
-    mels = (model.mel_norm(mel(clip[None])) for clip in clips)
-    return np.concatenate([np.asarray(model.dvae.encode(mel))[0] for mel in mels])
-
-
-def compare(ours: Arrays, theirs: Arrays) -> list[Comparison]:
-    """All quantities in order; the shapes must agree."""
-    return [_compare(name, ours[name], theirs[name]) for name in QUANTITIES]
-
-
 def thinned(arrays: Arrays, most: int = 4000) -> Arrays:
     """At most so many numbers of every near quantity, evenly spread, for a small file."""
     return {
         name: value.ravel()[:: -(-value.size // most)] if name in BOUNDS else value
         for name, value in arrays.items()
-    }
-
-
-def _compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    assert ours.shape == theirs.shape, (name, ours.shape, theirs.shape)
-    if name in EXACT:
-        return Comparison(name, float(np.mean(ours == theirs)), 1.0)
-    difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-    return Comparison(name, difference, BOUNDS[name])
-
-
-def _text_ids(model: XTTS, texts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Padded ids and their lengths."""
-    rows = [model.tokenizer.encode(text, "en") for text in texts]
-    lengths = np.array([len(row) for row in rows], "int32")
-    ids = np.zeros((len(rows), lengths.max()), "int32")
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-    return ids, lengths
-
-
-def _rows(padded: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-    return [row[:length] for row, length in zip(padded, lengths, strict=True)]
-
-
-def _speak(model: XTTS, ids, lengths, latents, steps: int) -> Arrays:
-    def generate(text_ids, text_lengths, conditioning):
-        uniforms = tf.zeros((len(ids), steps))
-        return model.gpt.generate(
-            text_ids,
-            text_lengths,
-            conditioning,
-            uniforms,
-            greedy=True,
-            repetition_penalty=REPETITION_PENALTY,
-            coqui_compatible=True,
-            min_codes=steps,
-        )
-
-    spoken = tf.function(generate, autograph=False)(ids, lengths, latents)
-    return {name: np.asarray(spoken[name]) for name in ("codes", "latents")}
-
-
-def _logits(model: XTTS, ids, lengths, latents, codes: np.ndarray) -> Arrays:
-    call: Callable = tf.function(lambda inputs: model.gpt(inputs), autograph=False)
-    outputs = call(
-        {
-            "text_ids": ids,
-            "text_lengths": lengths,
-            "audio_codes": codes,
-            "code_lengths": np.full(len(codes), codes.shape[1], "int32"),
-            "conditioning_latents": latents,
-        }
-    )
-    text = np.asarray(outputs["text_logits"])
-    return {
-        "text_logits": np.concatenate(_rows(text, lengths + 2)),
-        "audio_logits": np.asarray(outputs["audio_logits"]),
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.ecapa_tdnn import (
     ECAPATDNN,
@@ -20,7 +21,7 @@ from myxtts.models.ecapa_tdnn import (
 )
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.weights import speechbrain_ecapa
-from tests.golden.cases import ECAPA_SIZES, RESNET_SIZES, draw_weights
+from tests.golden.cases import ECAPA_SIZES, RESNET_SIZES
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "ecapa.npz"
 LENGTHS = (1, 2, 79, 159, 160, 161, 320, 399, 700, 1_601, 2_999, 3_000)

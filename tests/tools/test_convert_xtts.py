@@ -21,7 +21,7 @@ def test_a_folder_without_a_checkpoint_is_one_sentence(monkeypatch, capsys, tmp_
 
 def test_a_checkpoint_becomes_a_preset_under_its_licence(monkeypatch, capsys, tmp_path):
     pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     write_checkpoint(tmp_path / "XTTS-v2")
     words = ("--source", tmp_path / "XTTS-v2", "--output", tmp_path / "preset", "--half", "--json")

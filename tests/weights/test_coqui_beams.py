@@ -40,7 +40,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def models(one_thread, tmp_path_factory):
     """Coqui's XTTS and this package's, of the same weights."""
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     folder = tmp_path_factory.mktemp("XTTS-v2")
     return write_checkpoint(folder)[0], convert_checkpoint(folder)
@@ -143,7 +143,7 @@ def test_the_cases_tell_searches_apart(results):
 
 @torch.no_grad()
 def test_latents_are_those_of_coquis_second_pass(pair, prompts, results):
-    from tests.xtts_upstream import speech_latents
+    from benchmarks.upstream.coqui import speech_latents
 
     upstream = types.SimpleNamespace(gpt=pair[0])
     for (ids, latents), (codes, ours) in zip(prompts, results[2.0, 5.0], strict=True):
@@ -175,7 +175,7 @@ def test_a_synthesizer_speaks_the_codes_of_coquis_inference(models, pair, prompt
 
 @pytest.mark.parametrize("values", [{}, {"num_beams": 1, "length_penalty": 2.0}])
 def test_the_settings_of_config_json_are_kept(tmp_path, models, values):
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     write_checkpoint(tmp_path)
     path = tmp_path / "config.json"

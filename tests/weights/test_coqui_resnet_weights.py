@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.config import CoquiEncoderConfig
 from myxtts.errors import WeightsError
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
-from tests.golden.cases import RESNET_SIZES, draw_weights
+from tests.golden.cases import RESNET_SIZES
 
 torch = pytest.importorskip("torch", reason="torch is not installed (make reference)")
 

@@ -18,7 +18,7 @@ TEXT = "Hello there."
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """Coqui's model, and the same converted."""
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     folder = tmp_path_factory.mktemp("XTTS-v2")
     model, _ = write_checkpoint(folder)

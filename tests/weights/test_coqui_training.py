@@ -15,7 +15,7 @@ LENGTHS = {"text": [9, 5, 12], "codes": [20, 31, 11]}
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     folder = tmp_path_factory.mktemp("XTTS-v2")
     upstream, _ = write_checkpoint(folder)

@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+from benchmarks.upstream.parity import SETTINGS, TEXTS
 from myxtts.errors import WeightsError
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.weights.coqui_xtts import FILES, convert_checkpoint
-from tests.golden.xtts_case import SETTINGS, TEXTS, make_inputs
+from tests.golden.xtts_case import make_inputs
 
 TTS = pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
 torch = pytest.importorskip("torch", reason="torch is not installed (make reference)")
@@ -26,7 +27,7 @@ STOP_BONUS = 2.9
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Coqui's model and DVAE, and their folder."""
-    from tests.xtts_upstream import write_checkpoint
+    from benchmarks.upstream.coqui import write_checkpoint
 
     folder = tmp_path_factory.mktemp("XTTS-v2")
     return (*write_checkpoint(folder), folder)
@@ -51,7 +52,7 @@ def references() -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def conditioned(checkpoint, references):
     """Coqui's latents and embedding of both references."""
-    from tests.xtts_upstream import condition
+    from benchmarks.upstream.coqui import condition
 
     return condition(checkpoint[0], references)
 

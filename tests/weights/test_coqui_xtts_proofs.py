@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream import parity
+from benchmarks.upstream.drawn import RATE, draw_weights, draw_xtts
 from myxtts.audio.io import read_audio
 from myxtts.errors import WeightsError
 from myxtts.weights.coqui_xtts import convert_checkpoint
 from tests.golden import xtts_case
-from tests.golden.cases import draw_weights
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "xtts.npz"
 
@@ -19,12 +20,12 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "xtts.npz"
 def live(tmp_path_factory):
     """Coqui's models, their folder and Coqui's results."""
     pytest.importorskip("TTS", reason="coqui-tts is not installed (make reference)")
-    from tests import xtts_upstream
+    from benchmarks.upstream import coqui
 
     folder = tmp_path_factory.mktemp("XTTS-v2")
-    model, dvae = xtts_upstream.write_checkpoint(folder)
+    model, dvae = coqui.write_checkpoint(folder)
     inputs = xtts_case.make_inputs(seed=1)
-    return model, dvae, folder, xtts_upstream.results(model, dvae, folder, inputs)
+    return model, dvae, folder, coqui.results(model, dvae, folder, inputs)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,8 @@ def converted(live):
 @pytest.fixture(scope="module")
 def live_comparisons(live, converted):
     theirs = live[3]
-    ours = xtts_case.results(converted, xtts_case.make_inputs(seed=1), theirs["codes"])
-    return {item.name: item for item in xtts_case.compare(ours, theirs)}
+    ours = parity.results(converted, xtts_case.make_inputs(seed=1), theirs["codes"])
+    return {item.name: item for item in parity.compare(ours, theirs)}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def golden(tmp_path_factory):
     for name in ("config.json", "vocab.json"):
         (folder / name).write_text(str(stored[f"file/{name}"]), encoding="utf-8")
     shapes = json.loads(str(stored["shapes"]))
-    weights, dvae = xtts_case.draw(shapes["model"]), draw_weights(shapes["dvae"])
+    weights, dvae = draw_xtts(shapes["model"]), draw_weights(shapes["dvae"])
     dvae["codebook.embed"] = stored["codebook"]
     prefix = "output/"
     outputs = {k.removeprefix(prefix): v for k, v in stored.items() if k.startswith(prefix)}
@@ -60,30 +61,30 @@ def golden_comparisons(golden):
     return compare_golden(xtts_case.load(*golden[:3]), golden[3])
 
 
-def compare_golden(model, theirs) -> dict[str, xtts_case.Comparison]:
-    ours = xtts_case.results(model, xtts_case.make_inputs(), theirs["codes"])
-    return {item.name: item for item in xtts_case.compare(xtts_case.thinned(ours), theirs)}
+def compare_golden(model, theirs) -> dict[str, parity.Comparison]:
+    ours = parity.results(model, xtts_case.make_inputs(), theirs["codes"])
+    return {item.name: item for item in parity.compare(xtts_case.thinned(ours), theirs)}
 
 
-@pytest.mark.parametrize("name", xtts_case.QUANTITIES)
+@pytest.mark.parametrize("name", parity.QUANTITIES)
 def test_equals_coqui(live_comparisons, name):
     assert live_comparisons[name].passed, live_comparisons[name]
 
 
-@pytest.mark.parametrize("name", xtts_case.QUANTITIES)
+@pytest.mark.parametrize("name", parity.QUANTITIES)
 def test_equals_the_golden_results(golden_comparisons, name):
     assert golden_comparisons[name].passed, golden_comparisons[name]
 
 
 def test_the_audio_codes_of_ten_recordings_are_coquis(live, converted, shared_data):
-    from tests import xtts_upstream
+    from benchmarks.upstream import coqui
 
     paths = sorted((shared_data / "ljspeech_mini" / "wavs").iterdir())[:10]
-    clips = [read_audio(path, xtts_case.RATE)[0] for path in paths]
-    theirs = xtts_upstream.audio_codes(live[1], live[2], clips).numpy()
+    clips = [read_audio(path, RATE)[0] for path in paths]
+    theirs = coqui.audio_codes(live[1], live[2], clips).numpy()
     assert len(clips) == 10
     assert len(set(theirs.tolist())) > 50
-    np.testing.assert_array_equal(xtts_case.audio_codes(converted, clips), theirs)
+    np.testing.assert_array_equal(parity.audio_codes(converted, clips), theirs)
 
 
 def test_the_golden_codes_are_worth_comparing(golden):

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.errors import WeightsError
+from myxtts.generation.state import generate
 from myxtts.weights import coqui_gpt
 from tests.golden import cases
 
@@ -44,7 +46,7 @@ def golden(name: str) -> tuple[dict, dict, dict]:
             {key.removeprefix(kind): archive[key] for key in archive.files if key.startswith(kind)}
             for kind in ("input/", "output/")
         )
-    return prune(name, cases.draw_weights(shapes)), inputs, outputs
+    return prune(name, draw_weights(shapes)), inputs, outputs
 
 
 def prune(name: str, arrays: dict) -> dict:
@@ -99,7 +101,8 @@ def test_generated_latents_equal_coquis_second_pass(upstreams):
     gpt = cases.make_gpt()
     coqui_gpt.load(gpt, reference.state(module))
     text = inputs["text"][:1]
-    spoken = gpt.generate(
+    spoken = generate(
+        gpt,
         text,
         np.array([text.shape[1]]),
         inputs["latents"][:1],

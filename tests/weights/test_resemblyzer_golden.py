@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.errors import WeightsError
 from myxtts.models.resemblyzer import LAYERS, ResemblyzerEncoder, num_partials
 from myxtts.weights import resemblyzer
-from tests.golden.cases import draw_weights
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "resemblyzer.npz"
 CLIPS = ("short", "long", "dropped", "quiet")

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.errors import WeightsError
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 from myxtts.presets.variables import file_sha256
 from myxtts.weights import speaker_encoders
 from myxtts.weights.sources import find
 from myxtts.weights.speaker_encoders import SOURCES, load_pretrained_speaker_encoder
-from tests.golden.cases import ECAPA_SIZES, draw_weights
+from tests.golden.cases import ECAPA_SIZES
 
 hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 

@@ -6,12 +6,12 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.upstream.drawn import draw_weights
 from myxtts.errors import WeightsError
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 from myxtts.weights import speaker_encoders
 from myxtts.weights.speaker_encoders import SOURCES, find, load_pretrained_speaker_encoder
 from myxtts.weights.torch_file import read_torch_file
-from tests.golden.cases import draw_weights
 
 SHAPES = {"linear.weight": (256, 256), "linear.bias": (256,)}
 for _layer, _width in enumerate((40, 256, 256)):

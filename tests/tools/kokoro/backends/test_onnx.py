@@ -8,8 +8,8 @@ import pytest
 from myxtts.errors import ConfigError, WeightsError
 from tools.kokoro import parts
 from tools.kokoro.backends.interface import Backend
-from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.backends.onnx import OnnxBackend
+from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.phonemes import phonemize
 
 onnx = pytest.importorskip("onnx", reason="builds the stand-in models")

@@ -1,4 +1,4 @@
-"""An XTTS of Coqui's own classes, its checkpoint folder and its results; needs coqui-tts."""
+"""Coqui's own XTTS: its checkpoint folder, read and written, and its results; needs coqui-tts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 import TTS.tts.models.xtts as upstream
 from TTS.tts.configs.xtts_config import XttsArgs, XttsConfig
@@ -13,18 +14,10 @@ from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
 from TTS.tts.layers.xtts.dvae import DiscreteVAE
 from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
 
+from benchmarks.upstream.drawn import RATE, Arrays, draw_weights, draw_xtts, sound
+from benchmarks.upstream.parity import CONDITIONING, REPETITION_PENALTY, TEXTS, Inputs
 from myxtts.text.tokenizer import train_tokenizer
-from myxtts.timing import FRAMES_PER_CODE
-from tests.golden.cases import Arrays, draw_weights
-from tests.golden.xtts_case import (
-    CONDITIONING,
-    RATE,
-    REPETITION_PENALTY,
-    TEXTS,
-    Inputs,
-    draw,
-    sound,
-)
+from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH
 
 # Computed, or a second name of a weight.
 LEFT_OUT = ("torch_spec", "discrete_loss", "gpt_inference", "gpt.wte")
@@ -41,16 +34,27 @@ class Sizes:
     layers: int
     channels: int
     heads: int
-    codes: int
-    text_tokens: int | None
-    max_audio_tokens: int
-    max_text_tokens: int
-    dvae_channels: int
-    dvae_blocks: int
+    codes: int = 1024
+    text_tokens: int | None = None
+    max_audio_tokens: int = 605
+    max_text_tokens: int = 402
+    dvae_channels: int = 16
+    dvae_blocks: int = 1
 
 
 TINY = Sizes(2, 64, 4, 256, None, 110, 80, 32, 2)
-XTTS_V2 = Sizes(30, 1024, 16, 1024, 6681, 605, 402, 512, 3)
+XTTS_V2 = Sizes(30, 1024, 16, text_tokens=6681, dvae_channels=512, dvae_blocks=3)
+
+
+def _load_audio(audio: str | np.ndarray, rate: int) -> torch.Tensor:
+    """Samples ``(1, samples)`` of a file or an array, which have the rate already."""
+    if not isinstance(audio, np.ndarray):
+        audio = soundfile.read(audio, dtype="float32")[0]
+    return torch.from_numpy(audio.copy())[None]
+
+
+# Coqui's own reader needs torchaudio's binaries.
+upstream.load_audio = _load_audio
 
 
 def write_checkpoint(folder: Path, sizes: Sizes = TINY) -> tuple[upstream.Xtts, DiscreteVAE]:
@@ -58,7 +62,7 @@ def write_checkpoint(folder: Path, sizes: Sizes = TINY) -> tuple[upstream.Xtts, 
     folder.mkdir(parents=True, exist_ok=True)
     config = _configuration(folder, sizes)
     model = upstream.Xtts(config)
-    assign(model, draw(shapes(model)))
+    assign(model, draw_xtts(shapes(model)))
     torch.save({"model": model.state_dict(), "config": config}, folder / "model.pth")
     torch.save(model.mel_stats.clone(), folder / "mel_stats.pth")
     dvae = _make_dvae(sizes)
@@ -68,9 +72,21 @@ def write_checkpoint(folder: Path, sizes: Sizes = TINY) -> tuple[upstream.Xtts, 
     config.save_json(str(folder / "config.json"))
     model.tokenizer = VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
     # After saving: it gives the weights second names.
-    model.gpt.init_gpt_for_inference()
     model.eval()
     return model, dvae
+
+
+def read_checkpoint(folder: Path) -> upstream.Xtts:
+    """The model of a folder that :func:`write_checkpoint` wrote."""
+    config = XttsConfig()
+    config.load_json(str(folder / "config.json"))
+    model = upstream.Xtts(config)
+    model.tokenizer = VoiceBpeTokenizer(vocab_file=str(folder / "vocab.json"))
+    # The file is our own; its pickled configuration is more than Coqui's loader allows.
+    content = torch.load(folder / "model.pth", weights_only=False, mmap=True)
+    model.load_state_dict(content["model"])
+    model.eval()
+    return model
 
 
 def shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
@@ -92,14 +108,14 @@ def assign(module: torch.nn.Module, arrays: Arrays) -> None:
 def spread_codebook(dvae: DiscreteVAE, folder: Path) -> None:
     """Let the entries lie where sounds do, as trained ones do: a random few would take all."""
     codebook = dvae.codebook.embed
-    seconds = 1.1 * codebook.shape[1] * FRAMES_PER_CODE * 256 / RATE
-    mel = _mel(folder)(torch.from_numpy(sound(seconds, np.random.default_rng(8)))[None])
+    seconds = 1.1 * codebook.shape[1] * FRAMES_PER_CODE * HOP_LENGTH / RATE
+    mel = _mel(folder)(torch.from_numpy(sound(seconds, 8))[None])
     codebook.copy_(dvae.encoder(mel)[0, :, : codebook.shape[1]])
 
 
 @torch.no_grad()
 def results(model: upstream.Xtts, dvae: DiscreteVAE, folder: Path, inputs: Inputs) -> Arrays:
-    """Every quantity of :mod:`tests.golden.xtts_case` as Coqui makes it."""
+    """Every quantity of :mod:`benchmarks.upstream.parity` as Coqui makes it."""
     latents, embedding = condition(model, inputs.references)
     ids = [_text_ids(model, text) for text in inputs.texts]
     codes = torch.cat([_speak(model, latents, row, inputs.steps) for row in ids])
@@ -121,15 +137,9 @@ def results(model: upstream.Xtts, dvae: DiscreteVAE, folder: Path, inputs: Input
     return {name: value.numpy() for name, value in found.items()}
 
 
-def condition(model: upstream.Xtts, references: list[np.ndarray]) -> tuple:
-    """Latents ``(1, 32, dim)`` and embedding ``(1, 512, 1)`` of arrays at 22.05 kHz."""
-    reader = upstream.load_audio
-    # Coqui's own reader needs torchaudio's binaries.
-    upstream.load_audio = lambda audio, rate: torch.from_numpy(audio.copy())[None]
-    try:
-        return model.get_conditioning_latents(list(references), **CONDITIONING)
-    finally:
-        upstream.load_audio = reader
+def condition(model: upstream.Xtts, references: list) -> tuple:
+    """Latents ``(1, 32, dim)`` and embedding ``(1, 512, 1)`` of files or arrays at 22.05 kHz."""
+    return model.get_conditioning_latents(list(references), **CONDITIONING)
 
 
 def speech_latents(model: upstream.Xtts, latents, ids, codes) -> torch.Tensor:
