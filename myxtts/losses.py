@@ -16,6 +16,12 @@ IGNORED_TARGET = -1
 LEFT_OUT = -1e9
 
 
+def masked_mean(values, mask):
+    """Mean of float ``values`` where ``mask``, bool or 0 and 1, is true; 0 where it never is."""
+    weights = ops.cast(mask, "float32")
+    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+
+
 def masked_cross_entropy(logits, targets):
     """Mean cross-entropy over the targets that are not ``IGNORED_TARGET``.
 
@@ -26,20 +32,20 @@ def masked_cross_entropy(logits, targets):
     Returns:
         Scalar in nats; 0 when every position is left out.
     """
-    kept = ops.cast(ops.not_equal(targets, IGNORED_TARGET), "float32")
+    kept = ops.not_equal(targets, IGNORED_TARGET)
     labels = ops.maximum(targets, 0)
     losses = ops.nn.sparse_categorical_crossentropy(
         labels, ops.cast(logits, "float32"), from_logits=True
     )
-    return ops.sum(losses * kept) / ops.maximum(ops.sum(kept), 1.0)
+    return masked_mean(losses, kept)
 
 
 def masked_accuracy(logits, targets):
     """Share of the kept targets that the largest logit names, a scalar in [0, 1]."""
-    kept = ops.cast(ops.not_equal(targets, IGNORED_TARGET), "float32")
+    kept = ops.not_equal(targets, IGNORED_TARGET)
     guesses = ops.cast(ops.argmax(logits, axis=-1), targets.dtype)
     hits = ops.cast(ops.equal(guesses, targets), "float32")
-    return ops.sum(hits * kept) / ops.maximum(ops.sum(kept), 1.0)
+    return masked_mean(hits, kept)
 
 
 class ContrastiveSpeakerLoss(keras.losses.Loss):
@@ -73,8 +79,8 @@ class ContrastiveSpeakerLoss(keras.losses.Loss):
         similarities = ops.matmul(embeddings, ops.transpose(embeddings)) / self.temperature
         same = ops.cast(ops.equal(speakers[:, None], speakers[None, :]), "float32")
         positive = same - ops.eye(ops.shape(speakers)[0], dtype="float32")
-        pull = -_mean_over(similarities, positive)
-        push = _mean_over(ops.relu(similarities - self.margin), 1.0 - same)
+        pull = -masked_mean(similarities, positive)
+        push = masked_mean(ops.relu(similarities - self.margin), 1.0 - same)
         return pull + push
 
     def get_config(self) -> dict:
@@ -105,8 +111,9 @@ class GE2ELoss(keras.layers.Layer):
         scale: float = 10.0,
         bias: float = -5.0,
         name: str = "ge2e_loss",
+        **kwargs,
     ):
-        super().__init__(name=name, dtype="float32")
+        super().__init__(name=name, **kwargs | {"dtype": "float32"})
         if variant not in ("softmax", "contrast"):
             raise ConfigError(f"variant of GE2ELoss is {variant!r}; choose softmax or contrast.")
         self.variant = variant
@@ -132,10 +139,7 @@ class GE2ELoss(keras.layers.Layer):
         else:
             strangers = ops.where(same | ~paired[None, :], 0.0, ops.sigmoid(others))
             losses = 1.0 - ops.sigmoid(own) + ops.max(strangers, axis=1)
-        return _mean_over(losses, ops.cast(paired, "float32"))
-
-    def get_config(self) -> dict:
-        return {"variant": self.variant, "name": self.name} | self.start
+        return masked_mean(losses, paired)
 
 
 def _centroid_cosines(speakers, embeddings) -> tuple:
@@ -154,10 +158,6 @@ def _centroid_cosines(speakers, embeddings) -> tuple:
     own = ops.sum(embeddings * rest, axis=-1)
     others = ops.matmul(embeddings, ops.transpose(centroids))
     return own, others, ops.sum(weights, axis=1), same
-
-
-def _mean_over(values, mask):
-    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
 
 
 def discriminator_loss(real_outputs, fake_outputs):

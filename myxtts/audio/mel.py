@@ -24,11 +24,8 @@ class MelSpectrogram(keras.layers.Layer):
     """
 
     def __init__(self, spec: MelSpec, **kwargs):
-        super().__init__(trainable=False, dtype="float32", **kwargs)
+        super().__init__(**kwargs | {"trainable": False, "dtype": "float32"})
         self.spec = spec
-
-    def build(self, input_shape):
-        self.built = True
 
     def call(self, audio, lengths=None):
         """Transform ``audio``; with ``lengths`` ``(batch,)`` padding changes no valid frame.
@@ -87,7 +84,7 @@ class MelNorm(keras.layers.Layer):
     """
 
     def __init__(self, n_mels: int = 80, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**kwargs | {"dtype": "float32"})
         self.n_mels = n_mels
 
     def build(self, input_shape=None):
@@ -98,9 +95,6 @@ class MelNorm(keras.layers.Layer):
 
     def call(self, mel):
         return ops.cast(mel, "float32") / self.mel_stats
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "n_mels": self.n_mels}
 
 
 def _stft(audio, spec: MelSpec):

@@ -21,12 +21,9 @@ class SincResampler(keras.layers.Layer):
     """
 
     def __init__(self, from_rate: int, to_rate: int, **kwargs):
-        super().__init__(trainable=False, dtype="float32", **kwargs)
+        super().__init__(**kwargs | {"trainable": False, "dtype": "float32"})
         self.from_rate = from_rate
         self.to_rate = to_rate
-
-    def build(self, input_shape):
-        self.built = True
 
     def call(self, audio):
         audio = ops.cast(audio, "float32")
@@ -44,9 +41,6 @@ class SincResampler(keras.layers.Layer):
         if samples is not None:
             samples = resampled_length(samples, self.from_rate, self.to_rate)
         return (batch, samples)
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "from_rate": self.from_rate, "to_rate": self.to_rate}
 
 
 def resampled_length(samples, from_rate: int, to_rate: int):

@@ -11,11 +11,12 @@ from keras import ops
 
 from myxtts.config import ConditioningConfig
 from myxtts.models.attention import attend, key_bias
+from myxtts.models.layer import Layer
 
 NORM_EPSILON = 1e-5
 
 
-class ConditioningEncoder(keras.layers.Layer):
+class ConditioningEncoder(Layer):
     """Attention blocks over a log-mel, ``(batch, frames, n_mels)`` to ``(batch, frames, dim)``.
 
     Args:
@@ -29,7 +30,6 @@ class ConditioningEncoder(keras.layers.Layer):
         super().__init__(**kwargs)
         self.model_dim = model_dim
         self.num_blocks = num_blocks
-        self.heads = heads
         self.n_mels = n_mels
         self.stem = keras.layers.Dense(model_dim, name="stem")
         self.blocks = [
@@ -49,17 +49,8 @@ class ConditioningEncoder(keras.layers.Layer):
             hidden = block(hidden, valid=valid)
         return hidden
 
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "model_dim": self.model_dim,
-            "num_blocks": self.num_blocks,
-            "heads": self.heads,
-            "n_mels": self.n_mels,
-        }
 
-
-class ConditioningBlock(keras.layers.Layer):
+class ConditioningBlock(Layer):
     """Group norm, self-attention over time, and a residual from the *normalised* input.
 
     The queries, keys and values of one head lie side by side in the projection,
@@ -88,11 +79,8 @@ class ConditioningBlock(keras.layers.Layer):
         attended = attend(query, key, value, key_bias(valid))
         return normed + self.proj_out(ops.reshape(attended, (batch, time, self.dim)))
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "dim": self.dim, "heads": self.heads}
 
-
-class MaskedGroupNorm(keras.layers.Layer):
+class MaskedGroupNorm(Layer):
     """Group normalisation over time and channels whose statistics leave padding out.
 
     Without padding it equals ``GroupNormalization`` of ``(batch, time, channels)``.
@@ -119,11 +107,8 @@ class MaskedGroupNorm(keras.layers.Layer):
         normed = ops.cast(ops.reshape(normed, (batch, time, channels)), inputs.dtype)
         return normed * ops.cast(self.gamma, inputs.dtype) + ops.cast(self.beta, inputs.dtype)
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "groups": self.groups, "epsilon": self.epsilon}
 
-
-class PerceiverResampler(keras.layers.Layer):
+class PerceiverResampler(Layer):
     """A fixed number of latents that read a context, ``(batch, frames, dim)``.
 
     Output ``(batch, num_latents, dim)``.
@@ -140,8 +125,6 @@ class PerceiverResampler(keras.layers.Layer):
         self.dim = dim
         self.depth = depth
         self.num_latents = num_latents
-        self.heads = heads
-        self.head_dim = head_dim
         self.attentions = [
             PerceiverAttention(dim, heads, head_dim, name=f"attention_{i}") for i in range(depth)
         ]
@@ -184,18 +167,8 @@ class PerceiverResampler(keras.layers.Layer):
             latents = latents + feed_forward(latents)
         return self.norm(latents)
 
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "depth": self.depth,
-            "num_latents": self.num_latents,
-            "heads": self.heads,
-            "head_dim": self.head_dim,
-        }
 
-
-class PerceiverAttention(keras.layers.Layer):
+class PerceiverAttention(Layer):
     """Latents attend to themselves and the context; no bias anywhere."""
 
     def __init__(self, dim: int, heads: int, head_dim: int, **kwargs):
@@ -227,16 +200,8 @@ class PerceiverAttention(keras.layers.Layer):
         split = ops.reshape(inputs, (batch, length, self.heads, self.head_dim))
         return ops.transpose(split, (0, 2, 1, 3))
 
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "heads": self.heads,
-            "head_dim": self.head_dim,
-        }
 
-
-class GEGLU(keras.layers.Layer):
+class GEGLU(Layer):
     """Gated feed-forward ``(batch, length, dim)`` with the exact (erf) GELU (Shazeer 2020)."""
 
     def __init__(self, dim: int, **kwargs):
@@ -256,11 +221,8 @@ class GEGLU(keras.layers.Layer):
         value, gate = ops.split(self.to_gated(inputs), 2, axis=-1)
         return self.to_out(value * ops.gelu(gate, approximate=False))
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "dim": self.dim}
 
-
-class RMSNorm(keras.layers.Layer):
+class RMSNorm(Layer):
     """Scale vectors to length ``sqrt(dim)``, then by ``gamma``."""
 
     def build(self, input_shape):

@@ -14,6 +14,8 @@ from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import CoquiEncoderConfig, SpeakerConfig
 from myxtts.models.attention import HIDDEN
 from myxtts.models.conditioning import NORM_EPSILON
+from myxtts.models.layer import Layer
+from myxtts.settings import to_dict
 
 ATTENTION_DIM = 128
 SQUEEZE = 8
@@ -64,7 +66,7 @@ class ResNetSpeakerEncoder(keras.Model):
         cls, section: SpeakerConfig | CoquiEncoderConfig, **kwargs
     ) -> ResNetSpeakerEncoder:
         """Build from ``model.speaker`` or ``model.coqui_encoder`` of a configuration."""
-        return cls(section.embedding_dim, section.blocks, section.channels, **kwargs)
+        return cls(**to_dict(section), **kwargs)
 
     @property
     def _pooled_dim(self) -> int:
@@ -116,12 +118,8 @@ class ResNetSpeakerEncoder(keras.Model):
         return ops.concatenate([mean, deviation], axis=-1)
 
     def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "embedding_dim": self.embedding_dim,
-            "blocks": self.blocks,
-            "channels": self.channels,
-        }
+        names = ("name", "embedding_dim", "blocks", "channels")
+        return {name: getattr(self, name) for name in names}
 
 
 class CoquiSpeakerEncoder(ResNetSpeakerEncoder):
@@ -139,7 +137,7 @@ class CoquiSpeakerEncoder(ResNetSpeakerEncoder):
         return super().call(mel, valid, training=training)
 
 
-class SEBasicBlock(keras.layers.Layer):
+class SEBasicBlock(Layer):
     """Two 3x3 convolutions and squeeze-and-excitation around a residual.
 
     Maps ``(batch, mels, frames, channels)``; batch norm follows the first
@@ -155,7 +153,6 @@ class SEBasicBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.channels = channels
         self.stride = stride
-        self.project = project
         conv = keras.layers.Conv2D
         # Strided convolutions are padded by the caller: "same" would pad behind only.
         self.conv1 = conv(channels, 3, strides=stride, use_bias=False, name="conv1")
@@ -201,14 +198,6 @@ class SEBasicBlock(keras.layers.Layer):
         mean = ops.sum(hidden * weights, axis=(1, 2)) / count
         scale = ops.sigmoid(self.excite(ops.relu(self.squeeze(mean))))
         return hidden * scale[:, None, None, :]
-
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "channels": self.channels,
-            "stride": self.stride,
-            "project": self.project,
-        }
 
 
 def _batch_norm(name: str) -> keras.layers.BatchNormalization:

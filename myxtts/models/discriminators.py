@@ -8,12 +8,14 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts.models.layer import Layer
+
 LEAK = 0.1
 PERIODS = (2, 3, 5, 7, 11)
 SCALES = 3
 
 
-class MultiPeriodDiscriminator(keras.Model):
+class MultiPeriodDiscriminator(Layer):
     """Judges a waveform folded at several periods.
 
     Args:
@@ -23,11 +25,8 @@ class MultiPeriodDiscriminator(keras.Model):
 
     def __init__(self, channels: float = 1.0, periods=PERIODS, name="multi_period", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.channels = channels
-        self.periods = tuple(periods)
         self.judges = [
-            PeriodDiscriminator(period, channels, name=f"period_{period}")
-            for period in self.periods
+            PeriodDiscriminator(period, channels, name=f"period_{period}") for period in periods
         ]
 
     def build(self, input_shape=None):
@@ -39,11 +38,8 @@ class MultiPeriodDiscriminator(keras.Model):
         """``[(score, features), ...]`` of a waveform ``(batch, samples, 1)``."""
         return [judge(waveform) for judge in self.judges]
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "channels": self.channels, "periods": self.periods}
 
-
-class MultiScaleDiscriminator(keras.Model):
+class MultiScaleDiscriminator(Layer):
     """Judges a waveform and smoothed, halved versions of it.
 
     Args:
@@ -53,8 +49,6 @@ class MultiScaleDiscriminator(keras.Model):
 
     def __init__(self, channels: float = 1.0, scales: int = SCALES, name="multi_scale", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.channels = channels
-        self.scales = scales
         self.judges = [ScaleDiscriminator(channels, name=f"scale_{i}") for i in range(scales)]
 
     def build(self, input_shape=None):
@@ -70,11 +64,8 @@ class MultiScaleDiscriminator(keras.Model):
             waveform = ops.average_pool(waveform, 4, strides=2, padding="same")
         return outputs
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "channels": self.channels, "scales": self.scales}
 
-
-class _ConvStack(keras.layers.Layer):
+class _ConvStack(Layer):
     """Convolutions with leaky rectifiers; returns the score and all features."""
 
     convs: list
@@ -101,7 +92,6 @@ class PeriodDiscriminator(_ConvStack):
     def __init__(self, period: int, channels: float, **kwargs):
         super().__init__(**kwargs)
         self.period = period
-        self.channels = channels
         widths = [_width(size, channels) for size in (32, 128, 512, 1024, 1024)]
         strides = (3, 3, 3, 3, 1)
         self.convs = [
@@ -119,9 +109,6 @@ class PeriodDiscriminator(_ConvStack):
         rows = (samples + missing) // self.period
         return self._run(ops.reshape(padded, (-1, rows, self.period, 1)))
 
-    def get_config(self) -> dict:
-        return {"name": self.name, "period": self.period, "channels": self.channels}
-
 
 class ScaleDiscriminator(_ConvStack):
     """Strided convolutions over the waveform, grouped at full width.
@@ -132,7 +119,6 @@ class ScaleDiscriminator(_ConvStack):
 
     def __init__(self, channels: float, **kwargs):
         super().__init__(**kwargs)
-        self.channels = channels
         sizes = (
             (128, 15, 1, 1),
             (128, 41, 2, 4),
@@ -157,9 +143,6 @@ class ScaleDiscriminator(_ConvStack):
 
     def call(self, waveform):
         return self._run(waveform)
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "channels": self.channels}
 
 
 def _width(size: int, factor: float) -> int:

@@ -10,6 +10,9 @@ import keras
 from keras import ops
 
 from myxtts.config import DVAEConfig
+from myxtts.losses import masked_mean
+from myxtts.models.layer import Layer
+from myxtts.settings import to_dict
 from myxtts.timing import FRAMES_PER_CODE
 
 CODEBOOK_DECAY = 0.99
@@ -61,9 +64,7 @@ class DVAE(keras.Model):
     @classmethod
     def from_section(cls, section: DVAEConfig) -> DVAE:
         """Build from the ``model.dvae`` section of a configuration."""
-        return cls(
-            section.hidden_dim, section.codebook_dim, section.num_codes, section.num_resnet_blocks
-        )
+        return cls(**to_dict(section))
 
     def build(self, input_shape=None):
         inner = 2 * self.hidden_dim
@@ -134,17 +135,11 @@ class DVAE(keras.Model):
         return self.to_mel(hidden)
 
     def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "hidden_dim": self.hidden_dim,
-            "codebook_dim": self.codebook_dim,
-            "num_codes": self.num_codes,
-            "num_resnet_blocks": self.num_resnet_blocks,
-            "n_mels": self.n_mels,
-        }
+        sizes = ("hidden_dim", "codebook_dim", "num_codes", "num_resnet_blocks", "n_mels")
+        return {name: getattr(self, name) for name in ("name", *sizes)}
 
 
-class Codebook(keras.layers.Layer):
+class Codebook(Layer):
     """Nearest-neighbour quantiser whose entries follow their members' moving average.
 
     Entries start at encoder outputs of the first training batch, and an entry
@@ -228,16 +223,8 @@ class Codebook(keras.layers.Layer):
         rows = keras.random.categorical(logits, self.num_codes, seed=self.seed_generator)
         return ops.transpose(ops.take(vectors, rows[0], axis=0))
 
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "num_codes": self.num_codes,
-            "seed": self.seed,
-        }
 
-
-class ResBlock(keras.layers.Layer):
+class ResBlock(Layer):
     """Two convolutions of width 3 and one of width 1 around a residual, ``(batch, time, dim)``."""
 
     def __init__(self, dim: int, **kwargs):
@@ -254,15 +241,6 @@ class ResBlock(keras.layers.Layer):
         hidden = ops.relu(self.convs[0](inputs))
         hidden = ops.relu(self.convs[1](hidden))
         return self.convs[2](hidden) + inputs
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "dim": self.dim}
-
-
-def masked_mean(values, valid):
-    """Mean of ``values`` where ``valid`` is True."""
-    weights = ops.cast(valid, "float32")
-    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
 def _conv(filters: int, kernel: int, name: str, stride: int = 1) -> keras.layers.Conv1D:

@@ -17,6 +17,7 @@ from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
 from myxtts.models.attention import HIDDEN
 from myxtts.models.conditioning import NORM_EPSILON
+from myxtts.models.layer import Layer
 
 # Keras counts what stays, torch what comes in: its 0.1.
 MOMENTUM = 0.9
@@ -137,7 +138,7 @@ class Rows:
         return ops.reshape(index + ops.arange(batch)[:, None] * frames, (-1,))
 
 
-class TDNNBlock(keras.layers.Layer):
+class TDNNBlock(Layer):
     """Convolution over time, ReLU, batch norm: ``(batch, frames, channels)``.
 
     Args:
@@ -164,16 +165,8 @@ class TDNNBlock(keras.layers.Layer):
         padded = rows.reflect(inputs, self.dilation * (self.kernel_size - 1) // 2)
         return self.norm(ops.relu(self.conv(padded)), training=training, mask=rows.valid)
 
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "channels": self.channels,
-            "kernel_size": self.kernel_size,
-            "dilation": self.dilation,
-        }
 
-
-class SERes2NetBlock(keras.layers.Layer):
+class SERes2NetBlock(Layer):
     """TDNN, Res2Net convolutions, TDNN and squeeze-and-excitation around a residual.
 
     Args:
@@ -188,8 +181,6 @@ class SERes2NetBlock(keras.layers.Layer):
     ):
         super().__init__(dtype="float32", **kwargs)
         self.channels = channels
-        self.kernel_size = kernel_size
-        self.dilation = dilation
         self.scale = scale
         self.squeeze_dim = squeeze_dim
         self.before = TDNNBlock(channels, name="before")
@@ -234,12 +225,8 @@ class SERes2NetBlock(keras.layers.Layer):
             outputs.append(heard)
         return ops.concatenate(outputs, axis=-1)
 
-    def get_config(self) -> dict:
-        names = ("name", "channels", "kernel_size", "dilation", "scale", "squeeze_dim")
-        return {name: getattr(self, name) for name in names}
 
-
-class AttentiveStatisticsPooling(keras.layers.Layer):
+class AttentiveStatisticsPooling(Layer):
     """Attention-weighted mean and deviation over time: ``(batch, 2 * channels)``.
 
     The attention sees every frame beside the utterance's plain mean and deviation.
@@ -270,9 +257,6 @@ class AttentiveStatisticsPooling(keras.layers.Layer):
         scores = self.score(ops.tanh(self.context(context, rows=rows, training=training)))
         scores = scores + ops.where(rows.valid, 0.0, HIDDEN)[..., None]
         return ops.concatenate(_statistics(inputs, ops.softmax(scores, axis=1)), axis=-1)
-
-    def get_config(self) -> dict:
-        return {"name": self.name, "attention_dim": self.attention_dim}
 
 
 def _statistics(inputs, weights) -> list:

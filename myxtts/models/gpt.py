@@ -17,14 +17,10 @@ from myxtts.audio.mel import sequence_mask
 from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
-from myxtts.models.attention import (
-    attend,
-    attention_weights,
-    causal_bias,
-    key_bias,
-    write_slot,
-)
+from myxtts.models.attention import attend, attention_weights, causal_bias, key_bias, write_slot
 from myxtts.models.conditioning import NORM_EPSILON
+from myxtts.models.layer import Layer
+from myxtts.settings import to_dict
 
 
 class GPT(keras.Model):
@@ -73,19 +69,7 @@ class GPT(keras.Model):
     @classmethod
     def from_section(cls, config: ModelConfig) -> GPT:
         """Build from the ``model`` section: GPT sizes, and the codes of its DVAE."""
-        gpt = config.gpt
-        return cls(
-            gpt.layers,
-            gpt.model_dim,
-            gpt.heads,
-            gpt.num_text_tokens,
-            gpt.max_text_tokens,
-            gpt.max_audio_tokens,
-            config.dvae.num_codes,
-            gpt.start_text_token,
-            gpt.stop_text_token,
-            gpt.dropout,
-        )
+        return cls(**to_dict(config.gpt), num_codes=config.dvae.num_codes)
 
     @property
     def start_audio_token(self) -> int:
@@ -129,12 +113,8 @@ class GPT(keras.Model):
 
     def build(self, input_shape=None):
         shape = (None, None, self.model_dim)
-        for embedding in (
-            self.text_embedding,
-            self.audio_embedding,
-            self.text_positions,
-            self.audio_positions,
-        ):
+        tables = (self.text_embedding, self.audio_embedding)
+        for embedding in (*tables, self.text_positions, self.audio_positions):
             embedding.build((None, None))
         for layer in (*self.blocks, self.ln_f, self.final_norm, self.text_head, self.audio_head):
             layer.build(shape)
@@ -196,12 +176,6 @@ class GPT(keras.Model):
             total = total + ops.mean(weights, axis=1)[:, middle:, start:middle]
             hidden, _ = block(hidden, bias)
         return total / len(self.blocks)
-
-    def generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling):
-        """Speak: see :func:`myxtts.generation.state.generate`."""
-        from myxtts.generation.state import generate
-
-        return generate(self, text_ids, text_lengths, conditioning_latents, uniforms, **sampling)
 
     def prompt(self, text_ids, text_lengths, conditioning_latents):
         """Embeddings and validity of all that stands before the first code.
@@ -284,22 +258,13 @@ class GPT(keras.Model):
         return self.audio_embedding(codes) + self.audio_positions(positions)
 
     def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "layers": self.num_layers,
-            "model_dim": self.model_dim,
-            "heads": self.heads,
-            "num_text_tokens": self.num_text_tokens,
-            "max_text_tokens": self.max_text_tokens,
-            "max_audio_tokens": self.max_audio_tokens,
-            "num_codes": self.num_codes,
-            "start_text_token": self.start_text_token,
-            "stop_text_token": self.stop_text_token,
-            "dropout": self.dropout,
-        }
+        sizes = ("model_dim", "heads", "num_text_tokens", "max_text_tokens", "max_audio_tokens")
+        tokens = ("num_codes", "start_text_token", "stop_text_token")
+        names = ("name", *sizes, *tokens, "dropout")
+        return {"layers": self.num_layers} | {name: getattr(self, name) for name in names}
 
 
-class GPTBlock(keras.layers.Layer):
+class GPTBlock(Layer):
     """Pre-norm transformer block ``(batch, length, dim)`` of GPT-2, with a cache for decoding.
 
     Args:
@@ -313,8 +278,6 @@ class GPTBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.dim = dim
         self.heads = heads
-        self.depth = depth
-        self.dropout = dropout
         residual = _normal(0.02 / (2 * depth) ** 0.5)
         self.ln_1 = _norm("ln_1")
         self.qkv = keras.layers.Dense(3 * dim, kernel_initializer=_normal(), name="qkv")
@@ -367,15 +330,6 @@ class GPTBlock(keras.layers.Layer):
     def _heads(self, qkv, shape):
         shape = (shape[0], shape[1], 3, self.heads, self.dim // self.heads)
         return ops.unstack(ops.transpose(ops.reshape(qkv, shape), (2, 0, 3, 1, 4)), 3)
-
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "dim": self.dim,
-            "heads": self.heads,
-            "depth": self.depth,
-            "dropout": self.dropout,
-        }
 
 
 def _gelu(inputs):

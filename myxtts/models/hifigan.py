@@ -14,6 +14,8 @@ import keras
 from keras import ops
 
 from myxtts.config import ModelConfig
+from myxtts.models.layer import Layer
+from myxtts.settings import to_dict
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
 LEAK = 0.1
@@ -61,16 +63,8 @@ class HifiDecoder(keras.Model):
     @classmethod
     def from_section(cls, config: ModelConfig) -> HifiDecoder:
         """Build from the ``model`` section of a configuration."""
-        section = config.decoder
-        return cls(
-            config.gpt.model_dim,
-            config.speaker.embedding_dim,
-            section.initial_channels,
-            section.upsample_rates,
-            section.upsample_kernels,
-            section.resblock_kernels,
-            section.resblock_dilations,
-        )
+        dims = (config.gpt.model_dim, config.speaker.embedding_dim)
+        return cls(*dims, **to_dict(config.decoder))
 
     def _make_layers(self) -> None:
         conv = keras.layers.Conv1D
@@ -166,34 +160,27 @@ class HifiDecoder(keras.Model):
         return HOP_LENGTH * scaled_length(length * FRAMES_PER_CODE, RATE_RATIO)
 
     def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "latent_dim": self.latent_dim,
-            "speaker_dim": self.speaker_dim,
-            "initial_channels": self.initial_channels,
-            "upsample_rates": self.upsample_rates,
-            "upsample_kernels": self.upsample_kernels,
-            "resblock_kernels": self.resblock_kernels,
-            "resblock_dilations": self.resblock_dilations,
-        }
+        dims = ("latent_dim", "speaker_dim", "initial_channels")
+        convolutions = ("upsample_rates", "upsample_kernels")
+        blocks = ("resblock_kernels", "resblock_dilations")
+        names = ("name", *dims, *convolutions, *blocks)
+        return {name: getattr(self, name) for name in names}
 
 
-class HifiResBlock(keras.layers.Layer):
+class HifiResBlock(Layer):
     """Dilated residual convolutions ``(batch, time, channels)``, HiFi-GAN's first kind."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], **kwargs):
         super().__init__(**kwargs)
         self.channels = channels
-        self.kernel = kernel
-        self.dilations = tuple(dilations)
 
         def conv(dilation, name):
             return keras.layers.Conv1D(
                 channels, kernel, dilation_rate=dilation, padding="same", name=name
             )
 
-        self.dilated = [conv(rate, f"dilated_{i}") for i, rate in enumerate(self.dilations)]
-        self.plain = [conv(1, f"plain_{i}") for i in range(len(self.dilations))]
+        self.dilated = [conv(rate, f"dilated_{i}") for i, rate in enumerate(dilations)]
+        self.plain = [conv(1, f"plain_{i}") for i in range(len(dilations))]
 
     def build(self, input_shape):
         for layer in [*self.dilated, *self.plain]:
@@ -206,14 +193,6 @@ class HifiResBlock(keras.layers.Layer):
             hidden = dilated(_kept(ops.leaky_relu(inputs, negative_slope=LEAK), own))
             inputs = inputs + plain(_kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
         return inputs
-
-    def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "channels": self.channels,
-            "kernel": self.kernel,
-            "dilations": self.dilations,
-        }
 
 
 def _own_steps(hidden, lengths, rate: int):

@@ -35,7 +35,7 @@ class ResemblyzerEncoder(keras.Model):
     embedding_dim = EMBEDDING_DIM
 
     def __init__(self, name: str = "resemblyzer", **kwargs):
-        super().__init__(name=name, dtype="float32", **kwargs)
+        super().__init__(name=name, **kwargs | {"dtype": "float32"})
         self.mel = MelSpectrogram(RESEMBLYZER, name="mel")
         self.lstms = [
             keras.layers.LSTM(
@@ -80,9 +80,6 @@ class ResemblyzerEncoder(keras.Model):
             hidden = lstm(hidden)
         embedding = ops.cast(self.linear(hidden), "float32")
         return ops.normalize(embedding, axis=-1, epsilon=1e-12)
-
-    def get_config(self) -> dict:
-        return {"name": self.name}
 
 
 def num_partials(samples):

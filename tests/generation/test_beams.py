@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from myxtts.errors import ConfigError
 from myxtts.generation.beams import beam_search
+from myxtts.generation.state import generate
 from myxtts.models.gpt import GPT
 
 CODES, STEPS = 24, 20
@@ -69,7 +70,7 @@ def searches(gpt):
 def greedy(gpt, prompt, steps=STEPS, **options):
     uniforms = np.zeros((len(prompt["text_ids"]), steps), "float32")
     spoken = tf.function(
-        lambda values: gpt.generate(**values, uniforms=uniforms, greedy=True, **options)
+        lambda values: generate(gpt, **values, uniforms=uniforms, greedy=True, **options)
     )(prompt)
     return {name: value.numpy() for name, value in spoken.items()}
 

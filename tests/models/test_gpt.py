@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from myxtts.errors import ConfigError
-from myxtts.generation.state import advance, begin
+from myxtts.generation.state import advance, begin, generate
 from myxtts.models.gpt import GPT
 
 CODES, STEPS = 24, 30
@@ -39,7 +39,7 @@ def prompt():
 
 
 def speak(gpt, prompt, **options):
-    return {name: np.asarray(value) for name, value in gpt.generate(**prompt, **options).items()}
+    return {name: np.asarray(value) for name, value in generate(gpt, **prompt, **options).items()}
 
 
 def teacher(gpt, prompt, codes, lengths):
@@ -95,7 +95,7 @@ def test_a_batch_equals_singles(gpt, prompt):
 def test_graphs_equal_eager(gpt, prompt, jit):
     @tf.function(jit_compile=jit)
     def in_graph(values):
-        return gpt.generate(**values, temperature=0.8, top_k=12)
+        return generate(gpt, **values, temperature=0.8, top_k=12)
 
     expected = speak(gpt, prompt, temperature=0.8, top_k=12)
     np.testing.assert_array_equal(in_graph(prompt)["codes"], expected["codes"])
@@ -121,7 +121,7 @@ def test_a_text_beyond_the_position_table_is_refused(gpt, prompt):
     assert speak(gpt, fitting)["codes"].shape == (3, STEPS)
     long = prompt | {"text_ids": np.ones((3, gpt.max_text_tokens + 1), "int32")}
     with pytest.raises(ConfigError, match="max_text_tokens"):
-        gpt.generate(**long)
+        generate(gpt, **long)
 
 
 def test_codes_beyond_the_position_table_are_refused(gpt, prompt):
@@ -179,7 +179,7 @@ def test_repetition_penalty_forbids_repeats(gpt, prompt):
 )
 def test_options_out_of_range_are_named(gpt, prompt, name, value):
     with pytest.raises(ConfigError, match=name):
-        gpt.generate(**prompt, **{name: value})
+        generate(gpt, **prompt, **{name: value})
 
 
 def test_alignment_is_attention_to_the_valid_text(gpt, prompt):
@@ -223,7 +223,7 @@ def test_bfloat16_stays_near_float32(gpt, prompt, bfloat16):
 @pytest.mark.parametrize("jit", [False, True])
 def test_generation_in_bfloat16_equals_teacher_forcing(gpt, prompt, bfloat16, jit):
     rounded = twin(gpt)
-    spoken = tf.function(lambda values: rounded.generate(**values), jit_compile=jit)(prompt)
+    spoken = tf.function(lambda values: generate(rounded, **values), jit_compile=jit)(prompt)
     codes = np.where(spoken["codes"] < CODES, spoken["codes"], 0)
     outputs = teacher(rounded, prompt, codes, spoken["lengths"])
     for row, length in enumerate(np.asarray(spoken["lengths"])):

@@ -1,0 +1,109 @@
+"""Every public layer is made again by its configuration, whether it writes that or Keras does."""
+
+import importlib
+import inspect
+import json
+from pathlib import Path
+
+import keras
+import pytest
+
+import myxtts
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.mel import MelNorm, MelSpectrogram
+from myxtts.audio.resample import SincResampler
+from myxtts.config import ECAPAConfig
+from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
+from myxtts.models import conditioning, coqui_resnet, discriminators, dvae, ecapa_tdnn
+from myxtts.models.gpt import GPT, GPTBlock
+from myxtts.models.hifigan import HifiDecoder, HifiResBlock
+from myxtts.models.resemblyzer import ResemblyzerEncoder
+from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+
+# A layer of each class, with arguments that are not the defaults, and the shape it is built for.
+FRAMES = (None, None, 8)
+RESNET = {"embedding_dim": 6, "blocks": (1, 2), "channels": (8, 16)}
+ECAPA = ECAPAConfig((8, 8, 24), (5, 3, 1), (1, 2, 1), 4, 2, 4, 6)
+LAYERS = [
+    (MelSpectrogram(XTTS_DVAE, name="mel"), (None, 9_000)),
+    (MelNorm(8, name="norm"), None),
+    (SincResampler(3, 2, name="resampler"), (None, 9_000)),
+    (GE2ELoss("contrast", 3.0, bias=-1.0), (None,)),
+    (conditioning.ConditioningEncoder(8, 2, heads=2, n_mels=5, name="encoder"), None),
+    (conditioning.ConditioningBlock(8, 2, name="block"), FRAMES),
+    (conditioning.MaskedGroupNorm(4, epsilon=0.1), FRAMES),
+    (conditioning.PerceiverResampler(8, 1, 3, 2, head_dim=4, name="perceiver"), None),
+    (conditioning.PerceiverAttention(8, 2, 4), FRAMES),
+    (conditioning.GEGLU(8, trainable=False), FRAMES),
+    (conditioning.RMSNorm(name="norm"), FRAMES),
+    (coqui_resnet.ResNetSpeakerEncoder(**RESNET), None),
+    (coqui_resnet.CoquiSpeakerEncoder(6, (1, 2), channels=(8, 16), name="encoder"), None),
+    (coqui_resnet.SEBasicBlock(8, stride=2, project=True), (None, None, None, 8)),
+    (discriminators.MultiPeriodDiscriminator(1 / 16, periods=(2, 5)), None),
+    (discriminators.MultiScaleDiscriminator(1 / 16, scales=2, name="scales"), None),
+    (discriminators.PeriodDiscriminator(3, 1 / 16), None),
+    (discriminators.ScaleDiscriminator(1 / 16), None),
+    (dvae.DVAE(8, 4, num_codes=16, num_resnet_blocks=1, n_mels=5), None),
+    (dvae.Codebook(4, 16, seed=3, name="codebook"), None),
+    (dvae.ResBlock(8), FRAMES),
+    (ecapa_tdnn.ECAPATDNN(ECAPA), None),
+    (ecapa_tdnn.TDNNBlock(6, 3, dilation=2), FRAMES),
+    (ecapa_tdnn.SERes2NetBlock(6, 3, 2, scale=3, squeeze_dim=2, name="block"), FRAMES),
+    (ecapa_tdnn.AttentiveStatisticsPooling(3), FRAMES),
+    (GPT(2, 8, 2, 20, 9, 12, 16, start_text_token=3, dropout=0.2), None),
+    (GPTBlock(8, 2, depth=3, dropout=0.2, name="block"), FRAMES),
+    (HifiDecoder(8, 6, 16, (8, 32), (16, 64), (3,), (1, 2)), None),
+    (HifiResBlock(8, 3, dilations=(1, 2)), FRAMES),
+    (ResemblyzerEncoder(name="lstm"), None),
+    (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),
+]
+# Their configuration is an XTTS's, and their way to a disk a preset.
+OF_PRESETS = {"XTTS", "BaseAudioEncoder", "OriginalAudioEncoder", "PretrainedAudioEncoder"}
+BASES = {"Layer"}
+
+
+def names_and_shapes(layer) -> list[tuple]:
+    return [(item.path, tuple(item.shape), item.trainable) for item in layer.weights]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), LAYERS, ids=[type(layer).__name__ for layer, _ in LAYERS]
+)
+def test_a_configuration_makes_the_same_layer(layer, shape):
+    config = layer.get_config()
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    assert again.name == layer.name
+    assert again.dtype_policy == layer.dtype_policy
+    assert json.dumps(again.get_config()) == json.dumps(config)
+    for item in (layer, again):
+        item.build(shape)
+    assert names_and_shapes(again) == names_and_shapes(layer)
+
+
+def test_a_layer_is_made_under_the_policy_of_the_moment():
+    config = conditioning.ConditioningBlock(8, 2).get_config()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        block = conditioning.ConditioningBlock.from_config(config)
+        assert block.compute_dtype == block.qkv.compute_dtype == "bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_losses_are_made_again_too():
+    loss = ContrastiveSpeakerLoss(0.3, margin=0.1, name="mine")
+    again = ContrastiveSpeakerLoss.from_config(loss.get_config())
+    assert again.get_config() == loss.get_config()
+
+
+def test_no_public_layer_is_left_out():
+    package = Path(myxtts.__file__).parent
+    files = [*package.glob("models/*.py"), *package.glob("audio/*.py"), package / "losses.py"]
+    modules = [".".join(path.relative_to(package.parent).with_suffix("").parts) for path in files]
+    found = {
+        name
+        for module in modules
+        for name, kind in inspect.getmembers(importlib.import_module(module), inspect.isclass)
+        if issubclass(kind, keras.layers.Layer) and kind.__module__ == module and name[0] != "_"
+    }
+    assert found - {type(layer).__name__ for layer, _ in LAYERS} == OF_PRESETS | BASES
