@@ -11,9 +11,6 @@ import argparse
 import json
 import logging
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,7 +18,8 @@ sys.path.insert(0, str(ROOT))
 
 from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
 from myxtts.errors import CheckpointError, ConfigError  # noqa: E402
-from myxtts.flags import run  # noqa: E402
+from myxtts.files import replacing_folder  # noqa: E402
+from myxtts.flags import make_parser, run  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -29,13 +27,13 @@ ONLY_PRESETS = ("vocoder", "half")
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="export_saved_model.py",
-        description="Export a model for TensorFlow Serving.",
-        allow_abbrev=False,
-    )
+    parser = make_parser("export_saved_model.py", __doc__, json=True)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--preset", metavar="DIR", help="preset folder of a trained model")
+    what.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="the model: a preset or run folder, or the name of one in presets/ or runs/",
+    )
     what.add_argument(
         "--speaker-encoder",
         choices=SPEAKER_ENCODER_TYPES,
@@ -53,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
         help="folder of the version to write, the model's name and a number: serving/my_xtts/1",
     )
     add_choices(parser)
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON line")
     return parser
 
 
@@ -90,20 +87,29 @@ def main(args: argparse.Namespace) -> None:
     require_fitting_flags(args)
     # What is wrong with the files beside it should be known before the long work.
     configuration(folder)
-    with staged(folder) as fresh:
+    with replacing_folder(folder) as fresh:
         model = export(args, fresh)
         requests = warm_up(fresh, folder) if args.warmup else 0
         result = described(args, fresh, requests)
         if args.check:
             result["checks"] = check(fresh, model)
-        failed = sum(not item["passed"] for item in result["checks"] or ())
-        if not failed:
-            place(fresh, folder)
-            result["configuration"] = [str(path) for path in write_configuration(folder)]
-    print(json.dumps(result) if args.json else report(result))
+            require_passed(args, result)
+    result["configuration"] = [str(path) for path in write_configuration(folder)]
+    tell(args, result)
+
+
+def require_passed(args: argparse.Namespace, result: dict) -> None:
+    """Raise CheckpointError, once the result has been told, where a check failed."""
+    failed = sum(not item["passed"] for item in result["checks"])
     if failed:
+        tell(args, result)
         count = len(result["checks"])
         raise CheckpointError(f"{failed} of {count} checks failed; {args.output} was not written.")
+
+
+def tell(args: argparse.Namespace, result: dict) -> None:
+    """Print the result as it was asked for."""
+    print(json.dumps(result) if args.json else report(result))
 
 
 def require_fitting_flags(args: argparse.Namespace) -> None:
@@ -113,34 +119,6 @@ def require_fitting_flags(args: argparse.Namespace) -> None:
     for name in ONLY_PRESETS:
         if args.speaker_encoder and getattr(args, name):
             raise ConfigError(f"--{name} is for a preset, not for a speaker encoder alone.")
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A folder to export to that no server looks at, since its name begins with a dot.
-
-    Raises:
-        CheckpointError: the model's folder cannot be written.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        holder = tempfile.TemporaryDirectory(prefix=".", dir=folder.parent)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error}.") from error
-    with holder as parent:
-        yield Path(parent) / folder.name
-
-
-def place(fresh: Path, folder: Path) -> None:
-    """Move a finished export to where a server finds it.
-
-    Raises:
-        CheckpointError: it cannot be moved there.
-    """
-    try:
-        fresh.rename(folder)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {folder}: {error}.") from error
 
 
 def export(args: argparse.Namespace, fresh: Path):
@@ -155,10 +133,12 @@ def export_preset(args: argparse.Namespace, fresh: Path):
     """Write the signatures of a preset's model; the model."""
     from myxtts.generation.vocoding import choose_vocoder
     from myxtts.models.xtts import XTTS
+    from myxtts.presets.finding import find_preset
     from myxtts.serving.export import export_saved_model
 
-    logger.info("reading %s", args.preset)
-    model = XTTS.from_preset(args.preset)
+    folder = find_preset(args.preset)
+    logger.info("reading %s", folder)
+    model = XTTS.from_preset(folder)
     vocoder = choose_vocoder(model, args.vocoder or "auto")
     learn_numbers(model.tokenizer.languages)
     logger.info("building and writing the graphs (the larger the model, the more minutes)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import io
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from myxtts.errors import AudioError
+from myxtts.errors import AudioError, NotFiniteError
 from myxtts.files import replacing, writable_folder
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def read_audio(
     if not samples.size:
         raise AudioError(f"{path} holds no samples.")
     if not np.isfinite(samples).all():
-        raise AudioError(f"{path} holds samples that are NaN or infinite.")
+        raise NotFiniteError(f"{path} holds samples that are NaN or infinite.")
     wanted = sample_rate or rate
     mono = resample(samples.mean(axis=1, dtype="float32"), rate, wanted)
     return mono if max_seconds is None else mono[: int(max_seconds * wanted)], wanted
@@ -78,6 +79,24 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
         raise AudioError(f"cannot write {path}: it would hold samples that are NaN or infinite.")
     with _writing(path), replacing(path, AudioError) as fresh:
         soundfile.write(fresh, np.clip(audio, -1.0, 1.0), sample_rate)
+
+
+def wav_bytes(audio: np.ndarray, sample_rate: int) -> bytes:
+    """Float ``(samples,)`` as a WAV file of 16 bits; what came from 16 bits is kept exactly."""
+    content = io.BytesIO()
+    whole = np.clip(np.round(audio * 2**15), -(2**15), 2**15 - 1).astype("int16")
+    soundfile.write(content, whole, sample_rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()
+
+
+def hum(seconds: float, pitch: float, sample_rate: int) -> np.ndarray:
+    """A tone with overtones, as a voice has, that swells and fades; float32 ``(samples,)``.
+
+    It stands for speech where any will do and silence is refused: warm-up, checks, benchmarks.
+    """
+    time = np.arange(int(seconds * sample_rate)) / sample_rate
+    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in (1, 2, 3, 4, 5))
+    return (0.2 * tone * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype("float32")
 
 
 def padded(clips: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

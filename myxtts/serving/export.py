@@ -34,7 +34,7 @@ def export_saved_model(
 
     Args:
         model: a trained model.
-        folder: of the version, ``serving/my_xtts/1`` say; it must not be there yet.
+        folder: of the version, ``serving/my_xtts/1`` say; it must not be there yet, or be empty.
         vocoder: ``hifi`` or ``griffin_lim``.
         half: store weights as float16. They are computed with as float32.
 
@@ -62,7 +62,7 @@ def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> N
 
     Args:
         encoder: one of :mod:`myxtts.models.speaker_encoder`, with its weights.
-        folder: of the version; it must not be there yet.
+        folder: of the version; it must not be there yet, or be empty.
 
     Raises:
         CheckpointError: the folder is there, or cannot be written.
@@ -74,7 +74,8 @@ def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> N
 
 
 def _require_absent(folder: str | Path) -> None:
-    if Path(folder).exists():
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} is there already; a server wants each version once.")
 
 

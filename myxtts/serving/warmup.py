@@ -6,16 +6,15 @@ the server's own requests pay for that and not the first user's.
 
 from __future__ import annotations
 
-import io
+import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 
+from myxtts.audio.io import hum, wav_bytes
 from myxtts.config import SynthesisConfig
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import replacing
@@ -30,6 +29,7 @@ MAX_RECORDS = 1000
 # Every language reads digits in its own words.
 TEXT = "1 2 3"
 IDS = 8
+VOICE = ("latents", "speaker_embedding")
 SECONDS = 3.0
 PITCH_HZ = 120.0
 STREAM = SynthesisConfig()
@@ -43,24 +43,6 @@ KEY, VALUE = 1, 2
 LENGTH_DELIMITED = 2
 
 Request = tuple[str, dict[str, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """What a value is made for: an input of a signature in a request of so many rows."""
-
-    signature: str
-    name: str
-    shape: tuple[int | None, ...]
-    rows: int
-    step: tuple[int, int]
-    serving: Mapping
-
-    @property
-    def rate(self) -> int:
-        """Of audio, in Hz."""
-        embeds = self.signature == "speaker_embedding"
-        return SPEAKER_RATE if embeds else self.serving["reference_rate"]
 
 
 def warmup_requests(
@@ -83,15 +65,48 @@ def warmup_requests(
     requests = []
     for signature, tensors in described.items():
         inputs = tensors["inputs"]
-        if unknown := sorted(inputs.keys() - _MAKERS.keys()):
-            logger.warning("no warm-up for %s: its input %s is not known.", signature, unknown[0])
-            continue
         steps = STEPS if "codes" in inputs else STEPS[:1]
-        for rows in sorted(set(batch_sizes)):
-            requests += [
-                (signature, _inputs(signature, inputs, rows, step, serving)) for step in steps
-            ]
+        for rows, step in itertools.product(sorted(set(batch_sizes)), steps):
+            pool = _pool(signature, serving, rows, *step)
+            if unknown := sorted(inputs.keys() - pool.keys() - set(VOICE)):
+                logger.warning("no warm-up for %s: its input %s is not known.", signature, unknown[0])
+                break
+            requests.append((signature, {n: _made(n, pool, inputs[n], rows) for n in inputs}))
     return requests
+
+
+def _pool(signature: str, serving: Mapping, rows: int, made: int, count: int) -> dict[str, list]:
+    """Values of inputs by their names, for ``rows`` rows after ``made`` codes."""
+    embeds = signature == "speaker_embedding"
+    rate = SPEAKER_RATE if embeds else serving["reference_rate"]
+    languages = serving.get("languages", [""])
+    clip = hum(SECONDS, PITCH_HZ, rate)
+    alike = {
+        "text": TEXT,
+        "audio": clip,
+        "lengths": len(clip),
+        "wav_bytes": wav_bytes(clip, rate),
+        # Neither start nor stop, and in every vocabulary.
+        "ids": range(1, 1 + IDS),
+        "id_lengths": IDS,
+        "characters": len(TEXT),
+        "codes": range(made),
+        "emitted": 0,
+        "count": count,
+        **serving.get("defaults", {}),
+    }
+    pool = {name: [value] * rows for name, value in alike.items()}
+    return pool | {"language": [languages[row % len(languages)] for row in range(rows)]}
+
+
+def _made(name: str, pool: Mapping[str, list], tensor: Mapping, rows: int) -> np.ndarray:
+    """The value of one input, as ``signatures.json`` describes it."""
+    kind = object if tensor["dtype"] == "string" else tensor["dtype"]
+    if name in pool:
+        return np.array(pool[name], kind)
+    # Numbers of about the size of a voice's, since all zeros would be no voice's.
+    shape = (rows, *tensor["shape"][1:])
+    return (np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[-1])).astype(kind)
 
 
 def write_warmup(folder: str | Path, requests: Sequence[Request], model: str) -> Path:
@@ -142,62 +157,3 @@ def _varint(value: int) -> bytes:
     """Seven bits a byte, the lowest first; the eighth says that another byte follows."""
     low, rest = value & 127, value >> 7
     return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
-
-
-def _inputs(
-    signature: str, inputs: Mapping, rows: int, step: tuple[int, int], serving: Mapping
-) -> dict[str, np.ndarray]:
-    made = {}
-    for name, tensor in inputs.items():
-        place = _Place(signature, name, tuple(tensor["shape"]), rows, step, serving)
-        kind = object if tensor["dtype"] == "string" else tensor["dtype"]
-        made[name] = np.array(_MAKERS[name](place), kind)
-    return made
-
-
-def _hum(place: _Place) -> np.ndarray:
-    """Harmonics that rise and fall, float32 ``(samples,)``: silence would be refused."""
-    time = np.arange(int(SECONDS * place.rate)) / place.rate
-    tone = sum(np.sin(2 * np.pi * PITCH_HZ * k * time) / k for k in range(1, 8))
-    return (0.15 * tone * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype("float32")
-
-
-def _wav(place: _Place) -> bytes:
-    content = io.BytesIO()
-    soundfile.write(content, _hum(place), place.rate, format="WAV", subtype="PCM_16")
-    return content.getvalue()
-
-
-def _noise(place: _Place) -> np.ndarray:
-    """Numbers of about the size of a voice's, since all zeros would be no voice's."""
-    shape = (place.rows, *place.shape[1:])
-    return np.random.default_rng(0).normal(size=shape) / np.sqrt(shape[-1])
-
-
-def _languages(place: _Place) -> list[str]:
-    languages = place.serving["languages"]
-    return [languages[row % len(languages)] for row in range(place.rows)]
-
-
-def _option(place: _Place) -> list[float]:
-    return [place.serving["defaults"][place.name]] * place.rows
-
-
-# Values of the inputs by their names, the same in all signatures.
-_MAKERS: dict[str, Callable[[_Place], object]] = {
-    "text": lambda place: [TEXT] * place.rows,
-    "language": _languages,
-    "audio": lambda place: [_hum(place)] * place.rows,
-    "lengths": lambda place: [int(SECONDS * place.rate)] * place.rows,
-    "wav_bytes": lambda place: [_wav(place)] * place.rows,
-    "latents": _noise,
-    "speaker_embedding": _noise,
-    # Neither start nor stop, and in every vocabulary.
-    "ids": lambda place: [range(1, 1 + IDS)] * place.rows,
-    "id_lengths": lambda place: [IDS] * place.rows,
-    "characters": lambda place: [len(TEXT)] * place.rows,
-    "codes": lambda place: [range(place.step[0])] * place.rows,
-    "emitted": lambda place: [0] * place.rows,
-    "count": lambda place: [place.step[1]] * place.rows,
-    **dict.fromkeys(("temperature", "top_k", "top_p", "repetition_penalty", "seed"), _option),
-}

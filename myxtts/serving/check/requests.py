@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
-import soundfile
 
+from myxtts.audio.io import hum, padded, wav_bytes
 from myxtts.text.languages import SIGNS, base_language, table_of
 from myxtts.timing import MODEL_RATE
 
@@ -68,30 +67,18 @@ def some_texts(sizes: Sequence[int], language: str, seed: int = 0) -> Inputs:
 
 def _inputs(texts: Sequence[str], languages: Sequence[str], options: Sequence[dict]) -> Inputs:
     # The longer the text, the longer the reference.
-    clips = [hum(0.8 + 0.02 * len(text), 110 + 17 * (len(text) % 9)) for text in texts]
-    lengths = np.array([len(clip) for clip in clips], "int32")
+    sizes = [len(text) for text in texts]
+    clips = [hum(0.8 + 0.02 * size, 110 + 17 * (size % 9), MODEL_RATE) for size in sizes]
+    audio, lengths = padded(clips)
     settings = {name: np.array([row[name] for row in options]) for name in GREEDY}
     return settings | {
         "text": np.array(texts, object),
         "language": np.array(languages, object),
-        "audio": np.stack([np.pad(clip, [0, lengths.max() - len(clip)]) for clip in clips]),
+        "audio": audio,
         "lengths": lengths,
-        "wav_bytes": np.array([_wav(clip) for clip in clips], object),
+        "wav_bytes": np.array([wav_bytes(clip, MODEL_RATE) for clip in clips], object),
         "count": np.full(len(texts), CODES),
     }
-
-
-def hum(seconds: float, pitch: float) -> np.ndarray:
-    """A tone with overtones, as a voice has, that swells and fades; float32 ``(samples,)``."""
-    time = np.arange(int(seconds * MODEL_RATE)) / MODEL_RATE
-    tone = sum(np.sin(2 * np.pi * pitch * k * time) / k for k in (1, 2, 3, 4, 5))
-    return (0.2 * tone * (0.6 + 0.4 * np.sin(2 * np.pi * 3 * time))).astype("float32")
-
-
-def _wav(samples: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    soundfile.write(content, samples, MODEL_RATE, format="WAV", subtype="PCM_16")
-    return content.getvalue()
 
 
 def filler(described: Mapping, rows: int) -> np.ndarray:

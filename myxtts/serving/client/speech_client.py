@@ -10,15 +10,13 @@ Neither TensorFlow nor Keras is imported, and REST needs neither of them.
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from myxtts.audio.io import RESAMPLING_MARGIN, read_audio, write_audio
+from myxtts.audio.io import RESAMPLING_MARGIN, read_audio, wav_bytes, write_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError
 from myxtts.generation.driver import (
@@ -205,10 +203,7 @@ class SpeechClient:
         """A recording as a WAV file of 16 bits, no longer than what is heard of it."""
         seconds = self.settings.max_ref_length + RESAMPLING_MARGIN
         samples, rate = read_audio(path, max_seconds=seconds)
-        content = io.BytesIO()
-        whole = np.clip(np.round(samples * 2**15), -(2**15), 2**15 - 1).astype("int16")
-        soundfile.write(content, whole, rate, format="WAV", subtype="PCM_16")
-        return {"wav_bytes": np.array([content.getvalue()], object)}
+        return {"wav_bytes": np.array([wav_bytes(samples, rate)], object)}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from myxtts.generation.references import (
 from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import generate
 from myxtts.models.xtts import XTTS
+from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.vocoder import GraphVocoder
 from myxtts.timing import MODEL_RATE
 
@@ -145,30 +146,22 @@ class GraphSpeaker(tf.Module):
         """The sampling options ``(batch,)``, if every row's may be."""
         # A temperature of 0 is greedy.
         own = {"temperature": (lambda value: value >= 0, "at least 0")}
-        rules = [
-            tf.debugging.Assert(tf.reduce_all(holds(options[name])), [f"{name} must be {wanted}."])
+        return {
+            name: required(options[name], (holds(options[name]), f"{name} must be {wanted}."))
             for name, (holds, wanted) in (RULES | own).items()
-        ]
-        with tf.control_dependencies([rule for rule in rules if rule is not None]):
-            return {name: tf.identity(options[name]) for name in RULES}
+        }
 
     def _checked(self, audio, lengths):
         """``audio`` without what lies behind ``lengths``; it must be speech, not silence."""
         heard = tf.sequence_mask(lengths, tf.shape(audio)[1])
         audio = tf.where(heard, audio, 0.0)
         peak = tf.reduce_max(tf.abs(audio), axis=1)
-        rules = [
-            tf.debugging.Assert(
-                tf.reduce_all(tf.math.is_finite(audio)),
-                ["the audio holds NaN or infinite samples."],
-            ),
-            tf.debugging.assert_greater_equal(lengths, LEAST_SAMPLES, f"{TOO_SHORT} of audio."),
-            tf.debugging.assert_greater_equal(
-                peak, silent_peak(self.silence_db), "the audio is silent."
-            ),
-        ]
-        with tf.control_dependencies([rule for rule in rules if rule is not None]):
-            audio = tf.identity(audio)
+        audio = required(
+            audio,
+            (tf.math.is_finite(audio), "the audio holds NaN or infinite samples."),
+            (lengths >= LEAST_SAMPLES, f"{TOO_SHORT} of audio."),
+            (peak >= silent_peak(self.silence_db), "the audio is silent."),
+        )
         return at_reference_level(audio, peak[:, None], self.settings)
 
     def _chunks(self, audio, lengths) -> tuple:
@@ -192,20 +185,17 @@ class GraphSpeaker(tf.Module):
     def checked_text(self, ids, lengths) -> tuple:
         """The same ids, padded to one of a few lengths, and their lengths, if they can be read."""
         gpt = self.model.gpt
-        rules = [
-            tf.debugging.assert_positive(lengths, "a text has nothing that can be spoken."),
-            tf.debugging.assert_less_equal(
-                lengths,
-                gpt.max_text_tokens,
+        known = (ids >= 0) & (ids < gpt.num_text_tokens)
+        lengths = required(
+            lengths,
+            (lengths > 0, "a text has nothing that can be spoken."),
+            (
+                lengths <= gpt.max_text_tokens,
                 f"a text has more than {gpt.max_text_tokens} tokens: send it in pieces.",
             ),
-            tf.debugging.assert_less(
-                ids, gpt.num_text_tokens, "a text id is not in the vocabulary."
-            ),
-            tf.debugging.assert_non_negative(ids, "a text id is not in the vocabulary."),
-        ]
-        with tf.control_dependencies([rule for rule in rules if rule is not None]):
-            longest = tf.reduce_max(lengths)
+            (known, "a text id is not in the vocabulary."),
+        )
+        longest = tf.reduce_max(lengths)
         ids = ids[:, :longest]
         room = tf.minimum(-longest % TEXT_MULTIPLE, gpt.max_text_tokens - longest)
         return tf.pad(ids, [[0, 0], [0, room]]), lengths

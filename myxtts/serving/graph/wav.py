@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 
 from myxtts.audio.resample import LOWPASS_WIDTH, ROLLOFF
+from myxtts.serving.graph.refusal import required
 
 LOWEST_RATE, HIGHEST_RATE = 4_000, 384_000
 # Samples that are made at once: each is a sum over some dozens of neighbours.
@@ -40,12 +41,11 @@ class GraphWav(tf.Module):
 
     def _read(self, content):
         is_wav = tf.strings.regex_full_match(content, r"(?s)RIFF\C{4}WAVE\C*")
-        with tf.control_dependencies([tf.debugging.Assert(is_wav, ["wav_bytes is no WAV file."])]):
-            channels, rate = tf.audio.decode_wav(content)
+        content = required(content, (is_wav, "wav_bytes is no WAV file."))
+        channels, rate = tf.audio.decode_wav(content)
         sentence = f"the sample rate of a WAV file must be {LOWEST_RATE} to {HIGHEST_RATE} Hz."
         fits = (rate >= LOWEST_RATE) & (rate <= HIGHEST_RATE)
-        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence, rate])]):
-            rate = tf.cast(rate, "int64")
+        rate = tf.cast(required(rate, (fits, sentence)), "int64")
         audio = tf.reduce_mean(channels, axis=1)
         audio = tf.cond(rate == self.rate, lambda: audio, lambda: self._resampled(audio, rate))
         audio = audio[: self.size]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.text.characters import EDGE, MARK, GraphCharacters, points_of, text_of
 from myxtts.serving.graph.text.numbers import (
     ADVICE,
@@ -108,9 +109,7 @@ class Unread(tf.Module):
         self.sentence = f"{what} cannot be read here: {ADVICE}"
 
     def __call__(self, amounts):
-        none = tf.size(amounts) == 0
-        with tf.control_dependencies([tf.debugging.Assert(none, [self.sentence])]):
-            return tf.identity(amounts)
+        return required(amounts, (tf.size(amounts) == 0, self.sentence))
 
 
 def _decimals(readings: Readings, language: str):

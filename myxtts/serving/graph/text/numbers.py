@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.text.characters import MARK
 from myxtts.serving.graph.text.readings import (
     FRACTION_DIGITS,
@@ -72,10 +73,9 @@ class GraphNumberTable(tf.Module):
     def _number(self, digits):
         digits = tf.strings.regex_replace(digits, "^0+(.)", r"\1")
         largest = len(str(self.limit - 1))
-        refused = tf.boolean_mask(digits, tf.strings.length(digits) > largest)
         sentence = f"a number here may have {largest} digits at most: {ADVICE}"
-        with tf.control_dependencies([tf.debugging.Assert(tf.size(refused) == 0, [sentence])]):
-            return tf.strings.to_number(tf.strings.substr(digits, 0, largest), "int64")
+        digits = required(digits, (tf.strings.length(digits) <= largest, sentence))
+        return tf.strings.to_number(tf.strings.substr(digits, 0, largest), "int64")
 
 
 class GraphDecimals(tf.Module):
@@ -106,9 +106,7 @@ class GraphDecimals(tf.Module):
         if self.witness is None:
             return said
         same = (said == self.witness.of_digits(whole)) | (fraction == "0")
-        sentence = f"a number with a fraction cannot be read here: {ADVICE}"
-        with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(same), [sentence])]):
-            return tf.identity(said)
+        return required(said, (same, f"a number with a fraction cannot be read here: {ADVICE}"))
 
     def _fraction(self, fraction):
         readings = self.readings
@@ -117,10 +115,9 @@ class GraphDecimals(tf.Module):
                 fraction = tf.strings.regex_replace(fraction, str(digit), f" {word}")
             return readings.point + tf.strings.substr(fraction, 1, 1 << 16)
         size = tf.strings.length(fraction)
-        fits = tf.reduce_all(size <= FRACTION_DIGITS)
         sentence = f"a fraction here may have {FRACTION_DIGITS} digits at most: {ADVICE}"
-        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
-            value = tf.strings.to_number(tf.strings.substr(fraction, 0, FRACTION_DIGITS), "int32")
+        fraction = required(fraction, (size <= FRACTION_DIGITS, sentence))
+        value = tf.strings.to_number(tf.strings.substr(fraction, 0, FRACTION_DIGITS), "int32")
         starts = np.cumsum([0, 0] + [10**size for size in range(1, FRACTION_DIGITS)])
         first = tf.gather(starts, tf.minimum(size, FRACTION_DIGITS))
         return tf.gather(readings.fractions, tf.cast(first, "int32") + value)
@@ -149,11 +146,9 @@ class GraphMoney(tf.Module):
 
     def _hundredths(self, whole, fraction):
         """Cents ``(amounts,)``, a half rounded upwards as the float that it is."""
-        long = tf.strings.length(fraction) > 2
-        fits = self.rounds | ~tf.reduce_any(long)
-        sentence = f"money here has two decimals at most: {ADVICE}"
-        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
-            first = tf.strings.substr(fraction + "000", 0, 3)
+        fits = self.rounds | (tf.strings.length(fraction) <= 2)
+        fraction = required(fraction, (fits, f"money here has two decimals at most: {ADVICE}"))
+        first = tf.strings.substr(fraction + "000", 0, 3)
         thousandths = tf.strings.to_number(first, "int64")
         cents, third = thousandths // 10, thousandths % 10
         further = tf.strings.length(fraction) > 3
@@ -187,7 +182,5 @@ def _halves(amounts, strips: bool = True) -> tuple:
         fraction = tf.strings.regex_replace(fraction, "0+$", "")
     digits = tf.strings.length(whole) + tf.strings.length(fraction)
     sentence = f"a number with a fraction may have {EXACT_DIGITS} digits at most: {ADVICE}"
-    fits = tf.reduce_all(digits <= EXACT_DIGITS)
-    with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
-        whole = tf.where(whole == "", "0", whole)
-        return whole, tf.where(fraction == "", "0", fraction)
+    whole = required(whole, (digits <= EXACT_DIGITS, sentence))
+    return tf.where(whole == "", "0", whole), tf.where(fraction == "", "0", fraction)

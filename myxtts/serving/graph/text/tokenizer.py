@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.text.bpe import GraphBPE
 from myxtts.serving.graph.text.characters import SPOKEN, GraphCharacters, points_of
 from myxtts.serving.graph.text.cleaning import GraphCleaner, is_readable
@@ -68,22 +69,18 @@ class GraphTokenizer(tf.Module):
         text = self.characters.collapse(self._bounded(text))
         points = points_of(text)
         spoken = tf.reduce_any(self.characters.is_kind(points, SPOKEN))
-        sentence = "a text has nothing that can be spoken."
-        with tf.control_dependencies([tf.debugging.Assert(spoken, [sentence])]):
-            own = self.bpe(self.clean(tf.identity(text), number))
+        text = required(text, (spoken, "a text has nothing that can be spoken."))
+        own = self.bpe(self.clean(text, number))
         own = tf.concat([self.tokens[number][None], own], axis=0)
         length = tf.size(own)
         sentence = f"a text has more than {self.max_tokens} tokens: send it in pieces."
-        with tf.control_dependencies([tf.debugging.Assert(length <= self.max_tokens, [sentence])]):
-            room = tf.maximum(self.max_tokens - length, 0)
-        return tf.pad(own, [[0, room]]), length, tf.size(points)
+        room = required(self.max_tokens - length, (length <= self.max_tokens, sentence))
+        return tf.pad(own, [[0, tf.maximum(room, 0)]]), length, tf.size(points)
 
     def _bounded(self, text):
         length = tf.strings.length(text, unit="UTF8_CHAR")
         sentence = f"a text has more than {self.max_characters} characters: send it in pieces."
-        fits = length <= self.max_characters
-        with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
-            return tf.identity(text)
+        return required(text, (length <= self.max_characters, sentence))
 
     def _language_numbers(self, languages):
         """Numbers ``(batch,)`` of codes such as ``en`` and ``en-GB``."""
