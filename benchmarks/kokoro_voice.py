@@ -25,61 +25,56 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.kokoro_voice_sides import (  # noqa: E402
-    Search,
-    Speaker,
-    best_of,
-    blends,
-    random_walk,
-)
-from benchmarks.kokoro_voice_tables import LENGTH_MODELS, tables  # noqa: E402
-from myxtts.audio.io import SUFFIXES  # noqa: E402
-from myxtts.errors import DataError  # noqa: E402
-from myxtts.flags import run  # noqa: E402
-from tools.kokoro.voice_sources import find_voices  # noqa: E402
-from tools.kokoro.voices import load_voice, load_voices, save_voice  # noqa: E402
-from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
-from tools.kokoro_voice.gradients import METHODS  # noqa: E402
-from tools.kokoro_voice.objective import Objective  # noqa: E402
-from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer  # noqa: E402
+from benchmarks.kokoro_voice_sides import Search, Speaker, best_of, blends, random_walk
+from benchmarks.kokoro_voice_tables import LENGTH_MODELS, tables
+from benchmarks.measuring import recordings, taken, timed
+from myxtts.errors import DataError
+from myxtts.files import write_whole
+from myxtts.flags import make_parser, run
+from tools.kokoro.voice_sources import find_voices
+from tools.kokoro.voices import load_voice, load_voices, save_voice
+from tools.kokoro_voice.config import OptimizerConfig
+from tools.kokoro_voice.gradients import METHODS
+from tools.kokoro_voice.objective import Objective
+from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimizer
 
 logger = logging.getLogger(__name__)
 
 SEARCHES = ("centroid", "stock", "blend", "walk")
+LONG = (
+    "When the rain finally stopped, the children ran out into the garden and found that the old "
+    "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
+    "gardener's best hat."
+)
 UNSEEN = (
     "Please close the door.",
     "The morning train was late again, so we walked along the river instead.",
-    "When the rain finally stopped, the children ran out into the garden and found that the old "
-    "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
-    "gardener's best hat.",
+    LONG,
 )
 # With eSpeak 10, 60 and 300 phonemes.
 LENGTHS = (
     "Not a day.",
     "The ferry leaves at seven so we should pack our bags tonight.",
-    "When the rain finally stopped, the children ran out into the garden and found that the old "
-    "wooden bridge had been carried away by the water, along with two chairs, a bucket, and the "
-    "gardener's best hat. Nobody was hurt, and by the evening the whole village had come to look "
-    "at what was left of it by the harbour.",
+    f"{LONG} Nobody was hurt, and by the evening the whole village had come to look at what was "
+    "left of it by the harbour.",
 )
 
 
 def main(args: argparse.Namespace) -> None:
     bench = Bench(args)
-    for recordings in chosen(args):
-        speaker = Speaker(recordings)
+    for paths in chosen(args):
+        speaker = Speaker(paths)
         logger.info("speaker %s, target %s", speaker.name, speaker.target.name)
         for name in args.method or (*SEARCHES, *METHODS):
             bench.result(speaker, name)
         if args.length_steps:
             for model in LENGTH_MODELS:
                 bench.length_result(speaker, model)
-    print(tables(bench.collected()))
+    print(tables(bench.collected()), "; ".join(taken().values()), sep="\n\n")
 
 
 class Bench:
@@ -172,11 +167,9 @@ class Bench:
     def _kept(self, path: Path, work: Callable[[], dict[str, Any]]) -> None:
         if path.exists():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
-        text = json.dumps(work())
-        logger.info("%s: %.0f s", path.parent, time.monotonic() - began)
-        path.write_text(text + "\n", encoding="utf-8")
+        seconds, result = timed(work)
+        logger.info("%s: %.0f s", path.parent, seconds)
+        write_whole(path, json.dumps({**result, "taken": taken()}) + "\n")
 
     def collected(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Everything that is done, by speaker and name."""
@@ -205,19 +198,15 @@ def fit(optimizer: VoiceGradientOptimizer, target: Path, folder: Path) -> Search
 def chosen(args: argparse.Namespace) -> list[list[Path]]:
     """Recordings of each speaker, for the first speakers that have several."""
     folders = sorted(path for path in Path(args.recordings).iterdir() if path.is_dir())
-    found = {
-        folder.name: sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
-        for folder in folders
-        if not args.speaker or folder.name in args.speaker
-    }
-    several = [paths for paths in found.values() if len(paths) > 1]
+    wanted = [path for path in folders if not args.speaker or path.name in args.speaker]
+    several = [paths for paths in map(recordings, wanted) if len(paths) > 1]
     if not several:
         raise DataError(f"{args.recordings} holds no speaker with two recordings or more.")
     return several if args.speaker else several[: args.speakers]
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
+    parser = make_parser("kokoro_voice.py", __doc__)
     parser.add_argument(
         "--recordings", required=True, help="folder with a folder of recordings for each speaker"
     )

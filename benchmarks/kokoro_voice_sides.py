@@ -50,9 +50,9 @@ class Search:
         self.trace.append((syntheses, round(seconds, 1), round(point.similarity, 4)))
         return True
 
-    def similarity_within(self, syntheses: int) -> float | None:
-        """Similarity of the best point of so many syntheses; None before the first."""
-        reached = [row[2] for row in self.trace if row[0] <= syntheses]
+    def similarity_within(self, syntheses: int | None) -> float | None:
+        """Similarity of the best point of so many syntheses, or of all; None before the first."""
+        reached = [row[2] for row in self.trace if syntheses is None or row[0] <= syntheses]
         return reached[-1] if reached else None
 
     def syntheses_to(self, similarity: float) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
@@ -24,31 +24,27 @@ def tables(results: Results) -> str:
 
 def by_time(results: Results) -> str:
     """Similarity in the objective when the time was up."""
-    searches = _searches(results)
-    names = _speakers(results)
-    rows = []
-    for row in _rows(searches):
-        found = [searches.get((name, row)) for name in names]
-        ends = [search.trace[-1][2] if search else None for search in found]
-        rows.append([row, *ends, _mean(ends)])
-    return _markdown("similarity in the objective, equal time", [*names, "mean"], rows)
+    return _similarities("equal time", results, dict.fromkeys(_speakers(results)))
 
 
 def by_syntheses(results: Results) -> str:
     """The same after as many syntheses as autograd made until its best."""
+    fits = {name: fit for (name, method), fit in _searches(results).items() if method == "autograd"}
+    budgets = {name: fits[name].trace[-1][0] for name in sorted(fits)}
+    return _similarities("equal syntheses", results, budgets)
+
+
+def _similarities(title: str, results: Results, budgets: dict[str, int | None]) -> str:
+    """A row for each method: similarity of each speaker within the budget, if there is one."""
     searches = _searches(results)
-    names = [name for name in _speakers(results) if (name, "autograd") in searches]
-    budgets = {name: searches[name, "autograd"].trace[-1][0] for name in names}
+    done = {name for _, name in searches}
     rows = []
-    for row in _rows(searches):
-        found = [searches.get((name, row)) for name in names]
-        ends = [
-            search.similarity_within(budgets[name]) if search else None
-            for name, search in zip(names, found, strict=True)
-        ]
+    for row in filter(done.__contains__, ROWS):
+        found = [(searches.get((name, row)), budget) for name, budget in budgets.items()]
+        ends = [one.similarity_within(budget) if one else None for one, budget in found]
         rows.append([row, *ends, _mean(ends)])
-    heads = [f"{name} ({budgets[name]})" for name in names]
-    return _markdown("similarity in the objective, equal syntheses", [*heads, "mean"], rows)
+    heads = [name if budget is None else f"{name} ({budget})" for name, budget in budgets.items()]
+    return _markdown(f"similarity in the objective, {title}", [*heads, "mean"], rows)
 
 
 def cost(results: Results) -> str:
@@ -102,11 +98,6 @@ def _searches(results: Results) -> dict[tuple[str, str], Search]:
 
 def _speakers(results: Results) -> list[str]:
     return sorted({speaker for speaker, _ in results})
-
-
-def _rows(searches: Iterable[tuple[str, str]]) -> list[str]:
-    done = {name for _, name in searches}
-    return [row for row in ROWS if row in done]
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
