@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from myxtts.errors import ConfigError, MyXTTSError
@@ -93,9 +93,26 @@ def given_flags(args: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def was_given(args: argparse.Namespace, name: str) -> bool:
-    """Whether the flag of the field ``name``, ``model.gpt.layers`` say, was given."""
-    return hasattr(args, _PREFIX + name)
+def refuse_idle(args: argparse.Namespace, reasons: Mapping[str, str]) -> None:
+    """Refuse flags that were given and would do nothing.
+
+    Args:
+        args: the command line.
+        reasons: what a sentence on such a flag says behind its name, by the field or, with a
+            point at the end, the section that nothing will read: ``model.ecapa.`` say.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for name in (key.removeprefix(_PREFIX) for key in vars(args) if key.startswith(_PREFIX)):
+        for idle, reason in reasons.items():
+            if name == idle or (idle.endswith(".") and name.startswith(idle)):
+                raise ConfigError(f"{_flag(name.split('.'))} {reason}")
+
+
+def _flag(path: Sequence[str]) -> str:
+    """The flag of a field: its path without the section."""
+    return "--" + "-".join(path[1:] or path).replace("_", "-")
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> int:
@@ -128,7 +145,7 @@ def _leaves(cls: type[Settings], item: dataclasses.Field, path: tuple[str, ...])
 
 
 def _add_flag(group, path: tuple[str, ...], item: dataclasses.Field, hint, defaults: bool) -> None:
-    words = (*path[1:-1], item.metadata.get("flag", item.name))
+    words = (*path[:-1], item.metadata.get("flag", item.name))
     help = item.metadata["help"]
     if defaults and item.default not in ("", (), None):
         value = f"{item.default:g}" if isinstance(item.default, float) else item.default
@@ -138,7 +155,7 @@ def _add_flag(group, path: tuple[str, ...], item: dataclasses.Field, hint, defau
         "default": argparse.SUPPRESS,
         "help": help.replace("%", "%%"),
     }
-    group.add_argument("--" + "-".join(words).replace("_", "-"), **options, **_kind(item, hint))
+    group.add_argument(_flag(words), **options, **_kind(item, hint))
 
 
 def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, given_flags, was_given
+from myxtts.flags import add_config_flags, config_from_flags, given_flags, refuse_idle
 from myxtts.settings import Settings, read_yaml, setting, to_dict
 
 
@@ -163,9 +163,14 @@ def test_flags_of_every_kind_reach_their_fields():
 def test_only_flags_that_were_given_count():
     args = parsed("--pitch", "8", "--no-loud")
     assert given_flags(args) == {"tone": {"pitch": 8.0}, "loud": False}
-    assert was_given(args, "tone.pitch")
-    assert not was_given(args, "tone.highest")
     assert config_from_flags(args, Song(loud=True, seconds=9)).seconds == 9
+
+
+@pytest.mark.parametrize("idle", ["tone.pitch", "tone."])
+def test_flags_that_would_do_nothing_are_refused(idle):
+    refuse_idle(parsed("--seconds", "8"), {idle: "is for singers."})
+    with pytest.raises(ConfigError, match="^--pitch is for singers"):
+        refuse_idle(parsed("--pitch=8"), {idle: "is for singers."})
 
 
 def test_named_fields_alone_get_flags():

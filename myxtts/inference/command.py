@@ -14,7 +14,7 @@ import numpy as np
 from myxtts.audio.io import write_growing
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import ConfigError, TextError
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, was_given
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
 from myxtts.presets.finding import find_preset
 from myxtts.timing import OUTPUT_RATE
 
@@ -22,8 +22,13 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_RUN = "runs/xtts"
 # Settings that are read where a voice is made, and where a stream is.
-OF_REFERENCES = ("gpt_cond_len", "gpt_cond_chunk_len", "max_ref_length", "sound_norm_refs")
-OF_STREAMS = ("first_codes", "stream_codes")
+OF_REFERENCES = (
+    "synthesis.gpt_cond_len",
+    "synthesis.gpt_cond_chunk_len",
+    "synthesis.max_ref_length",
+    "synthesis.sound_norm_refs",
+)
+OF_STREAMS = ("synthesis.first_codes", "synthesis.stream_codes")
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,9 @@ def main(args: argparse.Namespace) -> None:
     stored = XTTSConfig.from_yaml(preset / "config.yaml")
     check_encoder(stored, args.use_pretrained_speaker_encoder, args.speaker_encoder_type, preset)
     settings = config_from_flags(args, stored).synthesis
-    check_voice_flags(args)
+    if args.voice:
+        told = "is for --reference-audio; --voice has been made already."
+        refuse_idle(args, dict.fromkeys(OF_REFERENCES, told))
     result = synthesize(preset, settings, text, args)
     print(json.dumps(asdict(result)) if args.json else result.output)
 
@@ -151,25 +158,13 @@ def _similarity(waveform: np.ndarray, references: list[str] | None) -> float | N
     return round(similarity, 4)
 
 
-def check_voice_flags(args: argparse.Namespace) -> None:
-    """Raise ``ConfigError`` for a flag that says how references are heard, where none are."""
-    if args.voice:
-        _refuse(args, OF_REFERENCES, "is for --reference-audio; --voice has been made already.")
-
-
 def check_stream_flags(args: argparse.Namespace, vocoder: str) -> None:
     """Raise ``ConfigError`` for a flag of streams that ``vocoder``, or no stream, ignores."""
     if not args.stream:
-        _refuse(args, OF_STREAMS, "is for --stream; give that too.")
+        refuse_idle(args, dict.fromkeys(OF_STREAMS, "is for --stream; give that too."))
     if vocoder != "hifi":
         told = f"is for the hifi vocoder; {vocoder}, which speaks here, makes a piece at once."
-        _refuse(args, OF_STREAMS, told)
-
-
-def _refuse(args: argparse.Namespace, fields: tuple[str, ...], reason: str) -> None:
-    for name in fields:
-        if was_given(args, f"synthesis.{name}"):
-            raise ConfigError(f"--{name.replace('_', '-')} {reason}")
+        refuse_idle(args, dict.fromkeys(OF_STREAMS, told))
 
 
 def find_voice(synthesizer, args: argparse.Namespace):

@@ -12,16 +12,21 @@ import yaml
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser
+from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, refuse_idle
 from myxtts.recipes import FINE_TUNING, PRESETS
 from myxtts.settings import read_yaml, to_dict
 
 DEFAULT_PRESET = "small"
-ENCODER_FIELDS = (
-    "speaker_encoder_type",
-    "freeze_speaker_encoder",
-    "pretrained_speaker_encoder_path",
+ENCODER_RATE = "training.speaker_encoder_learning_rate"
+# What only pretrained audio encoders read, and what only the original one does.
+OF_PRETRAINED = (
+    "model.speaker_encoder_type",
+    "model.freeze_speaker_encoder",
+    "model.pretrained_speaker_encoder_path",
+    ENCODER_RATE,
 )
+OF_ORIGINAL = ("model.conditioning.num_blocks", "model.speaker.blocks", "model.speaker.channels")
+ENCODER_SECTIONS = {"ecapa_tdnn": "model.ecapa.", "coqui": "model.coqui_encoder."}
 _EPILOG = (
     "A flag beats the YAML file of --config, and the YAML file beats --preset or, for "
     "fine-tuning, the model of --init-from with the recipe of Coqui's GPT trainer."
@@ -81,21 +86,31 @@ def _base(args: argparse.Namespace, written: dict) -> XTTSConfig:
     if args.preset:
         raise ConfigError("--preset and --init-from exclude each other: give one of them.")
     from myxtts.presets.folder import read_config
+    from myxtts.presets.record import XTTS_KIND
 
-    stored = read_config(Path(source))
+    stored = read_config(source, XTTS_KIND, XTTSConfig)
     recipe = XTTSConfig().merged(FINE_TUNING)
     return dataclasses.replace(recipe, model=stored.model, synthesis=stored.synthesis)
 
 
 def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
-    """Raise ``ConfigError`` for a flag of a pretrained encoder where none is used."""
-    if config.model.use_pretrained_speaker_encoder:
-        return
-    given = given_flags(args).get("model", {})
-    for name in ENCODER_FIELDS:
-        if name in given:
-            flag = "--" + name.replace("_", "-")
-            raise ConfigError(f"{flag} is for --use-pretrained-speaker-encoder; give that too.")
+    """Raise ``ConfigError`` for a flag of another audio encoder than the configuration's."""
+    model = config.model
+    own = model.speaker_encoder_type if model.use_pretrained_speaker_encoder else "original"
+    idle = {
+        section: f"is for --speaker-encoder-type {kind}; the audio encoder here is {own}."
+        for kind, section in ENCODER_SECTIONS.items()
+        if kind != own
+    }
+    if own == "original":
+        told = "is for --use-pretrained-speaker-encoder; give that too."
+        idle |= dict.fromkeys(OF_PRETRAINED, told)
+    else:
+        told = f"is for the original audio encoder; {own} has no such part."
+        idle |= dict.fromkeys(OF_ORIGINAL, told)
+    if model.freeze_speaker_encoder:
+        idle.setdefault(ENCODER_RATE, "is for --no-freeze-speaker-encoder; give that too.")
+    refuse_idle(args, idle)
 
 
 def main(args: argparse.Namespace) -> None:

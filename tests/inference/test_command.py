@@ -77,6 +77,7 @@ def unfit_audio(folder):
         ({"--output": "out.xyz"}, "no audio format"),
         ({"--top-p": "1.5"}, "top_p"),
         ({"--speaker-encoder-type": "resemblyzer"}, "original audio encoder"),
+        ({"--first-codes": 4}, "--first-codes is for --stream"),
     ],
 )
 def test_bad_input_is_one_sentence(speak_words, monkeypatch, tmp_path, capsys, changes, message):
@@ -177,3 +178,67 @@ def test_a_stream_that_cannot_be_written_is_one_sentence(speak_words, monkeypatc
     speak_words["--output"] = "out.xyz"
     assert call(speak, monkeypatch, *words(speak_words), "--stream") == 1
     assert "out.xyz" in capsys.readouterr().err
+
+
+def test_an_older_file_stays_until_a_stream_has_begun(speak_words, monkeypatch, capsys):
+    speak_words["--output"].write_bytes(b"older")
+    changes = {"--text": "...", "--vocoder": "hifi"}
+    assert call(speak, monkeypatch, *words(speak_words | changes), "--stream") == 1
+    assert "nothing that can be spoken" in capsys.readouterr().err
+    assert speak_words["--output"].read_bytes() == b"older"
+
+
+def test_a_stream_that_was_cut_has_not_finished(speak_words, monkeypatch, capsys):
+    monkeypatch.setattr("myxtts.inference.synthesizer.repeats", lambda *of: np.array([True]))
+    changes = {"--vocoder": "hifi", "--min-seconds-per-character": 0.1}
+    assert call(speak, monkeypatch, *words(speak_words | changes), "--stream", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["finished"] is False
+
+
+def test_a_stream_that_breaks_is_no_success_and_keeps_what_was_said(
+    speak_words, monkeypatch, capsys
+):
+    from myxtts.errors import TextError
+    from myxtts.inference.synthesizer import Synthesizer
+
+    def chunks(self, attempt, voice, language):
+        yield np.ones(2400, "float32")
+        raise TextError("the line is dead.")
+
+    monkeypatch.setattr(Synthesizer, "_hifi_chunks", chunks)
+    options = words(speak_words | {"--vocoder": "hifi"})
+    assert call(speak, monkeypatch, *options, "--stream", "--json") == 1
+    told = capsys.readouterr()
+    assert "the line is dead" in told.err
+    assert told.out == ""
+    assert soundfile.info(speak_words["--output"]).frames == 2400
+
+
+def test_streams_in_chunks_want_the_hifi_vocoder(speak_words, monkeypatch, capsys):
+    options = words(speak_words | {"--stream-codes": 9})
+    assert call(speak, monkeypatch, *options, "--stream") == 2
+    assert "--stream-codes is for the hifi vocoder; griffin_lim" in capsys.readouterr().err
+
+
+def test_how_references_are_heard_is_not_asked_of_a_kept_voice(speak_words, monkeypatch, capsys):
+    del speak_words["--reference-audio"]
+    options = words(speak_words | {"--voice": "anna.safetensors", "--gpt-cond-len": 4})
+    assert call(speak, monkeypatch, *options) == 2
+    assert "--gpt-cond-len is for --reference-audio" in capsys.readouterr().err
+
+
+def test_the_old_name_of_preset_says_so_once(speak_words, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    assert call(speak, monkeypatch, *words(speak_words)) == 0
+    assert caplog.text.count("--checkpoint is called --preset now") == 1
+
+
+def test_a_preset_is_found_by_its_name(speak_words, trained, monkeypatch, tmp_path, capsys):
+    del speak_words["--checkpoint"]
+    (tmp_path / "presets").mkdir()
+    shutil.copytree(trained.preset, tmp_path / "presets" / "anna")
+    monkeypatch.chdir(tmp_path)
+    assert call(speak, monkeypatch, *words(speak_words), "--preset", "anna") == 0
+    assert call(speak, monkeypatch, *words(speak_words), "--preset", "ben") == 1
+    assert "no trained model in ben" in capsys.readouterr().err

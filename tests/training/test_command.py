@@ -24,3 +24,43 @@ def test_encoder_flags_want_a_pretrained_encoder(words):
     with pytest.raises(ConfigError, match=f"^{flag} is for --use-pretrained-speaker-encoder"):
         check(*words)
     check("--use-pretrained-speaker-encoder", *words)
+
+
+PRETRAINED = ("--use-pretrained-speaker-encoder", "--speaker-encoder-type")
+
+
+@pytest.mark.parametrize(
+    ("words", "others", "sentence"),
+    [
+        (("--ecapa-attention-dim", "64"), (), "is for --speaker-encoder-type ecapa_tdnn"),
+        (
+            ("--ecapa-attention-dim", "64"),
+            (*PRETRAINED, "coqui"),
+            "the audio encoder here is coqui",
+        ),
+        (("--coqui-encoder-blocks", "3,4,6,3"), (*PRETRAINED, "ecapa_tdnn"), "type coqui"),
+        (("--conditioning-num-blocks", "2"), (*PRETRAINED, "coqui"), "coqui has no such part"),
+        (("--speaker-blocks", "3,4,6,3"), (*PRETRAINED, "coqui"), "original audio encoder"),
+        (("--speaker-encoder-learning-rate", "1e-4"), (), "for --use-pretrained-speaker-encoder"),
+        (
+            ("--speaker-encoder-learning-rate", "1e-4"),
+            (*PRETRAINED, "coqui"),
+            "is for --no-freeze-speaker-encoder",
+        ),
+    ],
+)
+def test_flags_of_another_encoder_are_refused(words, others, sentence):
+    with pytest.raises(ConfigError, match=f"^{words[0]} .*{sentence}"):
+        check(*words, *others)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--conditioning-num-blocks", "2", "--speaker-blocks", "3,4,6,3"),
+        (*PRETRAINED, "ecapa_tdnn", "--ecapa-attention-dim", "64", "--speaker-embedding-dim", "99"),
+        (*PRETRAINED, "coqui", "--no-freeze-speaker-encoder", "--speaker-encoder-learning-rate=1"),
+    ],
+)
+def test_flags_of_the_own_encoder_are_taken(words):
+    check(*words)
