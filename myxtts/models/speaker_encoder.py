@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +14,10 @@ from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.ecapa_tdnn import ECAPATDNN
 from myxtts.models.resemblyzer import ResemblyzerEncoder
+from myxtts.presets.folder import load, read_config, save
+from myxtts.presets.record import Record
+from myxtts.presets.variables import named
+from myxtts.settings import to_dict
 
 __all__ = [
     "RANDOM",
@@ -24,6 +28,8 @@ __all__ = [
 
 # Provenance of weights that nobody has trained.
 RANDOM = "random"
+KIND = "speaker_encoder"
+WEIGHTS = "speaker_encoder.safetensors"
 
 Sizes = ECAPAConfig | CoquiEncoderConfig | None
 # Resemblyzer has one size.
@@ -47,6 +53,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
 
     Attributes:
         provenance: where the weights came from, with the SHA-256 of their file.
+        licence: of the weights, None until there are some.
 
     Raises:
         ConfigError: the encoder type is unknown.
@@ -61,9 +68,10 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
             raise ConfigError(f"unknown speaker encoder {encoder_type!r}; choose one of {known}.")
         self.encoder_type = encoder_type
         self.freeze = freeze
-        self.sizes = sizes
+        self.sizes = sizes or (_SIZES[encoder_type]() if encoder_type in _SIZES else None)
         self.provenance = RANDOM
-        self.encoder = _make(encoder_type, sizes)
+        self.licence: str | None = None
+        self.encoder = _make(encoder_type, self.sizes)
 
     @classmethod
     def from_section(cls, section: ModelConfig, **kwargs) -> PretrainedSpeakerEncoder:
@@ -89,11 +97,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
         Raises:
             WeightsError: no weights have been loaded.
         """
-        if self.provenance == RANDOM:
-            raise WeightsError(
-                f"the {self.encoder_type} speaker encoder has random weights; load its pretrained "
-                "weights before it is used."
-            )
+        self._require_weights()
         embedding = self.encoder(audio, lengths, training=training and not self.freeze)
         embedding = ops.normalize(ops.cast(embedding, "float32"), axis=-1, epsilon=1e-12)
         return ops.stop_gradient(embedding) if self.freeze else embedding
@@ -103,15 +107,61 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
             "name": self.name,
             "encoder_type": self.encoder_type,
             "freeze": self.freeze,
-            "sizes": dataclasses.asdict(self.sizes) if self.sizes else None,
+            "sizes": to_dict(self.sizes) if self.sizes else None,
         }
 
     @classmethod
     def from_config(cls, config: dict) -> PretrainedSpeakerEncoder:
-        sizes = config.pop("sizes")
-        if sizes is not None:
-            sizes = _SIZES[config["encoder_type"]](**sizes)
-        return cls(sizes=sizes, **config)
+        sizes = config["sizes"] and _SIZES[config["encoder_type"]](**config["sizes"])
+        return cls(**config | {"sizes": sizes})
+
+    def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
+        """Write the encoder to ``folder``, with ``half`` its matrices in float16.
+
+        Raises:
+            WeightsError: no weights have been loaded.
+            CheckpointError: as :func:`myxtts.presets.folder.save` says.
+        """
+        self._require_weights()
+        config = {
+            "speaker_encoder_type": self.encoder_type,
+            "freeze_speaker_encoder": self.freeze,
+        }
+        if self.sizes:
+            config[_SECTIONS[self.encoder_type]] = to_dict(self.sizes)
+        record = Record(
+            KIND,
+            provenance=self.provenance,
+            licence=self.licence,
+            parameters={"encoder": self.encoder.count_params()},
+        )
+        save(folder, record, config, {WEIGHTS: self.variables_by_name()}, half=half)
+
+    @classmethod
+    def from_preset(cls, folder: str | Path) -> PretrainedSpeakerEncoder:
+        """Read an encoder written by :meth:`save_to_preset`.
+
+        Raises:
+            CheckpointError: the folder is no preset of a speaker encoder, or damaged.
+            WeightsError: its weights are random.
+        """
+        encoder = cls.from_section(read_config(folder, KIND, ModelConfig))
+        encoder.build()
+        record = load(folder, KIND, {WEIGHTS: encoder.variables_by_name()})
+        encoder.provenance, encoder.licence = record.provenance or RANDOM, record.licence
+        encoder._require_weights()
+        return encoder
+
+    def variables_by_name(self) -> dict:
+        """Variables of the upstream's network under their paths in it."""
+        return named(self.encoder.weights, self.encoder.name)
+
+    def _require_weights(self) -> None:
+        if self.provenance == RANDOM:
+            raise WeightsError(
+                f"the {self.encoder_type} speaker encoder has random weights; load its pretrained "
+                "weights before it is used."
+            )
 
 
 def _make(encoder_type: str, sizes: Sizes) -> Any:
@@ -121,7 +171,6 @@ def _make(encoder_type: str, sizes: Sizes) -> Any:
     try:
         if encoder_type == "resemblyzer":
             return ResemblyzerEncoder(name="encoder")
-        sizes = sizes or _SIZES[encoder_type]()
         return _CLASSES[encoder_type].from_section(sizes, name="encoder")
     finally:
         keras.config.set_dtype_policy(policy)

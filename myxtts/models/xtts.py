@@ -10,14 +10,26 @@ import numpy as np
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelNorm
 from myxtts.config import XTTSConfig
+from myxtts.errors import CheckpointError
 from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
 from myxtts.models.hifigan import HifiDecoder
-from myxtts.presets import folder as preset
+from myxtts.presets.folder import load, read_config, save
+from myxtts.presets.record import XTTS_KIND, Record
+from myxtts.presets.variables import named_parts
+from myxtts.settings import to_dict
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 __all__ = ["XTTS", "AudioEncoder"]
+
+TOKENIZER = "tokenizer.json"
+# The DVAE is needed for training and for Griffin-Lim only, and lies apart.
+MAIN = "xtts.safetensors"
+WEIGHTS = {
+    MAIN: ("mel_norm", "audio_encoder", "gpt", "decoder"),
+    "dvae.safetensors": ("dvae",),
+}
 
 
 class XTTS(keras.Model):
@@ -34,6 +46,7 @@ class XTTS(keras.Model):
         mel_norm: divides the log-mels of the DVAE by the corpus's statistics.
         trained_steps: optimiser steps each training stage has made.
         source: SHA-256 of each file the model was converted from, empty for one trained here.
+        licence: of the weights it was converted from or fine-tuned from, else None.
         fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
         vocoder_errors: mel errors of ``griffin_lim`` and ``hifi`` on validation speech,
             empty until the decoder stage has measured them.
@@ -46,6 +59,7 @@ class XTTS(keras.Model):
         self.trained_steps: dict[str, int] = {}
         self.vocoder_errors: dict[str, float] = {}
         self.source: dict[str, str] = {}
+        self.licence: str | None = None
         self.fingerprint = "unsaved"
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
@@ -77,9 +91,36 @@ class XTTS(keras.Model):
         """Where a pretrained speaker encoder's weights came from; None in ``original`` mode."""
         return getattr(self.audio_encoder.speaker_encoder, "provenance", None)
 
+    def take_record(self, other: Record | XTTS) -> None:
+        """Take over what ``other`` knows of where its weights came from and their training."""
+        for name in ("trained_steps", "vocoder_errors", "source"):
+            setattr(self, name, dict(getattr(other, name)))
+        self.licence = other.licence
+        if self.encoder_provenance is not None:
+            self.audio_encoder.speaker_encoder.provenance = other.encoder_provenance
+
     def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
-        """Write the model to ``folder``, see :func:`myxtts.presets.folder.save`."""
-        preset.save(self, Path(folder), half)
+        """Write the model to ``folder``, with ``half`` its matrices in float16.
+
+        Raises:
+            CheckpointError: it has no tokenizer, or as :func:`myxtts.presets.folder.save`
+                says.
+        """
+        if self.tokenizer is None:
+            raise CheckpointError("a model without a tokenizer cannot be saved as a preset.")
+        encoder = self.audio_encoder.speaker_encoder
+        record = Record(
+            XTTS_KIND,
+            encoder_provenance=self.encoder_provenance,
+            licence=self.licence or getattr(encoder, "licence", None),
+            source=self.source,
+            trained_steps=self.trained_steps,
+            vocoder_errors=self.vocoder_errors,
+            parameters={name: part.count_params() for name, part in self.parts().items()},
+        )
+        writers = {TOKENIZER: self.tokenizer.save}
+        save(folder, record, to_dict(self.config), self._weights(), writers, half)
+        self.fingerprint = record.sha256[MAIN]
 
     @classmethod
     def from_preset(cls, folder: str | Path, config: XTTSConfig | None = None) -> XTTS:
@@ -90,11 +131,20 @@ class XTTS(keras.Model):
             config: to use instead of the stored one; its sizes must be the same.
 
         Raises:
-            CheckpointError: the folder is no preset, or its weights do not fit its
-                configuration.
+            CheckpointError: the folder is no preset of an XTTS, or its weights do not fit
+                its configuration.
         """
-        folder = Path(folder)
-        config = config or preset.read_config(folder)
-        model = cls(config, VoiceBpeTokenizer(folder / preset.TOKENIZER))
-        preset.load(model, folder)
+        stored = read_config(folder, XTTS_KIND, XTTSConfig)
+        model = cls(config or stored, VoiceBpeTokenizer(Path(folder) / TOKENIZER))
+        record = load(folder, XTTS_KIND, model._weights())
+        model.take_record(record)
+        model.fingerprint = record.sha256[MAIN]
         return model
+
+    def _weights(self) -> dict[str, dict]:
+        """Variables of each weights file of a preset."""
+        parts = self.parts()
+        return {
+            file: named_parts({name: parts[name] for name in names})
+            for file, names in WEIGHTS.items()
+        }

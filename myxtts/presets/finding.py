@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from myxtts.errors import CheckpointError
-
-MANIFEST = "manifest.json"
+from myxtts.presets.record import MANIFEST
 
 
 def find_preset(name: str | Path) -> Path:

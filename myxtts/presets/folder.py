@@ -1,127 +1,94 @@
-"""Preset folders: a model as configuration, weights, vocabulary and manifest."""
+"""Preset folders: a model of any kind as configuration, weights, record and what goes with it."""
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import myxtts
-from myxtts.config import XTTSConfig
+import yaml
+
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing_folder
-from myxtts.presets.variables import file_sha256, load_variables, named, save_variables
-
-if TYPE_CHECKING:
-    from myxtts.models.xtts import XTTS
+from myxtts.presets.record import MANIFEST, Record, read_record
+from myxtts.presets.variables import file_sha256, load_variables, save_variables
+from myxtts.settings import AnySettings
 
 CONFIG = "config.yaml"
-TOKENIZER = "tokenizer.json"
-MANIFEST = "manifest.json"
-# The DVAE is needed for training and for Griffin-Lim only, and lies apart.
-MAIN = "xtts.safetensors"
-WEIGHTS = {
-    MAIN: ("mel_norm", "audio_encoder", "gpt", "decoder"),
-    "dvae.safetensors": ("dvae",),
-}
+
+# Variables of each weights file, by their names in it.
+Weights = Mapping[str, Mapping]
 
 
-def save(model: XTTS, folder: Path, half: bool = False) -> None:
-    """Write ``model`` to ``folder``; a preset already there is replaced at the very end.
+def save(
+    folder: str | Path,
+    record: Record,
+    config: dict,
+    weights: Weights,
+    writers: Mapping[str, Callable[[Path], None]] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a model to ``folder``; a preset already there is replaced at the very end.
 
-    Other files in a preset's folder (a model card, say) stay in it. With ``half``,
-    matrices are stored in float16; they are float32 again once loaded.
+    Other files in a preset's folder (a model card, say) stay in it.
+
+    Args:
+        folder: new, empty or a preset's.
+        record: of the model; the SHA-256 of each weights file is put into it.
+        config: plain values, nested, that :func:`read_config` gives back.
+        weights: what is to be kept.
+        writers: what writes each file beside these (a tokenizer's, say), given its path.
+        half: store matrices in float16; they are float32 again once loaded.
 
     Raises:
         CheckpointError: something cannot be written, or ``folder`` holds files and no
             preset; what was there before is still there.
     """
-    if model.tokenizer is None:
-        raise CheckpointError("a model without a tokenizer cannot be saved as a preset.")
-    folder = folder.resolve()
-    others = _other_files(folder)
+    folder = Path(folder).resolve()
+    writers = writers or {}
+    others = _other_files(folder, {CONFIG, MANIFEST, *weights, *writers})
     with replacing_folder(folder) as fresh:
-        model.config.to_yaml(fresh / CONFIG)
-        model.tokenizer.save(fresh / TOKENIZER)
-        for file, parts in WEIGHTS.items():
-            save_variables(fresh / file, part_variables(model, parts), half=half)
-        manifest = _manifest(model, fresh)
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2))
+        text = yaml.safe_dump(config, sort_keys=False)
+        (fresh / CONFIG).write_text(text, encoding="utf-8")
+        for name, write in writers.items():
+            write(fresh / name)
+        for file, variables in weights.items():
+            save_variables(fresh / file, variables, half=half)
+            record.sha256[file] = file_sha256(fresh / file)
+        record.write(fresh)
         for path in others:
             _copy(path, fresh / path.name)
-    model.fingerprint = manifest["sha256"][MAIN]
 
 
-def load(model: XTTS, folder: Path) -> None:
-    """Fill the weights of ``model`` and its record of training from ``folder``."""
-    manifest = _read_manifest(folder)
-    for file, parts in WEIGHTS.items():
-        load_variables(folder / file, part_variables(model, parts))
-        if file_sha256(folder / file) != manifest["sha256"].get(file):
-            raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
-    model.trained_steps = dict(manifest["trained_steps"])
-    model.vocoder_errors = dict(manifest["vocoder_errors"])
-    model.source = dict(manifest.get("source", {}))
-    model.fingerprint = manifest["sha256"][MAIN]
-    if model.encoder_provenance is not None:
-        model.audio_encoder.speaker_encoder.provenance = manifest["encoder_provenance"]
-
-
-def copy_record(source: XTTS, target: XTTS) -> None:
-    """Give ``target`` what ``source`` knows of where its weights came from."""
-    target.trained_steps = dict(source.trained_steps)
-    target.vocoder_errors = dict(source.vocoder_errors)
-    target.source = dict(source.source)
-    if source.encoder_provenance is not None:
-        target.audio_encoder.speaker_encoder.provenance = source.encoder_provenance
-
-
-def read_config(folder: Path) -> XTTSConfig:
-    """Configuration of a preset folder.
+def read_config(folder: str | Path, kind: str, settings: type[AnySettings]) -> AnySettings:
+    """Configuration of a preset of this ``kind`` as ``settings``.
 
     Raises:
-        CheckpointError: the folder is no preset.
+        CheckpointError: the folder is no preset or one of another kind.
+        ConfigError: the configuration is missing or damaged.
     """
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} is no preset: it has no {CONFIG}.")
-    return XTTSConfig.from_yaml(folder / CONFIG)
+    read_record(Path(folder), kind)
+    return settings.from_yaml(Path(folder) / CONFIG)
 
 
-def part_variables(model: XTTS, parts: tuple[str, ...]) -> dict:
-    """Saved variables of the named parts, under their paths."""
-    return {
-        f"{part}/{name}": variable
-        for part in parts
-        for name, variable in named(getattr(model, part).weights, part).items()
-    }
+def load(folder: str | Path, kind: str, weights: Weights) -> Record:
+    """Fill ``weights`` from a preset of this ``kind``; return its record.
+
+    Raises:
+        CheckpointError: the folder is no preset or one of another kind, or its weights are
+            damaged or do not fit.
+    """
+    folder = Path(folder)
+    record = read_record(folder, kind)
+    for file, variables in weights.items():
+        load_variables(folder / file, variables)
+        if file_sha256(folder / file) != record.sha256.get(file):
+            raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
+    return record
 
 
-def _manifest(model: XTTS, folder: Path) -> dict:
-    return {
-        "myxtts": myxtts.__version__,
-        "trained_steps": dict(model.trained_steps),
-        "vocoder_errors": dict(model.vocoder_errors),
-        "encoder_provenance": model.encoder_provenance,
-        "source": dict(model.source),
-        "parameters": {name: part.count_params() for name, part in model.parts().items()},
-        "sha256": {file: file_sha256(folder / file) for file in WEIGHTS},
-    }
-
-
-def _read_manifest(folder: Path) -> dict:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        for key in ("trained_steps", "vocoder_errors", "sha256"):
-            manifest[key] = dict(manifest[key])
-        manifest["encoder_provenance"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST} is missing or damaged: {error}.") from error
-    return manifest
-
-
-def _other_files(folder: Path) -> list[Path]:
-    """Entries of a preset's folder that are not the preset's own."""
+def _other_files(folder: Path, own: set[str]) -> list[Path]:
+    """Entries of a preset's folder that are not the preset's ``own``."""
     if not folder.exists():
         return []
     if not folder.is_dir():
@@ -131,7 +98,7 @@ def _other_files(folder: Path) -> list[Path]:
         raise CheckpointError(
             f"{folder} holds {entries[0].name} and no preset; name another folder for the preset."
         )
-    return [path for path in entries if path.name not in {CONFIG, TOKENIZER, MANIFEST, *WEIGHTS}]
+    return [path for path in entries if path.name not in own]
 
 
 def _copy(source: Path, target: Path) -> None:

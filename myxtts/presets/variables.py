@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,15 @@ def named(variables: Sequence, root: str = "") -> dict:
             raise CheckpointError(f"two variables are called {name!r}.")
         result[name] = variable
     return result
+
+
+def named_parts(parts: Mapping) -> dict:
+    """Variables of named layers under ``part/path``."""
+    return {
+        f"{part}/{name}": variable
+        for part, layer in parts.items()
+        for name, variable in named(layer.weights, part).items()
+    }
 
 
 def save_variables(

@@ -6,7 +6,7 @@ import numpy as np
 
 from myxtts.errors import CheckpointError
 from myxtts.models.xtts import XTTS
-from myxtts.presets import folder as preset
+from myxtts.presets.variables import named_parts
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 # Variables with an entry for each text id, and the axis that counts them.
@@ -31,7 +31,7 @@ def grow_vocabulary(model: XTTS, tokenizer: VoiceBpeTokenizer) -> XTTS:
     parents = _spellings(old, tokenizer)
     size = max(model.gpt.num_text_tokens, tokenizer.vocab_size)
     grown = XTTS(model.config.merged({"model": {"gpt": {"num_text_tokens": size}}}), tokenizer)
-    weights, targets = (preset.part_variables(m, tuple(m.parts())) for m in (model, grown))
+    weights, targets = named_parts(model.parts()), named_parts(grown.parts())
     for name, variable in targets.items():
         value = np.asarray(weights[name])
         if name in GROWING:
@@ -39,7 +39,7 @@ def grow_vocabulary(model: XTTS, tokenizer: VoiceBpeTokenizer) -> XTTS:
             rows = _grown(rows, parents, old.vocab_size, size)
             value = np.moveaxis(rows, 0, GROWING[name])
         variable.assign(value)
-    preset.copy_record(model, grown)
+    grown.take_record(model)
     return grown
 
 

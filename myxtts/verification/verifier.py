@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from myxtts.audio.io import padded, read_audio
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.models.resemblyzer import TARGET_DBFS
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
-from myxtts.models.xtts import XTTS
-from myxtts.presets import folder as preset
+from myxtts.models.xtts import MAIN, XTTS
 from myxtts.timing import SPEAKER_RATE
 from myxtts.verification.trials import Threshold, preset_threshold, shipped_threshold
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
@@ -60,11 +58,9 @@ class PresetEncoder:
     sample_rate = XTTS_CONDITIONING.sample_rate
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.audio_encoder = XTTS.from_preset(self.folder).audio_encoder
-        file = next(file for file, parts in preset.WEIGHTS.items() if "audio_encoder" in parts)
-        manifest = json.loads((self.folder / preset.MANIFEST).read_text(encoding="utf-8"))
-        self.provenance = f"{file}@sha256:{manifest['sha256'][file]}"
+        model = XTTS.from_preset(folder)
+        self.audio_encoder = model.audio_encoder
+        self.provenance = f"{MAIN}@sha256:{model.fingerprint}"
 
     def __call__(self, audio, lengths):
         return self.audio_encoder.speaker_embedding(self.audio_encoder.features(audio, lengths))

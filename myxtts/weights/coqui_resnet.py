@@ -14,23 +14,11 @@ import numpy as np
 
 from myxtts.audio.frontends import COQUI_SPEAKER
 from myxtts.errors import WeightsError
-from myxtts.models.coqui_resnet import ResNetSpeakerEncoder
-from myxtts.weights.conversion import (
-    Rule,
-    affine,
-    batch_norm,
-    conv2d,
-    convert,
-    linear,
-    pointwise,
-)
+from myxtts.models.coqui_resnet import ResNetSpeakerEncoder, SEBasicBlock
+from myxtts.weights.conversion import Rule, affine, batch_norm, conv2d, convert, linear, pointwise
 
 # In a trainer's checkpoint, in a published XTTS-v2, alone.
-PREFIXES = (
-    "xtts.hifigan_decoder.speaker_encoder.",
-    "hifigan_decoder.speaker_encoder.",
-    "",
-)
+PREFIXES = ("xtts.hifigan_decoder.speaker_encoder.", "hifigan_decoder.speaker_encoder.", "")
 CONFIGURATION = "config_se.json"
 # What the upstream takes for a parameter of the model that the file leaves out.
 DEFAULTS = {"log_input": False, "use_torch_spec": False}
@@ -44,7 +32,7 @@ def rules(encoder: ResNetSpeakerEncoder) -> list[Rule]:
     """Rules of every weight of ``encoder``."""
     result = affine("conv1", "conv1", conv2d) + batch_norm("bn1", "bn1")
     for block in encoder.residuals:
-        result += _block_rules(block.name.replace("_", "."), block.name, block.project)
+        result += _block_rules(block)
     result += affine("attention.0", "attention_in", pointwise)
     result += batch_norm("attention.2", "attention_bn")
     result += affine("attention.3", "attention_out", pointwise)
@@ -96,7 +84,8 @@ def _expected(encoder: ResNetSpeakerEncoder) -> dict:
     }
 
 
-def _block_rules(source: str, target: str, project: bool) -> list[Rule]:
+def _block_rules(block: SEBasicBlock) -> list[Rule]:
+    source, target = block.name.replace("_", "."), block.name
     result = [
         Rule(f"{source}.conv1.weight", f"{target}/conv1/kernel", conv2d),
         Rule(f"{source}.conv2.weight", f"{target}/conv2/kernel", conv2d),
@@ -105,7 +94,7 @@ def _block_rules(source: str, target: str, project: bool) -> list[Rule]:
         *affine(f"{source}.se.fc.0", f"{target}/squeeze", linear),
         *affine(f"{source}.se.fc.2", f"{target}/excite", linear),
     ]
-    if project:
+    if block.shortcut is not None:
         result.append(Rule(f"{source}.downsample.0.weight", f"{target}/shortcut/kernel", conv2d))
         result += batch_norm(f"{source}.downsample.1", f"{target}/shortcut_bn")
     return result

@@ -92,6 +92,7 @@ def convert_checkpoint(source: str | Path) -> XTTS:
     load_model(model, read_torch_file(source / "model.pth", "model", ("xtts.", "")))
     _check_mel_stats(model, source / "mel_stats.pth")
     model.trained_steps = {"dvae": 1, "gpt": 1, "decoder": 1}
+    model.licence = LICENCE
     model.source = {name: file_sha256(source / name) for name in FILES}
     return model
 

@@ -10,20 +10,19 @@ from myxtts.models.xtts import XTTS
 CARD = "README.md"
 
 
-def write_card(folder: str | Path, model: XTTS, licence: str) -> None:
+def write_card(folder: str | Path, model: XTTS) -> None:
     """Write ``README.md`` of a preset converted from Coqui's checkpoint folder.
 
     Args:
         folder: of the saved preset.
         model: the converted model.
-        licence: of its weights.
     """
     sizes = model.config.model
     parameters = sum(part.count_params() for part in model.parts().values())
     lines = [
         "# XTTS-v2, converted for MyXTTS",
         "",
-        f"Licence of the weights: {licence}.",
+        f"Licence of the weights: {model.licence}.",
         "",
         f"- {parameters:,} parameters: a GPT of {sizes.gpt.layers} layers of "
         f"{sizes.gpt.model_dim}, a discrete VAE, a speaker encoder and a HiFi-GAN decoder; "

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 
 from myxtts.errors import CheckpointError
 from myxtts.files import cache_folder, write_whole
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-from myxtts.presets.variables import file_sha256, load_variables, named, save_variables
+from myxtts.presets.variables import file_sha256, load_variables, save_variables
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
 from myxtts.weights.sources import Source, find
 from myxtts.weights.torch_file import read_torch_file
@@ -95,24 +94,16 @@ def load_pretrained_speaker_encoder(
     if not encoder.built:
         encoder.build()
     cached = cache_folder() / f"{encoder.encoder_type}-{digest[:16]}.safetensors"
-    variables = named(encoder.encoder.weights, encoder.encoder.name)
+    variables = encoder.variables_by_name()
+    published = digest in source.published or not origin.startswith("local:")
+    licence = source.licence if published else f"not known (published: {source.licence})"
     if not _from_cache(cached, variables):
         arrays = source.read(file)
         source.load(encoder.encoder, arrays)
-        published = digest in source.published or not origin.startswith("local:")
-        licence = source.licence if published else f"not known (published: {source.licence})"
-        _to_cache(cached, variables, _manifest(origin, digest, licence, arrays, variables))
-    encoder.provenance = f"{origin}@sha256:{digest}"
-
-
-def _manifest(origin: str, digest: str, licence: str, keys: Iterable[str], variables: dict) -> dict:
-    return {
-        "source": origin,
-        "sha256": digest,
-        "licence": licence,
-        "keys": sorted(keys),
-        "shapes": {name: list(variable.shape) for name, variable in variables.items()},
-    }
+        facts = {"source": origin, "sha256": digest, "licence": licence, "keys": sorted(arrays)}
+        shapes = {name: list(variable.shape) for name, variable in variables.items()}
+        _to_cache(cached, variables, facts | {"shapes": shapes})
+    encoder.provenance, encoder.licence = f"{origin}@sha256:{digest}", licence
 
 
 def _from_cache(cached: Path, variables: dict) -> bool:

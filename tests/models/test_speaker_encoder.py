@@ -1,11 +1,14 @@
 """The switch over pretrained encoders: same embeddings under every policy, frozen or not."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+import yaml
 
-from myxtts.config import ECAPAConfig
-from myxtts.errors import ConfigError
+from myxtts.config import CoquiEncoderConfig, ECAPAConfig
+from myxtts.errors import CheckpointError, ConfigError, MyXTTSError, WeightsError
 from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 
@@ -93,3 +96,65 @@ def test_configuration_makes_the_same_encoder(kind, sizes):
 def test_unknown_encoders_are_refused():
     with pytest.raises(ConfigError, match="unknown speaker encoder 'nonsense'"):
         PretrainedSpeakerEncoder("nonsense")
+
+
+SIZES = {
+    "ecapa_tdnn": ECAPAConfig((24, 32, 32, 32, 96), (5, 3, 3, 3, 1), (1, 2, 3, 4, 1), 16, 4, 8, 24),
+    "coqui": CoquiEncoderConfig(24, (2, 1, 1, 1), (8, 16, 24, 32)),
+    "resemblyzer": None,
+}
+
+
+@pytest.fixture(params=SIZES)
+def loaded(request) -> PretrainedSpeakerEncoder:
+    """An encoder of each kind whose weights count as published ones."""
+    encoder = PretrainedSpeakerEncoder(request.param, False, SIZES[request.param])
+    encoder.build()
+    encoder.provenance, encoder.licence = "a project@sha256:" + "a" * 64, "Apache-2.0"
+    return encoder
+
+
+def test_a_preset_gives_the_same_encoder_back(loaded, tmp_path):
+    loaded.save_to_preset(tmp_path / "preset")
+    again = PretrainedSpeakerEncoder.from_preset(tmp_path / "preset")
+    assert again.get_config() == loaded.get_config()
+    assert (again.provenance, again.licence) == (loaded.provenance, loaded.licence)
+    np.testing.assert_array_equal(again(AUDIO), loaded(AUDIO))
+    record = json.loads((tmp_path / "preset" / "manifest.json").read_text())
+    assert record["kind"] == "speaker_encoder"
+    assert record["parameters"] == {"encoder": loaded.encoder.count_params()}
+
+
+def test_half_of_a_preset_is_near_the_whole(reference, tmp_path):
+    weights, expected = reference
+    make_encoder(weights).save_to_preset(tmp_path / "preset", half=True)
+    again = PretrainedSpeakerEncoder.from_preset(tmp_path / "preset")
+    assert np.all(cosine(again(AUDIO), expected) >= 0.9999)
+
+
+def test_random_weights_have_no_preset(tmp_path):
+    with pytest.raises(WeightsError, match="random weights"):
+        PretrainedSpeakerEncoder("resemblyzer").save_to_preset(tmp_path / "preset")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "error", "message"),
+    [
+        ("manifest.json", {"provenance": "random"}, WeightsError, "random weights"),
+        ("manifest.json", {"provenance": None}, WeightsError, "random weights"),
+        ("manifest.json", {"kind": "tacotron"}, CheckpointError, "kind 'tacotron', not 'speaker_"),
+        ("manifest.json", {"sha256": {}}, CheckpointError, "is damaged"),
+        ("config.yaml", {"speaker_encoder_type": "coqui"}, CheckpointError, "another configur"),
+        ("config.yaml", {"speaker_encoder_type": "x"}, ConfigError, "speaker_encoder_type is 'x'"),
+        ("config.yaml", {"size": 3}, ConfigError, "unknown key"),
+    ],
+)
+def test_a_changed_preset_is_refused(reference, tmp_path, file, changes, error, message):
+    make_encoder(reference[0]).save_to_preset(tmp_path)
+    # JSON is YAML.
+    values = yaml.safe_load((tmp_path / file).read_text()) | changes
+    (tmp_path / file).write_text(json.dumps(values))
+    with pytest.raises(error, match=message) as raised:
+        PretrainedSpeakerEncoder.from_preset(tmp_path)
+    assert isinstance(raised.value, MyXTTSError)

@@ -2,15 +2,28 @@
 
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
 from myxtts.errors import CheckpointError, MyXTTSError
 from myxtts.models.xtts import XTTS
+from myxtts.presets.folder import load, read_config, save
+from myxtts.presets.record import Record
+from myxtts.presets.variables import named_parts
+from myxtts.settings import Settings, setting
 from myxtts.text.tokenizer import train_tokenizer
 
 FILES = ("config.yaml", "tokenizer.json", "manifest.json", "xtts.safetensors", "dvae.safetensors")
+
+
+@dataclass(frozen=True)
+class ToyConfig(Settings, section="toy"):
+    shape: str = setting("round", "form")
+    frequency: float = setting(1.0, "how often")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +122,36 @@ def test_a_manifest_of_another_kind_is_refused(preset, changes):
     (preset / "manifest.json").write_text(json.dumps(manifest | changes))
     with pytest.raises(CheckpointError, match=r"manifest\.json is missing or damaged"):
         XTTS.from_preset(preset)
+
+
+def test_a_preset_of_another_kind_says_what_it_is(preset):
+    manifest = json.loads((preset / "manifest.json").read_text())
+    assert manifest["kind"] == "xtts"
+    (preset / "manifest.json").write_text(json.dumps(manifest | {"kind": "tacotron"}))
+    with pytest.raises(CheckpointError, match="is a preset of kind 'tacotron', not 'xtts'"):
+        XTTS.from_preset(preset)
+
+
+def test_any_model_can_have_a_preset(tmp_path):
+    made, read = (keras.layers.Dense(2, name="net") for _ in range(2))
+    made.build((None, 3))
+    read.build((None, 3))
+    writers = {"words.txt": lambda path: path.write_text("hello")}
+    record = Record("toy", licence="CC0-1.0", trained_steps={"only": 3})
+    config = {"shape": "square", "frequency": 2.0}
+    save(tmp_path / "toy", record, config, {"toy.safetensors": named_parts({"net": made})}, writers)
+    assert read_config(tmp_path / "toy", "toy", ToyConfig) == ToyConfig("square", 2.0)
+    again = load(tmp_path / "toy", "toy", {"toy.safetensors": named_parts({"net": read})})
+    assert again == record
+    assert set(again.sha256) == {"toy.safetensors"}
+    np.testing.assert_array_equal(read(np.eye(3)), made(np.eye(3)))
+    assert (tmp_path / "toy" / "words.txt").read_text() == "hello"
+
+
+def test_a_newer_record_may_say_more(preset):
+    manifest = json.loads((preset / "manifest.json").read_text())
+    (preset / "manifest.json").write_text(json.dumps(manifest | {"colour": "blue"}))
+    XTTS.from_preset(preset)
 
 
 def test_a_model_without_a_tokenizer_is_not_saved(micro_config, tmp_path):
