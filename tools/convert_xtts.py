@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
 
     model = convert_checkpoint(args.source)
     model.save_to_preset(args.output, half=args.half)
-    write_card(args.output, model, LICENCE)
+    write_card(args.output, model)
     count = sum(part.count_params() for part in model.parts().values())
     print(f"licence of the weights: {LICENCE}", file=sys.stderr)
     result = {"output": args.output, "parameters": count, "licence": LICENCE}
