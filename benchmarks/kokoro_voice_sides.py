@@ -17,7 +17,7 @@ import numpy as np
 
 from myxtts.audio.io import read_audio
 from tools import judges
-from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
+from tools.kokoro.backends.interface import SAMPLE_RATE, Backend, speak
 from tools.kokoro.phonemes import phonemize
 from tools.kokoro_voice.objective import Measurement, Objective
 
@@ -121,7 +121,7 @@ class Speaker:
 
     def judged(self, backend: Backend, voice: np.ndarray, text: str) -> dict[str, float]:
         """Likeness, word error rate, DNSMOS and seconds of a voice ``(510, 1, 256)``."""
-        clip = (spoken(backend, voice, text), SAMPLE_RATE)
+        clip = (speak(backend, voice, phonemize(text)), SAMPLE_RATE)
         figures = self.likeness(clip)
         figures["wer"] = judges.word_error_rate(text, judges.transcribe(*clip))
         figures["dnsmos"] = judges.dnsmos(*clip)
@@ -142,10 +142,3 @@ class Speaker:
 def _to_mean(embedding: np.ndarray, others: np.ndarray) -> float:
     mean = others.mean(axis=0)
     return float(embedding @ mean / np.linalg.norm(mean))
-
-
-def spoken(backend: Backend, voice: np.ndarray, text: str) -> np.ndarray:
-    """A text in a voice ``(510, 1, 256)``: ``(samples,)`` at 24 kHz."""
-    tokens = backend.tokens(phonemize(text))
-    (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])
-    return audio

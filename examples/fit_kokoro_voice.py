@@ -13,13 +13,12 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from myxtts.audio.io import write_audio  # noqa: E402
-from myxtts.flags import run  # noqa: E402
+from myxtts.audio.io import write_audio
+from myxtts.flags import make_parser, run
 
 SPEAKER = "af_bella"
 REFERENCE = (
@@ -29,9 +28,7 @@ REFERENCE = (
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="fit_kokoro_voice.py", description=f"Fit a voice to one that {SPEAKER} spoke."
-    )
+    parser = make_parser("fit_kokoro_voice.py", __doc__)
     parser.add_argument("--output-dir", type=Path, default=Path("outputs/fit_kokoro_voice"))
     parser.add_argument("--iterations", type=int, default=30, metavar="N")
     parser.add_argument("--voices", default="", metavar="DIR", help="folder of Kokoro's voices")
@@ -40,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Speak the reference, fit, and print how near the fit came."""
+    from tools.kokoro.backends.interface import SAMPLE_RATE, speak
     from tools.kokoro.backends.opening import open_backend
+    from tools.kokoro.phonemes import phonemize
     from tools.kokoro.voice_sources import find_voices
     from tools.kokoro.voices import load_voice, load_voices
     from tools.kokoro_voice.config import OptimizerConfig
@@ -52,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     true = voices.pop(SPEAKER)
     backend = open_backend()
     reference = args.output_dir / "reference.wav"
-    speak(backend, true, reference)
+    write_audio(reference, speak(backend, true, phonemize(REFERENCE)), SAMPLE_RATE)
     optimizer = VoiceGradientOptimizer(backend, open_embedder(config), voices, config)
     result = optimizer.optimize(reference, args.output_dir)
     fitted = load_voice(result["voice"])
@@ -62,16 +61,6 @@ def main(args: argparse.Namespace) -> None:
     print(f"distance from its voice: {distance(centroid, true):.2f} at the centroid, ", end="")
     print(f"{distance(fitted, true):.2f} after the fit")
     print(f"listen: {reference}, {args.output_dir / 'sample_after.wav'}")
-
-
-def speak(backend, voice: np.ndarray, path: Path) -> None:
-    """Write the reference sentence in a voice ``(510, 1, 256)``."""
-    from tools.kokoro.backends.interface import SAMPLE_RATE
-    from tools.kokoro.phonemes import phonemize
-
-    tokens = backend.tokens(phonemize(REFERENCE))
-    (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])
-    write_audio(path, audio, SAMPLE_RATE)
 
 
 def distance(one: np.ndarray, other: np.ndarray) -> float:

@@ -31,7 +31,7 @@ from myxtts.errors import DataError
 from myxtts.files import write_whole
 from myxtts.flags import make_parser, run
 from tools import judges
-from tools.kokoro.backends.interface import SAMPLE_RATE
+from tools.kokoro.backends.interface import SAMPLE_RATE, speak
 from tools.kokoro.backends.onnx import OnnxBackend
 from tools.kokoro.parts import packaged_onnx
 from tools.kokoro.phonemes import by_espeak
@@ -130,9 +130,7 @@ class Kokoro:
 
     def speak(self, text: str, speaker: str) -> np.ndarray:
         """Float32 ``(samples,)`` at 24 kHz, its silent ends cut to 60 ms."""
-        tokens = self._backend.tokens(by_espeak(text))
-        (audio,) = self._backend.synthesize(tokens, self._voices[speaker][len(tokens) - 1])
-        return trim(audio)
+        return trim(speak(self._backend, self._voices[speaker], by_espeak(text)))
 
 
 def trim(audio: np.ndarray, threshold: float = 0.01, margin: float = 0.06) -> np.ndarray:

@@ -8,7 +8,6 @@ also names ``.bin``.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 
 from myxtts.errors import CheckpointError, DataError
 from myxtts.files import replacing
+from myxtts.weights.torch_file import read_torch_tensor
 
 VOICE_SHAPE = (510, 1, 256)
 SUFFIXES = (".pt", ".bin", ".npz", ".npy")
@@ -89,11 +89,9 @@ def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         raise DataError(f"{path} is no voice: its suffix is none of {', '.join(SUFFIXES)}.")
     try:
         loaded = _arrays(path)
-    except (OSError, ValueError, EOFError, RuntimeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         missing = "" if path.exists() else " (there is no such file)"
         raise DataError(f"the voice file {path} cannot be read{missing}.") from error
-    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise DataError(f"the voice file {path} cannot be read: it is no plain array.") from error
     for name, array in loaded.items():
         inside = f"the voice {name} in {path}" if len(loaded) > 1 else f"the voice file {path}"
         yield name, _checked(array, inside)
@@ -101,10 +99,7 @@ def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".pt":
-        import torch
-
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-        return {path.stem: tensor.detach().numpy()}
+        return {path.stem: read_torch_tensor(path)}
     with path.open("rb") as file:
         is_archive = file.read(2) == _ZIP_SIGN
     if is_archive:

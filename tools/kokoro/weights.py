@@ -12,7 +12,6 @@ import importlib
 import io
 import json
 import logging
-import pickle
 import sys
 import tempfile
 import types
@@ -22,8 +21,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from myxtts.errors import WeightsError
 from myxtts.files import cache_folder
+from myxtts.weights.torch_file import read_torch_file
 from tools.kokoro.int8 import UNUSED, is_named, kmodel_state
 from tools.kokoro.parts import (
     CONFIG_FILE,
@@ -136,28 +138,20 @@ def kmodel_class() -> type:
     return module.KModel
 
 
-def read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+def read_checkpoint(path: Path) -> dict[str, np.ndarray]:
     """All tensors of a ``kokoro-v1_0.pth`` as ``section.name``.
 
     Raises:
         WeightsError: the file is damaged or holds something else.
     """
-    import torch
-
-    try:
-        sections = torch.load(path, map_location="cpu", weights_only=True)
-        return {
-            f"{section}.{name.removeprefix('module.')}": tensor
-            for section in SECTIONS
-            for name, tensor in sections[section].items()
-        }
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{path} is no torch file that can be read; delete it.") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} does not hold {', '.join(SECTIONS)} of Kokoro.") from error
+    return {
+        f"{section}.{name}": array
+        for section in SECTIONS
+        for name, array in read_torch_file(path, section, ("module.", "")).items()
+    }
 
 
-def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path) -> None:
+def load_state(model: torch.nn.Module, state: Mapping[str, np.ndarray], path: Path) -> None:
     """Set every weight of ``model`` once, but for the unused ones.
 
     Raises:
@@ -176,7 +170,14 @@ def load_state(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: 
     unused = sorted(state.keys() - wanted.keys())
     if unused:
         logger.info("%s: weights that KModel has no use for: %s", path, ", ".join(unused))
-    model.load_state_dict(state, strict=False)
+    model.load_state_dict(to_tensors(state), strict=False)
+
+
+def to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """Torch's own view of numpy arrays."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def build_from_parts(cache: Path) -> Path:
@@ -237,9 +238,9 @@ def _write(folder: Path, config: dict, state: Mapping[str, Any]) -> None:
     import torch
 
     sections: dict[str, dict] = {name: {} for name in SECTIONS}
-    for key, tensor in state.items():
+    for key, tensor in to_tensors(state).items():
         section, _, name = key.partition(".")
-        sections[section][name] = torch.from_numpy(tensor)
+        sections[section][name] = tensor
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name

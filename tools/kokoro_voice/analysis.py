@@ -122,17 +122,17 @@ class VariableWeightAnalyzer:
 def describe(analyzer: VariableWeightAnalyzer) -> str:
     """The findings as a table, and what follows from them."""
     findings = analyzer.findings()
-    rows = [_row(finding) for finding in findings]
     dims = ", ".join(map(str, analyzer.top_dimensions(8)))
     lines = [
         f"{len(analyzer.voices)} voices",
         "",
-        *(f"{name:38}{claim:>12}{found:>10}  {verdict}" for name, claim, found, verdict in rows),
+        f"{'finding':38}{'documented':>12}{'measured':>10}",
+        *map(_row, findings),
         "",
         f"most variable dimensions: {dims}",
         *_conclusions(findings),
     ]
-    return "\n".join([lines[0], "", _header(), *lines[2:]])
+    return "\n".join(lines)
 
 
 def summary(analyzer: VariableWeightAnalyzer) -> dict:
@@ -177,15 +177,11 @@ def _draw_voices(axes, analyzer: VariableWeightAnalyzer) -> None:
     axes.set(xlabel="component 1", ylabel="component 2", title=f"{len(points)} voices")
 
 
-def _header() -> str:
-    return f"{'finding':38}{'documented':>12}{'measured':>10}"
-
-
-def _row(finding: Finding) -> tuple[str, str, str, str]:
+def _row(finding: Finding) -> str:
     verdict = {True: "holds", False: "does not hold", None: ""}[finding.holds]
     claim = "" if finding.documented is None else f"{finding.documented:g}"
     claim = f"implied {claim}" if finding.implied else claim
-    return finding.name, claim, f"{finding.measured:.5g}", verdict
+    return f"{finding.name:38}{claim:>12}{finding.measured:>10.5g}  {verdict}"
 
 
 def _conclusions(findings: list[Finding]) -> list[str]:

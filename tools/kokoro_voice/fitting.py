@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import logging
 import pickle
 import time
@@ -17,18 +18,20 @@ import torch
 from tqdm import tqdm
 
 from myxtts.errors import CheckpointError
-from myxtts.files import replacing
+from myxtts.files import replacing, write_whole
 from tools.kokoro.voices import save_voice
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.gradients import METHODS, Diverged
 from tools.kokoro_voice.objective import Measurement, Objective
-from tools.kokoro_voice.report import draw_history, save_history
+from tools.kokoro_voice.report import draw_history
 
 logger = logging.getLogger(__name__)
 
 STATE = "optimizer_state.pt"
 HISTORY = "optimization_history.json"
 PICTURE = "optimization_history.png"
+# What a damaged state raises, somewhere between its file and its last number.
+DAMAGES = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError)
 COLUMNS = ("iteration", "loss", "similarity", "syntheses")
 
 
@@ -108,17 +111,9 @@ class Fit:
             state = torch.load(path, map_location="cpu", weights_only=True)
             _compare(path, state["identity"], self._identity)
             self._restore(state)
-        except (
-            OSError,
-            RuntimeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            EOFError,
-            pickle.UnpicklingError,
-        ) as error:
-            if isinstance(error, CheckpointError):
-                raise
+        except CheckpointError:
+            raise
+        except (*DAMAGES, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is damaged; start anew without --resume.") from error
 
     def _iterate(self, on_step: Callable[[Progress], None] | None) -> str:
@@ -170,7 +165,8 @@ class Fit:
         for suffix in (".pt", ".npz", ".bin"):
             save_voice(self.folder / f"voice_best{suffix}", pack(self.progress.best.coordinates))
         save_voice(self.folder / "voice_final.pt", pack(self.method.coordinates))
-        save_history(self.folder / HISTORY, self.progress.history)
+        history = json.dumps(self.progress.history, indent=1)
+        write_whole(self.folder / HISTORY, f"{history}\n")
         with replacing(self.folder / STATE) as temporary:
             torch.save(self._snapshot, temporary)
 

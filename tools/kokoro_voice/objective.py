@@ -129,14 +129,17 @@ def target_embedding(path: str | Path, embedder: Embedder) -> torch.Tensor:
     Raises:
         AudioError: the file is missing or no audio, shorter than a second, or silent.
     """
-    audio, _ = read_audio(path, EMBEDDING_RATE, max_seconds=MAX_TARGET_SECONDS)
-    check_target(path, audio)
     with torch.no_grad():
-        return embedder.embed(torch.from_numpy(audio), EMBEDDING_RATE)
+        return embedder.embed(torch.from_numpy(read_target(path)), EMBEDDING_RATE)
 
 
-def check_target(path: str | Path, audio: np.ndarray) -> None:
-    """Refuse what no voice can be heard in: too short, or silent."""
+def read_target(path: str | Path) -> np.ndarray:
+    """A recording ``(samples,)`` at ``EMBEDDING_RATE``, in which a voice can be heard.
+
+    Raises:
+        AudioError: as :func:`target_embedding`.
+    """
+    audio, _ = read_audio(path, EMBEDDING_RATE, max_seconds=MAX_TARGET_SECONDS)
     seconds = len(audio) / EMBEDDING_RATE
     if seconds < MIN_TARGET_SECONDS:
         raise AudioError(
@@ -146,3 +149,4 @@ def check_target(path: str | Path, audio: np.ndarray) -> None:
     level = 10 * np.log10(np.mean(np.square(audio, dtype="float64")) + 1e-20)
     if level < SILENCE_DBFS:
         raise AudioError(f"{path} is silent ({level:.0f} dBFS); there is no voice to fit.")
+    return audio

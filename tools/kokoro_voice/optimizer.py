@@ -15,26 +15,20 @@ from typing import Any
 
 import numpy as np
 
-from myxtts.audio.io import read_audio, write_audio
+from myxtts.audio.io import write_audio
 from myxtts.errors import ConfigError, TextError
 from myxtts.files import writable_folder
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
 from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.device import usable_device
+from tools.kokoro.phonemes import phonemize
 from tools.kokoro.voice_sources import find_voices
 from tools.kokoro.voices import load_voices
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.coordinates import VoiceSpace, build_space
 from tools.kokoro_voice.embedders import Embedder, open_embedder
 from tools.kokoro_voice.fitting import STATE, Fit, Progress
-from tools.kokoro_voice.objective import (
-    EMBEDDING_RATE,
-    MAX_TARGET_SECONDS,
-    Measurement,
-    Objective,
-    check_target,
-    target_embedding,
-)
+from tools.kokoro_voice.objective import Measurement, Objective, read_target, target_embedding
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +111,7 @@ class VoiceGradientOptimizer:
         config = self.config
         if text is not None:
             config = dataclasses.replace(config, text_for_generation=text)
-        tokens = spoken_tokens(self.backend, config)
+        tokens = [self.backend.tokens(phonemes) for phonemes in _phonemes(config)]
         target = target_embedding(target_audio_path, self.embedder)
         return Objective(self.backend, self.embedder, self.space, target, tokens, config)
 
@@ -165,8 +159,7 @@ def check_inputs(target: str | Path, output_dir: str | Path, config: OptimizerCo
         AudioError, CheckpointError, ConfigError, TextError: as :meth:`optimize` would.
     """
     usable_device(config.device)
-    audio, _ = read_audio(target, EMBEDDING_RATE, max_seconds=MAX_TARGET_SECONDS)
-    check_target(target, audio)
+    read_target(target)
     _phonemes(config)
     writable_folder(output_dir)
 
@@ -185,25 +178,15 @@ def start_coordinates(
     return space.coordinates(voice).astype("float32")
 
 
-def spoken_tokens(backend: Backend, config: OptimizerConfig) -> list[list[int]]:
-    """Vocabulary ids of every text, or of ``config.phonemes`` in their place."""
-    return [backend.tokens(phonemes) for phonemes in _phonemes(config)]
-
-
 def _phonemes(config: OptimizerConfig) -> Sequence[str]:
+    """Of every text, or ``config.phonemes`` in their place."""
     texts = config.phonemes or (config.text_for_generation, *config.texts)
-    found = config.phonemes or _phonemized(texts, config.language)
+    found = config.phonemes or [phonemize(text, config.language) for text in texts]
     for phonemes, text in zip(found, texts, strict=True):
         # Punctuation has a place in the vocabulary, but nobody's voice is heard in it.
         if not any(symbol.isalpha() for symbol in phonemes):
             raise TextError(f"there is nothing to speak in {text!r}: it has no phonemes.")
     return found
-
-
-def _phonemized(texts: Sequence[str], language: str) -> list[str]:
-    from tools.kokoro.phonemes import phonemize
-
-    return [phonemize(text, language) for text in texts]
 
 
 def _backend(given: Any, config: OptimizerConfig, device: str) -> Backend:

@@ -1,13 +1,11 @@
-"""What a fit leaves to read and to look at: history, pictures, samples."""
+"""What a fit leaves to look at: the picture of its history, and its result in words."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from myxtts.files import write_whole
 from myxtts.plots import new_figure, save_figure
 
 # Result keys that a person is told, with the words for them.
@@ -24,11 +22,6 @@ _LINES = (
     ("backend", "spoken by"),
     ("output_dir", "files in"),
 )
-
-
-def save_history(path: Path, history: Mapping[str, Sequence]) -> None:
-    """Write the columns (``iteration``, ``loss``, ``similarity``, ``syntheses``) as JSON."""
-    write_whole(path, json.dumps(history, indent=1) + "\n")
 
 
 def draw_history(path: Path, history: Mapping[str, Sequence]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import pickle
 from pathlib import Path
 
 import torch
@@ -12,6 +10,8 @@ from torch import nn
 
 from myxtts.audio.frontends import RESEMBLYZER, analysis_window, mel_filterbank
 from myxtts.errors import WeightsError
+from myxtts.weights.torch_file import read_torch_file
+from tools.kokoro.parts import package_folder
 from tools.kokoro_voice.resampling import resample
 
 PARTIAL_FRAMES = 160
@@ -92,22 +92,19 @@ def _loud_enough(audio: torch.Tensor) -> torch.Tensor:
 
 
 def _packaged_weights() -> Path:
-    # Found, not imported: importing the package wants webrtcvad, which nothing here uses.
-    spec = importlib.util.find_spec("resemblyzer")
-    if spec is None or not spec.origin:
+    # Importing the package would want webrtcvad, which nothing here uses.
+    folder = package_folder("resemblyzer")
+    if folder is None:
         raise WeightsError(
             "Resemblyzer's weights are missing; they come with "
             "'pip install --no-deps resemblyzer==0.1.4'."
         )
-    return Path(spec.origin).parent / "pretrained.pt"
+    return folder / "pretrained.pt"
 
 
 def _load(model: nn.Module, path: Path) -> None:
+    state = read_torch_file(path, "model_state")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
-        wanted = model.state_dict()
-        model.load_state_dict({name: state[name] for name in wanted})
-    except FileNotFoundError as error:
-        raise WeightsError(f"there are no Resemblyzer weights {path}.") from error
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+        model.load_state_dict({name: torch.from_numpy(state[name]) for name in model.state_dict()})
+    except (RuntimeError, KeyError) as error:
         raise WeightsError(f"{path} does not hold Resemblyzer's weights.") from error

@@ -64,13 +64,13 @@ def test_weights_without_a_place_are_named(tmp_path, caplog):
 @pytest.mark.parametrize("content", [b"", b"no checkpoint"])
 def test_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "k.pth").write_bytes(content)
-    with pytest.raises(WeightsError, match="no torch file"):
+    with pytest.raises(WeightsError, match="no torch file|not a torch file"):
         weights.read_checkpoint(tmp_path / "k.pth")
 
 
 def test_other_torch_file_is_refused(tmp_path):
     torch.save([1, 2], tmp_path / "k.pth")
-    with pytest.raises(WeightsError, match="does not hold"):
+    with pytest.raises(WeightsError, match="has no 'bert'"):
         weights.read_checkpoint(tmp_path / "k.pth")
 
 

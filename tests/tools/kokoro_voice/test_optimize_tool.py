@@ -29,7 +29,7 @@ def call(monkeypatch, capsys, tmp_path):
         save_voice(tmp_path / "voices" / f"{name}.bin", voice)
     monkeypatch.setattr(optimizer, "open_backend", lambda *args: FakeBackend())
     monkeypatch.setattr(embedders, "_MAKERS", {"auto": lambda config, device: BandEmbedder()})
-    monkeypatch.setattr(optimizer, "_phonemized", lambda texts, language: texts)
+    monkeypatch.setattr(optimizer, "phonemize", lambda text, language: text)
     soundfile.write(tmp_path / "target.wav", tone(3.0), 24_000)
     monkeypatch.chdir(tmp_path)
 

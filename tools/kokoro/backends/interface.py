@@ -53,6 +53,13 @@ class DifferentiableBackend(Backend, Protocol):
         """Predicted frames of every phoneme and both ends, int64 ``(phonemes + 2,)``."""
 
 
+def speak(backend: Backend, voice: np.ndarray, phonemes: str) -> np.ndarray:
+    """Phonemes in a voice ``(510, 1, 256)``: float32 ``(samples,)`` at 24 kHz."""
+    tokens = backend.tokens(phonemes)
+    (audio,) = backend.synthesize(tokens, voice[len(tokens) - 1])
+    return audio
+
+
 def encode(phonemes: str, vocabulary: Mapping[str, int]) -> list[int]:
     """Ids of the symbols that the vocabulary has; others are dropped.
 
