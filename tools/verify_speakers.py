@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Embed every clip once, score the trials, write the files and print the errors."""
     from myxtts.verification import trials as sets
+    from myxtts.verification.threshold import THRESHOLD_FILE, Threshold
 
     trials = sets.read_trials(args.trials)
     targets = [trial.target for trial in trials]
@@ -77,7 +78,7 @@ def main(args: argparse.Namespace) -> None:
         measured_on = set_name(args.trials)
         title = f"{name_of(args.encoder)} on {measured_on}"
         sets.draw_errors(drawn, scores, targets, errors, title)
-    threshold = sets.Threshold(
+    threshold = Threshold(
         value=errors.threshold,
         eer=errors.eer,
         min_dcf=errors.min_dcf,
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
         provenance=verifier.provenance,
         trimmed=verifier.trim_silences,
     )
-    kept = (preset or output) / sets.THRESHOLD_FILE
+    kept = (preset or output) / THRESHOLD_FILE
     if args.save_threshold:
         threshold.save(kept)
     if args.json:

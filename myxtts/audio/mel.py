@@ -63,11 +63,6 @@ class MelSpectrogram(keras.layers.Layer):
         lengths = ops.cast(lengths, "int32")
         return sequence_mask(1 + lengths // self.spec.hop_length, ops.shape(mel)[1])
 
-    def compute_output_shape(self, input_shape):
-        batch, samples = input_shape
-        frames = None if samples is None else self.spec.num_frames(samples)
-        return (batch, frames, self.spec.n_mels)
-
     def get_config(self) -> dict:
         return {"name": self.name, "spec": spec_dict(self.spec)}
 

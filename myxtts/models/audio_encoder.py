@@ -22,8 +22,9 @@ from myxtts.timing import SPEAKER_RATE
 class BaseAudioEncoder(keras.Model):
     """What both kinds share.
 
-    ``features`` turns audio into what is worth caching, ``conditioning_latents`` and
-    ``speaker_embedding`` turn features into the two outputs.
+    Of each kind's own, ``features`` turns audio, and ``features_from_batch`` a training
+    batch, into what is worth caching; ``conditioning_latents`` and ``speaker_embedding`` turn
+    features into the two outputs.
 
     Attributes:
         conditioning_layers: trained with the GPT.
@@ -80,21 +81,9 @@ class BaseAudioEncoder(keras.Model):
             lengths = ops.full(ops.shape(audio)[:1], ops.shape(audio)[1], dtype="int32")
         return self(self.features(audio, ops.cast(lengths, "int32")))
 
-    def features(self, audio, lengths) -> dict:
-        raise NotImplementedError
-
-    def features_from_batch(self, batch: dict) -> dict:
-        raise NotImplementedError
-
     def heard(self, features: dict, training=False) -> dict:
         """Features with what both outputs share computed once."""
         return features
-
-    def conditioning_latents(self, features: dict, training=False):
-        raise NotImplementedError
-
-    def speaker_embedding(self, features: dict, training=False):
-        raise NotImplementedError
 
     def _at_speaker_rate(self, audio, lengths):
         return self.resampler(audio), resampled_length(
@@ -119,12 +108,7 @@ class OriginalAudioEncoder(BaseAudioEncoder):
         self.speaker_layers = (self.speaker_encoder,)
 
     def build(self, input_shape=None):
-        for layer in (
-            self.mel_norm,
-            self.conditioning_encoder,
-            self.perceiver,
-            self.speaker_encoder,
-        ):
+        for layer in (self.mel_norm, *self.conditioning_layers, *self.speaker_layers):
             layer.build(None)
         self.built = True
 

@@ -11,9 +11,7 @@ from keras import ops
 
 from myxtts.config import ConditioningConfig
 from myxtts.models.attention import attend, key_bias
-from myxtts.models.layer import Layer
-
-NORM_EPSILON = 1e-5
+from myxtts.models.layer import NORM_EPSILON, Layer
 
 
 class ConditioningEncoder(Layer):
@@ -134,14 +132,8 @@ class PerceiverResampler(Layer):
     @classmethod
     def from_section(cls, section: ConditioningConfig, dim: int, **kwargs) -> PerceiverResampler:
         """Build from the ``model.conditioning`` section of a configuration."""
-        return cls(
-            dim,
-            section.perceiver_depth,
-            section.num_latents,
-            section.perceiver_heads,
-            section.perceiver_head_dim,
-            **kwargs,
-        )
+        sizes = (section.perceiver_depth, section.num_latents)
+        return cls(dim, *sizes, section.perceiver_heads, section.perceiver_head_dim, **kwargs)
 
     def build(self, input_shape=None):
         self.latents = self.add_weight(

@@ -13,14 +13,11 @@ from myxtts.audio.frontends import COQUI_SPEAKER
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import CoquiEncoderConfig, SpeakerConfig
 from myxtts.models.attention import HIDDEN
-from myxtts.models.conditioning import NORM_EPSILON
-from myxtts.models.layer import Layer
+from myxtts.models.layer import NORM_EPSILON, BatchNorm, Layer
 from myxtts.settings import to_dict
 
 ATTENTION_DIM = 128
 SQUEEZE = 8
-# Keras counts what stays, torch what comes in: its 0.1.
-MOMENTUM = 0.9
 
 
 class ResNetSpeakerEncoder(keras.Model):
@@ -45,7 +42,7 @@ class ResNetSpeakerEncoder(keras.Model):
         self.blocks = tuple(blocks)
         self.channels = tuple(channels)
         self.conv1 = keras.layers.Conv2D(self.channels[0], 3, padding="same", name="conv1")
-        self.bn1 = _batch_norm("bn1")
+        self.bn1 = BatchNorm(name="bn1")
         self.residuals = [
             SEBasicBlock(
                 width,
@@ -57,7 +54,7 @@ class ResNetSpeakerEncoder(keras.Model):
             for index in range(count)
         ]
         self.attention_in = keras.layers.Dense(ATTENTION_DIM, name="attention_in")
-        self.attention_bn = _batch_norm("attention_bn")
+        self.attention_bn = BatchNorm(name="attention_bn")
         self.attention_out = keras.layers.Dense(self._pooled_dim, name="attention_out")
         self.fc = keras.layers.Dense(embedding_dim, name="fc")
 
@@ -156,15 +153,15 @@ class SEBasicBlock(Layer):
         conv = keras.layers.Conv2D
         # Strided convolutions are padded by the caller: "same" would pad behind only.
         self.conv1 = conv(channels, 3, strides=stride, use_bias=False, name="conv1")
-        self.bn1 = _batch_norm("bn1")
+        self.bn1 = BatchNorm(name="bn1")
         self.conv2 = conv(channels, 3, padding="same", use_bias=False, name="conv2")
-        self.bn2 = _batch_norm("bn2")
+        self.bn2 = BatchNorm(name="bn2")
         self.squeeze = keras.layers.Dense(max(1, channels // SQUEEZE), name="squeeze")
         self.excite = keras.layers.Dense(channels, name="excite")
         self.shortcut = None
         if project:
             self.shortcut = conv(channels, 1, strides=stride, use_bias=False, name="shortcut")
-            self.shortcut_bn = _batch_norm("shortcut_bn")
+            self.shortcut_bn = BatchNorm(name="shortcut_bn")
 
     def build(self, input_shape):
         incoming = input_shape[-1]
@@ -198,10 +195,6 @@ class SEBasicBlock(Layer):
         mean = ops.sum(hidden * weights, axis=(1, 2)) / count
         scale = ops.sigmoid(self.excite(ops.relu(self.squeeze(mean))))
         return hidden * scale[:, None, None, :]
-
-
-def _batch_norm(name: str) -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=NORM_EPSILON, name=name)
 
 
 def _grid(valid, hidden):

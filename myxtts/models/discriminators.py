@@ -15,7 +15,18 @@ PERIODS = (2, 3, 5, 7, 11)
 SCALES = 3
 
 
-class MultiPeriodDiscriminator(Layer):
+class _Judges(Layer):
+    """Several discriminators of one waveform ``(batch, samples, 1)``."""
+
+    judges: list
+
+    def build(self, input_shape=None):
+        for judge in self.judges:
+            judge.build((None, None, 1))
+        self.built = True
+
+
+class MultiPeriodDiscriminator(_Judges):
     """Judges a waveform folded at several periods.
 
     Args:
@@ -29,17 +40,12 @@ class MultiPeriodDiscriminator(Layer):
             PeriodDiscriminator(period, channels, name=f"period_{period}") for period in periods
         ]
 
-    def build(self, input_shape=None):
-        for judge in self.judges:
-            judge.build((None, None, 1))
-        self.built = True
-
     def call(self, waveform) -> list:
         """``[(score, features), ...]`` of a waveform ``(batch, samples, 1)``."""
         return [judge(waveform) for judge in self.judges]
 
 
-class MultiScaleDiscriminator(Layer):
+class MultiScaleDiscriminator(_Judges):
     """Judges a waveform and smoothed, halved versions of it.
 
     Args:
@@ -50,11 +56,6 @@ class MultiScaleDiscriminator(Layer):
     def __init__(self, channels: float = 1.0, scales: int = SCALES, name="multi_scale", **kwargs):
         super().__init__(name=name, **kwargs)
         self.judges = [ScaleDiscriminator(channels, name=f"scale_{i}") for i in range(scales)]
-
-    def build(self, input_shape=None):
-        for judge in self.judges:
-            judge.build((None, None, 1))
-        self.built = True
 
     def call(self, waveform) -> list:
         """``[(score, features), ...]`` of a waveform ``(batch, samples, 1)``."""

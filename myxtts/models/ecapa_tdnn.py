@@ -16,11 +16,8 @@ from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
 from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
 from myxtts.models.attention import HIDDEN
-from myxtts.models.conditioning import NORM_EPSILON
-from myxtts.models.layer import Layer
+from myxtts.models.layer import BatchNorm, Layer
 
-# Keras counts what stays, torch what comes in: its 0.1.
-MOMENTUM = 0.9
 VARIANCE_FLOOR = 1e-12
 
 
@@ -47,7 +44,7 @@ class ECAPATDNN(keras.Model):
         ]
         self.aggregation = TDNNBlock(*shapes[-1], name="aggregation")
         self.pooling = AttentiveStatisticsPooling(sizes.attention_dim, name="pooling")
-        self.pooled_norm = _BatchNorm("pooled_norm")
+        self.pooled_norm = BatchNorm(dtype="float32", name="pooled_norm")
         self.projection = keras.layers.Dense(
             sizes.embedding_dim, dtype="float32", name="projection"
         )
@@ -154,7 +151,7 @@ class TDNNBlock(Layer):
         self.conv = keras.layers.Conv1D(
             channels, kernel_size, dilation_rate=dilation, dtype="float32", name="conv"
         )
-        self.norm = _BatchNorm("norm")
+        self.norm = BatchNorm(dtype="float32", name="norm")
 
     def build(self, input_shape):
         self.conv.build(input_shape)
@@ -269,13 +266,3 @@ def _statistics(inputs, weights) -> list:
 def _total(weights):
     """Sum over time, at least one, so that an empty row gives no NaN."""
     return ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
-
-
-class _BatchNorm(keras.layers.BatchNormalization):
-    """Batch norm that hands its mask to nobody: the layers behind it would warn of it."""
-
-    def __init__(self, name: str):
-        super().__init__(momentum=MOMENTUM, epsilon=NORM_EPSILON, dtype="float32", name=name)
-
-    def compute_mask(self, inputs, previous_mask):
-        return None

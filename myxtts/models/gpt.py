@@ -18,8 +18,7 @@ from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
 from myxtts.models.attention import attend, attention_weights, causal_bias, key_bias, write_slot
-from myxtts.models.conditioning import NORM_EPSILON
-from myxtts.models.layer import Layer
+from myxtts.models.layer import NORM_EPSILON, Layer
 from myxtts.settings import to_dict
 
 
@@ -185,16 +184,9 @@ class GPT(keras.Model):
             bool ``(batch, latents + text + 3)``.
         """
         text, _ = self._text(text_ids, text_lengths)
-        latents = ops.cast(conditioning_latents, self.compute_dtype)
-        batch = ops.shape(latents)[0]
-        start = ops.full((batch, 1), self.start_audio_token, dtype="int32")
-        hidden = [latents, self._embed_text(text), self._embed_audio(start, 0)]
-        valid = [
-            ops.ones(ops.shape(latents)[:2], dtype="bool"),
-            sequence_mask(text_lengths + 2, ops.shape(text)[1]),
-            ops.ones((batch, 1), dtype="bool"),
-        ]
-        return ops.concatenate(hidden, axis=1), ops.concatenate(valid, axis=1)
+        one = ops.ones(ops.shape(text)[:1], dtype="int32")
+        start = self.start_audio_token * one[:, None]
+        return self._joined(conditioning_latents, text, text_lengths + 2, start, one)
 
     def embed_code(self, codes, position):
         """Embeddings ``(batch, 1, model_dim)`` of codes ``(batch,)`` at one position."""
@@ -202,7 +194,9 @@ class GPT(keras.Model):
 
     def embed_codes(self, codes, position):
         """Embeddings ``(batch, length, model_dim)`` of codes from ``position`` on."""
-        return self._embed_audio(codes, position)
+        _check_length("audio", codes.shape[1], self.max_audio_tokens + 3)
+        positions = position + ops.arange(ops.shape(codes)[1])
+        return self.audio_embedding(codes) + self.audio_positions(positions)
 
     def finish(self, hidden):
         """The two closing layer norms."""
@@ -210,52 +204,39 @@ class GPT(keras.Model):
 
     def _sequence(self, inputs: dict, stops_seen: int = 1) -> tuple:
         """Embeddings and validity of a whole sequence, where text and audio begin, targets."""
-        lengths = inputs["text_lengths"]
-        text, text_targets = self._text(inputs["text_ids"], lengths)
-        audio, audio_targets = self._audio(inputs["audio_codes"], inputs["code_lengths"])
-        latents = ops.cast(inputs["conditioning_latents"], self.compute_dtype)
-        hidden = [latents, self._embed_text(text), self._embed_audio(audio, 0)]
-        valid = [
-            ops.ones(ops.shape(latents)[:2], dtype="bool"),
-            sequence_mask(lengths + 1 + stops_seen, ops.shape(text)[1]),
-            sequence_mask(inputs["code_lengths"] + 1, ops.shape(audio)[1]),
-        ]
+        text_lengths, code_lengths = inputs["text_lengths"], inputs["code_lengths"]
+        text, text_targets = self._text(inputs["text_ids"], text_lengths)
+        ends = (self.start_audio_token, self.stop_audio_token)
+        audio, audio_targets = _shifted(inputs["audio_codes"], code_lengths, *ends)
+        latents, text_seen = inputs["conditioning_latents"], text_lengths + 1 + stops_seen
         start = ops.shape(latents)[1]
         return (
-            ops.concatenate(hidden, axis=1),
-            ops.concatenate(valid, axis=1),
+            *self._joined(latents, text, text_seen, audio, code_lengths + 1),
             (start, start + ops.shape(text)[1]),
             {"text_targets": text_targets, "audio_targets": audio_targets},
         )
 
+    def _joined(self, latents, text, text_lengths, audio, audio_lengths) -> tuple:
+        """Embeddings of latents, text ids and codes in a row, and which of them are valid."""
+        latents = ops.cast(latents, self.compute_dtype)
+        hidden = [latents, self._embed_text(text), self.embed_codes(audio, 0)]
+        valid = [
+            ops.ones(ops.shape(latents)[:2], dtype="bool"),
+            sequence_mask(text_lengths, ops.shape(text)[1]),
+            sequence_mask(audio_lengths, ops.shape(audio)[1]),
+        ]
+        return ops.concatenate(hidden, axis=1), ops.concatenate(valid, axis=1)
+
     def _text(self, ids, lengths):
         """Inputs ``[START] text [STOP]...`` and their targets, ``(batch, text + 2)`` each."""
-        length = ops.shape(ids)[1]
-        ids = ops.where(sequence_mask(lengths, length), ids, self.stop_text_token)
-        inputs = ops.pad(ids, [[0, 0], [1, 1]], constant_values=self.stop_text_token)
-        first = ops.equal(ops.arange(length + 2), 0)[None]
-        inputs = ops.where(first, self.start_text_token, inputs)
-        targets = ops.pad(ids, [[0, 0], [0, 2]], constant_values=self.stop_text_token)
-        kept = sequence_mask(lengths + 1, length + 2)
-        return inputs, ops.where(kept, targets, IGNORED_TARGET)
-
-    def _audio(self, codes, lengths):
-        """Inputs ``[START_AUDIO] codes`` and targets ``codes [STOP_AUDIO]``."""
-        length = ops.shape(codes)[1]
-        codes = ops.where(sequence_mask(lengths, length), codes, self.stop_audio_token)
-        inputs = ops.pad(codes, [[0, 0], [1, 0]], constant_values=self.start_audio_token)
-        targets = ops.pad(codes, [[0, 0], [0, 1]], constant_values=self.stop_audio_token)
-        kept = sequence_mask(lengths + 1, length + 1)
-        return inputs, ops.where(kept, targets, IGNORED_TARGET)
+        stop = self.stop_text_token
+        inputs, targets = _shifted(ids, lengths, self.start_text_token, stop)
+        inputs = ops.pad(inputs, [[0, 0], [0, 1]], constant_values=stop)
+        return inputs, ops.pad(targets, [[0, 0], [0, 1]], constant_values=IGNORED_TARGET)
 
     def _embed_text(self, ids):
         _check_length("text", ids.shape[1], self.max_text_tokens + 2)
         return self.text_embedding(ids) + self.text_positions(ops.arange(ops.shape(ids)[1]))
-
-    def _embed_audio(self, codes, first_position):
-        _check_length("audio", codes.shape[1], self.max_audio_tokens + 3)
-        positions = first_position + ops.arange(ops.shape(codes)[1])
-        return self.audio_embedding(codes) + self.audio_positions(positions)
 
     def get_config(self) -> dict:
         sizes = ("model_dim", "heads", "num_text_tokens", "max_text_tokens", "max_audio_tokens")
@@ -330,6 +311,16 @@ class GPTBlock(Layer):
     def _heads(self, qkv, shape):
         shape = (shape[0], shape[1], 3, self.heads, self.dim // self.heads)
         return ops.unstack(ops.transpose(ops.reshape(qkv, shape), (2, 0, 3, 1, 4)), 3)
+
+
+def _shifted(ids, lengths, start: int, stop: int):
+    """Inputs ``[start] ids`` and targets ``ids [stop]`` of padded rows, ``(batch, length + 1)``."""
+    length = ops.shape(ids)[1]
+    ids = ops.where(sequence_mask(lengths, length), ids, stop)
+    inputs = ops.pad(ids, [[0, 0], [1, 0]], constant_values=start)
+    targets = ops.pad(ids, [[0, 0], [0, 1]], constant_values=stop)
+    kept = sequence_mask(lengths + 1, length + 1)
+    return inputs, ops.where(kept, targets, IGNORED_TARGET)
 
 
 def _gelu(inputs):

@@ -1,8 +1,11 @@
-"""The base of the layers that models are made of."""
+"""What the layers of several models share."""
 
 from __future__ import annotations
 
 import keras
+
+# torch's default, of every norm of the references.
+NORM_EPSILON = 1e-5
 
 
 class Layer(keras.layers.Layer):
@@ -16,3 +19,14 @@ class Layer(keras.layers.Layer):
     def from_config(cls, config: dict) -> Layer:
         """Make the layer that ``get_config`` describes."""
         return super().from_config({key: config[key] for key in config if key != "dtype"})
+
+
+class BatchNorm(keras.layers.BatchNormalization):
+    """torch's batch norm. It hands its mask to nobody: the layers behind it would warn of it."""
+
+    # Keras counts what stays, torch what comes in: its 0.1.
+    def __init__(self, momentum: float = 0.9, epsilon: float = NORM_EPSILON, **kwargs):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        return None

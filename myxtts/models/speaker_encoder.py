@@ -32,9 +32,8 @@ KIND = "speaker_encoder"
 WEIGHTS = "speaker_encoder.safetensors"
 
 Sizes = ECAPAConfig | CoquiEncoderConfig | None
-# Resemblyzer has one size.
+# Sections of ``ModelConfig`` with the sizes of an encoder. Resemblyzer has one size.
 _SECTIONS = {"ecapa_tdnn": "ecapa", "coqui": "coqui_encoder"}
-_SIZES = {"ecapa_tdnn": ECAPAConfig, "coqui": CoquiEncoderConfig}
 _CLASSES = {"ecapa_tdnn": ECAPATDNN, "coqui": CoquiSpeakerEncoder}
 
 
@@ -68,7 +67,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
             raise ConfigError(f"unknown speaker encoder {encoder_type!r}; choose one of {known}.")
         self.encoder_type = encoder_type
         self.freeze = freeze
-        self.sizes = sizes or (_SIZES[encoder_type]() if encoder_type in _SIZES else None)
+        self.sizes = sizes or _sizes(ModelConfig(), encoder_type)
         self.provenance = RANDOM
         self.licence: str | None = None
         self.encoder = _make(encoder_type, self.sizes)
@@ -77,8 +76,12 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
     def from_section(cls, section: ModelConfig, **kwargs) -> PretrainedSpeakerEncoder:
         """Build as the ``model`` section of a configuration says."""
         kind = section.speaker_encoder_type
-        sizes = getattr(section, _SECTIONS[kind]) if kind in _SECTIONS else None
-        return cls(kind, section.freeze_speaker_encoder, sizes, **kwargs)
+        return cls(kind, section.freeze_speaker_encoder, _sizes(section, kind), **kwargs)
+
+    def section(self) -> dict:
+        """Plain values of the ``model`` section that makes this encoder."""
+        values = {"speaker_encoder_type": self.encoder_type, "freeze_speaker_encoder": self.freeze}
+        return values | ({_SECTIONS[self.encoder_type]: to_dict(self.sizes)} if self.sizes else {})
 
     @property
     def embedding_dim(self) -> int:
@@ -103,17 +106,12 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
         return ops.stop_gradient(embedding) if self.freeze else embedding
 
     def get_config(self) -> dict:
-        return {
-            "name": self.name,
-            "encoder_type": self.encoder_type,
-            "freeze": self.freeze,
-            "sizes": to_dict(self.sizes) if self.sizes else None,
-        }
+        return {"name": self.name, "model": self.section()}
 
     @classmethod
     def from_config(cls, config: dict) -> PretrainedSpeakerEncoder:
-        sizes = config["sizes"] and _SIZES[config["encoder_type"]](**config["sizes"])
-        return cls(**config | {"sizes": sizes})
+        """Make the encoder that ``get_config`` describes."""
+        return cls.from_section(ModelConfig().merged(config["model"]), name=config["name"])
 
     def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
         """Write the encoder to ``folder``, with ``half`` its matrices in float16.
@@ -123,19 +121,13 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
             CheckpointError: as :func:`myxtts.presets.folder.save` says.
         """
         self._require_weights()
-        config = {
-            "speaker_encoder_type": self.encoder_type,
-            "freeze_speaker_encoder": self.freeze,
-        }
-        if self.sizes:
-            config[_SECTIONS[self.encoder_type]] = to_dict(self.sizes)
         record = Record(
             KIND,
             provenance=self.provenance,
             licence=self.licence,
             parameters={"encoder": self.encoder.count_params()},
         )
-        save(folder, record, config, {WEIGHTS: self.variables_by_name()}, half=half)
+        save(folder, record, self.section(), {WEIGHTS: self.variables_by_name()}, half=half)
 
     @classmethod
     def from_preset(cls, folder: str | Path) -> PretrainedSpeakerEncoder:
@@ -162,6 +154,10 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
                 f"the {self.encoder_type} speaker encoder has random weights; load its pretrained "
                 "weights before it is used."
             )
+
+
+def _sizes(section: ModelConfig, encoder_type: str) -> Sizes:
+    return getattr(section, _SECTIONS[encoder_type]) if encoder_type in _SECTIONS else None
 
 
 def _make(encoder_type: str, sizes: Sizes) -> Any:

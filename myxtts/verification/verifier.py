@@ -21,7 +21,7 @@ from myxtts.models.resemblyzer import TARGET_DBFS
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 from myxtts.models.xtts import MAIN, XTTS
 from myxtts.timing import SPEAKER_RATE
-from myxtts.verification.trials import Threshold, preset_threshold, shipped_threshold
+from myxtts.verification.threshold import Threshold, preset_threshold, shipped_threshold
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 
 logger = logging.getLogger(__name__)

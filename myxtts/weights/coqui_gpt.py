@@ -11,7 +11,7 @@ import numpy as np
 
 from myxtts.models.conditioning import ConditioningEncoder, PerceiverResampler
 from myxtts.models.gpt import GPT
-from myxtts.weights.conversion import Rule, affine, convert, linear, norm, pointwise
+from myxtts.weights.conversion import Rule, affine, convert, identity, linear, norm, pointwise
 
 CONDITIONING = "conditioning_encoder."
 PERCEIVER = "conditioning_perceiver."
@@ -72,10 +72,7 @@ def gpt_rules(gpt: GPT) -> list[Rule]:
         result += norm(f"{source}.ln_1", f"{target}/ln_1")
         result += norm(f"{source}.ln_2", f"{target}/ln_2")
         for theirs, ours in matrices.items():
-            result += [
-                Rule(f"{source}.{theirs}.weight", f"{target}/{ours}/kernel"),
-                Rule(f"{source}.{theirs}.bias", f"{target}/{ours}/bias"),
-            ]
+            result += affine(f"{source}.{theirs}", f"{target}/{ours}", identity)
     return result
 
 

@@ -37,34 +37,16 @@ FIXED = {
     "cond_d_vector_in_each_upsampling_layer": True,
 }
 # How Coqui's program runs, or what nothing reads any more.
-UNUSED = {
-    "gpt_batch_size",
-    "enable_redaction",
-    "kv_cache",
-    "gpt_checkpoint",
-    "clvp_checkpoint",
-    "decoder_checkpoint",
-    "num_chars",
-    "tokenizer_file",
-    "gpt_max_prompt_tokens",
-    "gpt_use_masking_gt_prompt_approach",
-    "duration_const",
-}
-READ = {
-    "gpt_layers",
-    "gpt_n_model_channels",
-    "gpt_n_heads",
-    "gpt_number_text_tokens",
-    "gpt_max_text_tokens",
-    "gpt_max_audio_tokens",
-    "gpt_start_text_token",
-    "gpt_stop_text_token",
-    "gpt_num_audio_tokens",
-    "gpt_start_audio_token",
-    "gpt_stop_audio_token",
-    "decoder_input_dim",
-    "d_vector_dim",
-}
+UNUSED = """
+    gpt_batch_size enable_redaction kv_cache num_chars tokenizer_file duration_const
+    gpt_checkpoint clvp_checkpoint decoder_checkpoint
+    gpt_max_prompt_tokens gpt_use_masking_gt_prompt_approach
+"""
+READ = """
+    gpt_layers gpt_n_model_channels gpt_n_heads decoder_input_dim d_vector_dim
+    gpt_number_text_tokens gpt_max_text_tokens gpt_start_text_token gpt_stop_text_token
+    gpt_num_audio_tokens gpt_max_audio_tokens gpt_start_audio_token gpt_stop_audio_token
+"""
 
 
 def convert_checkpoint(source: str | Path) -> XTTS:
@@ -153,8 +135,9 @@ def read_configuration(
 
 
 def _check_arguments(path: Path, args: dict[str, Any], dvae: Mapping[str, np.ndarray]) -> None:
-    unknown = sorted(set(args) - READ - UNUSED - set(FIXED))
-    missing = sorted(READ - set(args))
+    read = set(READ.split())
+    unknown = sorted(set(args) - read - set(UNUSED.split()) - set(FIXED))
+    missing = sorted(read - set(args))
     if unknown or missing:
         raise WeightsError(
             f"{path}: model_args has {', '.join(unknown) or 'nothing'} unknown here and lacks "

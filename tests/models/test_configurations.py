@@ -17,6 +17,7 @@ from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
 from myxtts.models import conditioning, coqui_resnet, discriminators, dvae, ecapa_tdnn
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
+from myxtts.models.layer import BatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 
@@ -54,6 +55,7 @@ LAYERS = [
     (GPTBlock(8, 2, depth=3, dropout=0.2, name="block"), FRAMES),
     (HifiDecoder(8, 6, 16, (8, 32), (16, 64), (3,), (1, 2)), None),
     (HifiResBlock(8, 3, dilations=(1, 2)), FRAMES),
+    (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),
 ]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from myxtts.flags import run
-from myxtts.verification.trials import Threshold, detection_errors, read_trials
+from myxtts.verification.threshold import Threshold
+from myxtts.verification.trials import detection_errors, read_trials
 from myxtts.verification.verifier import SpeakerVerifier
 from tools import verify_speakers as tool
 

@@ -1,21 +1,10 @@
-"""Trial files, error rates on scores whose errors are known, thresholds and the picture."""
-
-import json
+"""Trial files, error rates on scores whose errors are known, and the picture."""
 
 import numpy as np
 import pytest
 
-from myxtts.errors import CheckpointError, DataError
-from myxtts.verification import trials as detection
-from myxtts.verification.trials import (
-    Threshold,
-    Trial,
-    detection_errors,
-    draw_errors,
-    preset_threshold,
-    read_trials,
-    shipped_threshold,
-)
+from myxtts.errors import DataError
+from myxtts.verification.trials import Trial, detection_errors, draw_errors, read_trials
 
 # Scores of non-targets, scores of targets, EER in percent, minDCF(0.01), threshold.
 KNOWN = {
@@ -30,7 +19,6 @@ KNOWN = {
     "one false accept in 100": ([0] * 99 + [9], [5] * 4, 0.5, 0.99, 5),
     "a tie across kinds": ([0, 0, 4, 4], [4, 4, 9, 9], 25.0, 0.5, 9),
 }
-PROVENANCE = "somewhere@sha256:" + "a" * 64
 
 
 def spread(name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -50,18 +38,6 @@ def trial_file(tmp_path):
         return path
 
     return write
-
-
-def a_threshold(**changes) -> Threshold:
-    values = {
-        "value": 0.7,
-        "eer": 1.5,
-        "min_dcf": 0.2,
-        "trials": 100,
-        "measured_on": "a set",
-        "provenance": PROVENANCE,
-    }
-    return Threshold(**values | changes)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -154,54 +130,6 @@ def test_trials_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"1 \xe9.wav \xe9.wav\n")
     with pytest.raises(DataError, match="latin.txt"):
         read_trials(tmp_path / "latin.txt")
-
-
-def test_a_threshold_survives_its_file(tmp_path):
-    a_threshold().save(tmp_path / "new" / "verification.json")
-    assert Threshold.load(tmp_path / "new" / "verification.json") == a_threshold()
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["verification.json"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"value": 1.0}', '"words"', "3"])
-def test_files_that_are_no_threshold_are_refused(tmp_path, text):
-    (tmp_path / "bad.json").write_text(text)
-    with pytest.raises(CheckpointError, match="bad.json is no measured threshold"):
-        Threshold.load(tmp_path / "bad.json")
-
-
-def test_a_threshold_that_cannot_be_written_is_one_sentence(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="cannot write"):
-        a_threshold().save(tmp_path / "file" / "verification.json")
-
-
-def test_a_threshold_fits_the_same_weights_only():
-    assert a_threshold().fits("elsewhere@sha256:" + "a" * 64)
-    assert not a_threshold().fits("somewhere@sha256:" + "b" * 64)
-    assert not a_threshold(provenance="random").fits("random")
-
-
-def test_a_preset_does_not_use_a_stale_threshold(tmp_path, caplog):
-    assert preset_threshold(tmp_path, PROVENANCE) is None
-    assert not caplog.text
-    a_threshold().save(tmp_path / "verification.json")
-    assert preset_threshold(tmp_path, PROVENANCE) == a_threshold()
-    assert preset_threshold(tmp_path, PROVENANCE[:-1] + "b") is None
-    assert "measured with other weights and is ignored" in caplog.text
-    (tmp_path / "verification.json").write_text("{")
-    assert preset_threshold(tmp_path, PROVENANCE) is None
-
-
-def test_shipped_thresholds_are_of_known_weights_and_sets():
-    shipped = json.loads(detection.SHIPPED_THRESHOLDS.read_text(encoding="utf-8"))
-    assert set(shipped) == {"resemblyzer"}
-    for values in shipped["resemblyzer"]:
-        threshold = Threshold(**values)
-        assert threshold.measured_on.startswith("LibriSpeech, 196 speakers")
-        found = shipped_threshold("resemblyzer", threshold.provenance, threshold.trimmed)
-        assert found == threshold
-    assert shipped_threshold("resemblyzer", PROVENANCE) is None
-    assert shipped_threshold("ecapa_tdnn", PROVENANCE) is None
 
 
 @pytest.mark.parametrize("name", KNOWN)
