@@ -164,16 +164,15 @@ class SEBasicBlock(Layer):
             self.shortcut_bn = BatchNorm(name="shortcut_bn")
 
     def build(self, input_shape):
-        incoming = input_shape[-1]
-        self.conv1.build((None, None, None, incoming))
-        self.conv2.build((None, None, None, self.channels))
-        self.bn1.build((None, None, None, self.channels))
-        self.bn2.build((None, None, None, self.channels))
+        self.conv1.build(input_shape)
+        inner = (None, None, None, self.channels)
+        for layer in (self.conv2, self.bn1, self.bn2):
+            layer.build(inner)
         self.squeeze.build((None, self.channels))
         self.excite.build((None, max(1, self.channels // SQUEEZE)))
         if self.shortcut is not None:
-            self.shortcut.build((None, None, None, incoming))
-            self.shortcut_bn.build((None, None, None, self.channels))
+            self.shortcut.build(input_shape)
+            self.shortcut_bn.build(inner)
         self.built = True
 
     def call(self, inputs, valid, training=False):

@@ -35,6 +35,11 @@ class GPT(keras.Model):
         num_codes: audio codes; the start and stop codes follow them.
         start_text_token, stop_text_token: text ids around every text.
         dropout: on embeddings, attention weights and residuals, while training.
+
+    Attributes:
+        start_audio_token, stop_audio_token: codes around all speech.
+        num_audio_tokens: audio codes with these two.
+        max_new_codes: longest speech that can be generated, in codes.
     """
 
     def __init__(
@@ -60,6 +65,9 @@ class GPT(keras.Model):
         self.max_text_tokens = max_text_tokens
         self.max_audio_tokens = max_audio_tokens
         self.num_codes = num_codes
+        self.start_audio_token, self.stop_audio_token = num_codes, num_codes + 1
+        self.num_audio_tokens = num_codes + 2
+        self.max_new_codes = max_audio_tokens - 3
         self.start_text_token = start_text_token
         self.stop_text_token = stop_text_token
         self.dropout = dropout
@@ -69,26 +77,6 @@ class GPT(keras.Model):
     def from_section(cls, config: ModelConfig) -> GPT:
         """Build from the ``model`` section: GPT sizes, and the codes of its DVAE."""
         return cls(**to_dict(config.gpt), num_codes=config.dvae.num_codes)
-
-    @property
-    def start_audio_token(self) -> int:
-        """Code before all speech."""
-        return self.num_codes
-
-    @property
-    def stop_audio_token(self) -> int:
-        """Code after all speech."""
-        return self.num_codes + 1
-
-    @property
-    def num_audio_tokens(self) -> int:
-        """Audio codes with the start and stop codes."""
-        return self.num_codes + 2
-
-    @property
-    def max_new_codes(self) -> int:
-        """Longest speech that can be generated, in codes."""
-        return self.max_audio_tokens - 3
 
     def _make_layers(self) -> None:
         dim = self.model_dim

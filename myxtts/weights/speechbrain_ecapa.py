@@ -117,7 +117,8 @@ def _read(path: Path) -> dict:
         raise WeightsError(f"{path} cannot be read: {reason}.") from error
     if not isinstance(values, dict):
         raise WeightsError(f"{path} is no hyper-parameter file of SpeechBrain.")
-    references = {f"<{name}>": value for name, value in values.items() if _is_plain(value)}
+    plain = {name: value for name, value in values.items() if isinstance(value, (int, float, str))}
+    references = {f"<{name}>": value for name, value in plain.items()}
     return {name: _followed(value, references) for name, value in values.items()}
 
 
@@ -129,10 +130,6 @@ def _followed(section: object, references: dict) -> object:
         name: references.get(value, value) if isinstance(value, str) else value
         for name, value in section.items()
     }
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, (int, float, str))
 
 
 class _PlainLoader(yaml.SafeLoader):

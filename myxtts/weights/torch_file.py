@@ -41,8 +41,6 @@ def read_torch_file(
             holds objects other than tensors, or it has no such section.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no weights file {path}.")
     content = _load(path)
     if section is not None:
         if not isinstance(content, dict) or section not in content:
@@ -65,10 +63,7 @@ def read_torch_tensor(path: str | Path) -> np.ndarray:
     Raises:
         WeightsError: as for :func:`read_torch_file`, or the file holds something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"no weights file {path}.")
-    content = _load(path)
+    content = _load(Path(path))
     if not hasattr(content, "detach"):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a tensor.")
     return _array(content)
@@ -86,6 +81,8 @@ def _array(tensor: Any) -> np.ndarray:
 
 
 def _load(path: Path) -> Any:
+    if not path.is_file():
+        raise WeightsError(f"no weights file {path}.")
     try:
         import torch
     except ImportError as error:
