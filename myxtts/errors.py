@@ -18,6 +18,10 @@ class AudioError(MyXTTSError, ValueError):
     """An audio file or array cannot be used."""
 
 
+class NotFiniteError(AudioError):
+    """Audio holds samples that are NaN or infinite."""
+
+
 class TextError(MyXTTSError, ValueError):
     """A text or its language cannot be used."""
 

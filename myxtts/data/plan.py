@@ -8,9 +8,6 @@ import numpy as np
 
 # Batches are cut from pools this many batches long, sorted by length.
 POOL_BATCHES = 16
-# Lengths are padded to these multiples, which bounds how often a graph is traced.
-FRAME_MULTIPLE = 64
-TEXT_MULTIPLE = 16
 
 
 class BatchPlan:
@@ -84,8 +81,3 @@ class BatchPlan:
             rows = [np.resize(rng.permutation(members[name]), each) for name in chosen]
             batches.append(np.concatenate(rows))
         return batches
-
-
-def rounded_down(length: int, multiple: int) -> int:
-    """Longest length whose padding to ``multiple`` does not pass ``length``."""
-    return length // multiple * multiple

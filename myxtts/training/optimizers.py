@@ -17,6 +17,7 @@ NOT_DECAYED = ("bias", "scale", "gamma", "beta", "embeddings", "latents")
 
 
 @keras.saving.register_keras_serializable("myxtts")
+@dataclasses.dataclass(eq=False)
 class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up, then a cosine down to a fraction of the peak.
 
@@ -28,19 +29,11 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         accumulation: batches an optimiser step; Keras counts batches.
     """
 
-    def __init__(
-        self,
-        peak: float,
-        warmup_steps: int,
-        total_steps: int,
-        final_fraction: float,
-        accumulation: int = 1,
-    ):
-        self.peak = peak
-        self.warmup_steps = warmup_steps
-        self.total_steps = total_steps
-        self.final_fraction = final_fraction
-        self.accumulation = accumulation
+    peak: float
+    warmup_steps: int
+    total_steps: int
+    final_fraction: float
+    accumulation: int = 1
 
     def __call__(self, step):
         done = ops.floor(ops.cast(step, "float32") / self.accumulation)
@@ -52,13 +45,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * ops.minimum(warmup, decay)
 
     def get_config(self) -> dict:
-        return {
-            "peak": self.peak,
-            "warmup_steps": self.warmup_steps,
-            "total_steps": self.total_steps,
-            "final_fraction": self.final_fraction,
-            "accumulation": self.accumulation,
-        }
+        return dataclasses.asdict(self)
 
 
 def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list):

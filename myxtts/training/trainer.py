@@ -8,50 +8,21 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from myxtts.config import TrainingConfig
+from myxtts.config import StageConfig
 from myxtts.errors import CheckpointError, DataError
 from myxtts.training.checkpoints import CheckpointFolder, Progress
 from myxtts.training.logs import RunLog
+from myxtts.training.stage import Task
 
 logger = logging.getLogger(__name__)
 
 # Steps between two readings of the losses: reading them waits for the device.
 LOG_EVERY = 10
-
-
-class Task(Protocol):
-    """What a stage optimises.
-
-    Attributes:
-        metric: the validation number to minimise.
-        optimizers: stepped by ``train_step``.
-        variables: everything but the optimisers' state that a resumed run needs,
-            random seeds included.
-    """
-
-    metric: str
-    optimizers: list
-
-    @property
-    def variables(self) -> list: ...
-
-    def train_step(self, batch: dict) -> dict[str, tf.Tensor]:
-        """Update the model; return scalars."""
-        ...
-
-    def validation_step(self, batch: dict) -> dict[str, tf.Tensor]:
-        """Return scalars, and under ``weight`` how much the batch counts."""
-        ...
-
-    def pictures(self, batch: dict) -> dict[str, np.ndarray]: ...
-
-    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]: ...
 
 
 class Trainer:
@@ -60,7 +31,10 @@ class Trainer:
     Args:
         stage: name of the stage.
         task: what to optimise.
-        config: shared training settings.
+        settings: the stage's own.
+        config: what its stages share: ``validate_every``, ``checkpoint_every``,
+            ``keep_checkpoints``, ``early_stopping``, ``gradient_accumulation``, ``xla`` and
+            ``resume``, as in :class:`~myxtts.config.TrainingConfig`.
         run_dir: folder of the run.
         batches: function from a batch number to the endless stream that begins there.
         validation: function to one pass over the validation set.
@@ -70,7 +44,8 @@ class Trainer:
         self,
         stage: str,
         task: Task,
-        config: TrainingConfig,
+        settings: StageConfig,
+        config: Any,
         run_dir: Path,
         batches: Callable[[int], tf.data.Dataset],
         validation: Callable[[], tf.data.Dataset],
@@ -81,7 +56,7 @@ class Trainer:
         self.run_dir = run_dir
         self.batches = batches
         self.validation = validation
-        self.total = config.stage_config(stage).steps
+        self.total = settings.steps
         self.checkpoints = CheckpointFolder(
             run_dir / "checkpoints" / stage, task, config.keep_checkpoints
         )

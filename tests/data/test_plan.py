@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from myxtts.data.plan import BatchPlan, rounded_down
+from myxtts.data.plan import BatchPlan
 
 LENGTHS = np.random.default_rng(1).integers(50, 500, 103)
 SPEAKERS = np.arange(103) % 5
@@ -71,10 +71,6 @@ def test_balanced_batches_never_exceed_the_batch_size_or_the_speakers():
 def test_a_batch_may_be_larger_than_the_corpus():
     (batch,) = BatchPlan([10, 20, 30], [0, 0, 0], 8, seed=0).epoch(0)
     assert sorted(batch) == [0, 1, 2]
-
-
-def test_rounding_down_leaves_room_for_padding():
-    assert [rounded_down(length, 16) for length in (15, 16, 17, 402)] == [0, 16, 16, 400]
 
 
 def test_a_speaker_with_few_utterances_is_heard_in_all_of_them_before_one_comes_again():

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import yaml
 
-from myxtts.config import XTTSConfig
-from myxtts.data.pipeline import BatchOptions, gpt_batch
+from myxtts.config import DataConfig, XTTSConfig
+from myxtts.data.xtts import BatchOptions, gpt_batch
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.models.xtts import XTTS
 from myxtts.training import command
 from myxtts.training.run import train
 from myxtts.training.stages.gpt import with_stops, without_prompt
+from myxtts.training.stages.xtts import prepare
 from tests.conftest import run_config, write_corpus
 from tests.training.test_resume import Killed, die_in
 
@@ -32,6 +33,10 @@ def fine_tuning(preset: Path, corpus: Path, output: Path, **training) -> XTTSCon
     config = resolved("--init-from", preset, "--reference-min-seconds", 0.3)
     config = config.merged({"data": {"reference_seconds": 0.6}})
     return run_config(config, corpus, output, **{**SHORT, **training})
+
+
+def seconds(longest: float, shortest: float = 0.0) -> dict[str, float]:
+    return {"reference_seconds": longest, "reference_min_seconds": shortest}
 
 
 def arrays(model: XTTS, part: str) -> list[np.ndarray]:
@@ -119,25 +124,27 @@ def test_vocabulary_grows_with_a_new_language(trained, tmp_path):
 
 
 def test_prompts_are_of_the_utterance_itself_and_their_frames_are_told(trained, corpus, tmp_path):
-    from myxtts.training.run import prepare_corpora, prepare_folder
-
     config = fine_tuning(trained.preset, corpus, tmp_path)
-    model = XTTS.from_preset(trained.preset)
-    clips = prepare_corpora(config, prepare_folder(config), model.tokenizer).train
-    options = BatchOptions(0, "masked_prompt", 0.6, 0.3)
+    _, clips, _ = prepare(config, tmp_path)
+    options = BatchOptions(0, DataConfig(reference="masked_prompt", **seconds(0.6, 0.3)))
     batch = gpt_batch(clips, np.arange(4), 0, options)
     first, end = batch["prompt_frames"].T
-    seconds = (end - first) * 256 / 22_050
-    assert np.all((seconds > 0.25) & (seconds <= 0.6))
-    assert len(set(seconds)) > 1
+    drawn = (end - first) * 256 / 22_050
+    assert np.all((drawn > 0.25) & (drawn <= 0.6))
+    assert len(set(drawn)) > 1
     for row in range(4):
-        mel = clips.features(row)["cond_mel"][first[row] : end[row]]
+        mel = clips.feature(row, "cond_mel")[first[row] : end[row]]
         np.testing.assert_array_equal(batch["reference_mel"][row, : len(mel)], mel)
     # A clip shorter than the prompt lends its half.
-    longer = gpt_batch(clips, np.arange(4), 0, BatchOptions(0, "masked_prompt", 60.0))
+    longer = gpt_batch(
+        clips,
+        np.arange(4),
+        0,
+        BatchOptions(0, DataConfig(reference="masked_prompt", **seconds(60.0))),
+    )
     lengths = longer["prompt_frames"][:, 1] - longer["prompt_frames"][:, 0]
     np.testing.assert_array_equal(
-        lengths, [len(clips.features(i)["cond_mel"]) // 2 for i in range(4)]
+        lengths, [len(clips.feature(i, "cond_mel")) // 2 for i in range(4)]
     )
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from myxtts.data.corpus import Corpus
+from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError, DataError
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.models.xtts import XTTS
-from myxtts.training import run as training
-from myxtts.training.run import FINE_TUNED, train
+from myxtts.training.run import _streams, train
+from myxtts.training.stages.gpt import FINE_TUNED, STAGE, mark_fine_tuned
+from myxtts.training.stages.xtts import prepare
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 from tests.conftest import run_config
 from tests.encoder_files import KINDS, write_encoder
@@ -116,7 +117,7 @@ def test_fine_tuning_is_said_once(micro_config, files, freeze):
     before = encoder.provenance
     model = SimpleNamespace(config=config, audio_encoder=SimpleNamespace(speaker_encoder=encoder))
     for _ in range(2):
-        training._mark_fine_tuned(model)
+        mark_fine_tuned(model)
     assert encoder.provenance == before + ("" if freeze else FINE_TUNED)
 
 
@@ -126,7 +127,7 @@ def balanced(speakers, batch_size: int, speakers_per_batch: int = 0, loss: bool 
         "data": {"speakers_per_batch": speakers_per_batch, "train_data": "mine"},
         "training": {"gpt": {"batch_size": batch_size}, "ge2e_loss_weight": 0.1 * loss},
     }
-    return training._speakers_per_batch(corpus, training.XTTSConfig().merged(values))
+    return STAGE.speakers_per_batch(corpus, XTTSConfig().merged(values))
 
 
 def test_a_speaker_loss_asks_for_two_utterances_a_speaker():
@@ -155,9 +156,8 @@ def test_batches_without_pairs_are_refused(batch_size, speakers):
 def test_batches_of_the_gpt_stage_are_balanced_under_a_speaker_loss(micro_config, corpus, tmp_path):
     config = run_config(micro_config, corpus, tmp_path, ge2e_loss_weight=0.1)
     config = config.merged({"training": {"gpt": {"batch_size": 6}}})
-    corpora = training.prepare_corpora(config, training.prepare_folder(config))
-    assert isinstance(corpora.train, Corpus)
-    batches = training._streams("gpt", corpora, config)[0](0)
+    _, train, validation = prepare(config, tmp_path)
+    batches = _streams(STAGE, train, validation, config)[0](0)
     for batch in batches.take(4):
         assert np.bincount(batch["speaker_ids"]).tolist() == [3, 3]
 

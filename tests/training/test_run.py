@@ -7,8 +7,10 @@ import pytest
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
+from myxtts.files import locked
 from myxtts.models.xtts import XTTS
-from myxtts.training.run import differing_keys, train
+from myxtts.training.run import train
+from myxtts.training.start import differing_keys
 from tests.conftest import run_config
 
 
@@ -65,3 +67,10 @@ def test_missing_training_corpus_is_named():
 
 def test_differing_keys_are_dotted():
     assert differing_keys({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ["a.c"]
+
+
+def test_a_run_keeps_its_folder_to_itself(micro_config, corpus, tmp_path):
+    config = run_config(micro_config, corpus, tmp_path)
+    with locked(tmp_path), pytest.raises(CheckpointError, match="in use by another process"):
+        train(config)
+    assert not (tmp_path / "checkpoints").exists()

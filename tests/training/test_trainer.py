@@ -99,6 +99,7 @@ def make_trainer(folder: Path, config: TrainingConfig, delay: float = 0.0, **tas
     return Trainer(
         "gpt",
         ToyTask(config, **task),
+        config.gpt,
         config,
         folder,
         lambda start: stream(start, delay=delay),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import keras
 import numpy as np
@@ -11,12 +12,14 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
+from myxtts.data.xtts import batch_options, decoder_batch
 from myxtts.generation.vocoding import codes_to_waveform
 from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss
 from myxtts.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE, SECONDS_PER_CODE
 from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.stage import Stage, Task
 from myxtts.training.stages.gpt import code_lengths, encode_codes, gpt_inputs
 
 SAMPLES_PER_CODE = SECONDS_PER_CODE * OUTPUT_RATE
@@ -28,7 +31,7 @@ JUDGE_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE)
 JUDGED_UTTERANCES = 8
 
 
-class DecoderTask:
+class DecoderTask(Task):
     """Mel, adversarial and feature-matching losses on random segments (Kong et al. 2020).
 
     GPT and DVAE stand still; the decoder and the audio encoder's own speaker path
@@ -45,8 +48,8 @@ class DecoderTask:
         self.segments = keras.random.SeedGenerator(config.training.seed)
         self.discriminators = _discriminators(config)
         settings = config.training.decoder
-        self.optimizers = [
-            make_optimizer(settings, config.training, variables)
+        self.groups = [
+            (make_optimizer(settings, config.training, variables), variables)
             for variables in (self.generator_variables, self.discriminator_variables)
         ]
 
@@ -81,7 +84,7 @@ class DecoderTask:
             )
             loss = self.config.mel_loss_weight * mel_loss + adversarial
             loss += self.config.feature_loss_weight * features
-        norm = apply_gradients([(self.optimizers[0], self.generator_variables)], tape, loss)
+        norm = apply_gradients(self.groups[:1], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
             "loss": loss,
@@ -189,7 +192,7 @@ class DecoderTask:
         fake = tf.stop_gradient(fake)
         with tf.GradientTape() as tape:
             loss = discriminator_loss(self._judge(real), self._judge(fake))
-        apply_gradients([(self.optimizers[1], self.discriminator_variables)], tape, loss)
+        apply_gradients(self.groups[1:], tape, loss)
         return loss
 
 
@@ -210,3 +213,19 @@ def _windows(values, starts, size: int):
     padding = [[0, 0], [0, size]] + [[0, 0]] * (len(values.shape) - 2)
     positions = starts[:, None] + tf.range(size)[None]
     return tf.gather(tf.pad(values, padding), positions, batch_dims=1)
+
+
+def _hand_on(task: DecoderTask, validation) -> None:
+    """What decides which vocoder speaks."""
+    task.model.vocoder_errors = task.vocoder_errors(validation())
+
+
+STAGE = Stage(
+    "decoder",
+    DecoderTask,
+    batches=lambda corpus, config: partial(
+        decoder_batch, corpus, options=batch_options(config, True)
+    ),
+    needs=("dvae", "gpt"),
+    hand_on=_hand_on,
+)

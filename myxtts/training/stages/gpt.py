@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
+from myxtts.data.corpus import Corpus
+from myxtts.data.xtts import batch_options, gpt_batch
+from myxtts.errors import ConfigError, DataError
 from myxtts.generation.vocoding import codes_to_mel
 from myxtts.losses import (
     IGNORED_TARGET,
@@ -18,19 +23,23 @@ from myxtts.losses import (
 )
 from myxtts.models.xtts import XTTS
 from myxtts.timing import FRAMES_PER_CODE
-from myxtts.training.optimizers import apply_gradients, make_optimizer, slowed
+from myxtts.training.optimizers import make_optimizer, slowed
+from myxtts.training.stage import Stage, Task
 
 # Coqui's trainer counts so many codes beyond the end of an utterance.
 MORE_STOPS = 3
+FINE_TUNED = " (fine-tuned)"
+# Of a speaker in a batch, where nobody says otherwise.
+UTTERANCES_PER_SPEAKER = 2
 
 
-class GPTTask:
+class GPTTask(Task):
     """Cross-entropy of text and audio codes, as Coqui's XTTS trainer weighs them.
 
     The audio encoder learns here too; an unfrozen pretrained encoder has an optimizer
     of its own, at ``training.speaker_encoder_learning_rate``. The speaker losses see the
-    (projected) speaker embeddings of the batch's references. Batches are those of kind
-    ``gpt`` (:mod:`myxtts.data.pipeline`).
+    (projected) speaker embeddings of the batch's references. Batches are those of
+    :func:`myxtts.data.xtts.gpt_batch`.
     """
 
     metric = "audio_loss"
@@ -47,11 +56,6 @@ class GPTTask:
         if pretrained:
             slow = slowed(settings, training.speaker_encoder_learning_rate)
             self.groups.append((make_optimizer(slow, training, pretrained), pretrained))
-
-    @property
-    def optimizers(self) -> list:
-        """Of everything else, then of an unfrozen pretrained encoder."""
-        return [optimizer for optimizer, _ in self.groups]
 
     @property
     def variables(self) -> list:
@@ -80,16 +84,8 @@ class GPTTask:
         pretrained = self.model.config.model.use_pretrained_speaker_encoder
         return encoder.trainable_variables if pretrained else []
 
-    def train_step(self, batch: dict) -> dict:
-        with tf.GradientTape() as tape:
-            numbers = self._forward(batch, training=True)
-        norm = apply_gradients(self.groups, tape, numbers["loss"])
-        return numbers | {"gradient_norm": norm}
-
-    def validation_step(self, batch: dict) -> dict:
-        numbers = self._forward(batch, training=False)
-        weight = tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
-        return numbers | {"weight": weight}
+    def weight(self, batch: dict):
+        return tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
         """Of the first utterance: mels of true and of predicted codes, and the alignment."""
@@ -119,7 +115,7 @@ class GPTTask:
         latents = encoder.conditioning_latents(features, training=training)
         return gpt_inputs(self.model, batch, latents), features
 
-    def _forward(self, batch: dict, training: bool) -> dict:
+    def losses(self, batch: dict, training: bool) -> dict:
         inputs, features = self._inputs(batch, training)
         compatible = self.training.coqui_compatible
         if compatible:
@@ -216,3 +212,48 @@ def without_prompt(targets, prompt_frames):
     first, end = code_lengths(prompt_frames[:, :1]), prompt_frames[:, 1:] // FRAMES_PER_CODE
     heard = tf.logical_and(position >= first, position < end)
     return tf.where(heard, IGNORED_TARGET, targets)
+
+
+def speakers_per_batch(corpus: Corpus, config: XTTSConfig) -> int:
+    """Speakers of a balanced batch; a speaker loss needs two, with two utterances each."""
+    wished, size = config.data.speakers_per_batch, config.training.gpt.batch_size
+    if not config.training.has_speaker_loss:
+        return wished
+    counts = np.bincount(corpus.speakers)
+    if sum(counts > 1) < 2:
+        raise DataError(
+            f"{config.data.train_data}: a contrastive or GE2E loss needs two speakers with two "
+            f"usable utterances or more, and here are {sum(counts > 1)}."
+        )
+    chosen = min(wished or max(2, size // UTTERANCES_PER_SPEAKER), len(counts))
+    if chosen < 2 or size // chosen < 2:
+        raise ConfigError(
+            f"batches of {size} utterances of {chosen} speakers give a contrastive or GE2E loss "
+            "no pairs; give --gpt-batch-size at least twice --speakers-per-batch, which is 2 or "
+            "more."
+        )
+    return chosen
+
+
+def mark_fine_tuned(model: XTTS) -> None:
+    """Weights that have been trained further are no longer what was published."""
+    section, encoder = model.config.model, model.audio_encoder.speaker_encoder
+    moved = section.use_pretrained_speaker_encoder and not section.freeze_speaker_encoder
+    if moved and not encoder.provenance.endswith(FINE_TUNED):
+        encoder.provenance += FINE_TUNED
+
+
+def _batches(corpus: Corpus, config: XTTSConfig) -> partial:
+    return partial(
+        gpt_batch, corpus, options=batch_options(config, config.training.has_speaker_loss)
+    )
+
+
+STAGE = Stage(
+    "gpt",
+    GPTTask,
+    batches=_batches,
+    needs=("dvae",),
+    speakers_per_batch=speakers_per_batch,
+    hand_on=lambda task, validation: mark_fine_tuned(task.model),
+)

@@ -57,7 +57,7 @@ def largest_change(before: list, after: list) -> float:
 
 def projection_gradient(task: GPTTask, name: str = "loss") -> np.ndarray:
     with tf.GradientTape() as tape:
-        numbers = task._forward(frozen_batch(), training=True)
+        numbers = task.losses(frozen_batch(), training=True)
     return np.asarray(tape.gradient(numbers[name], task.model.audio_encoder.projection.kernel))
 
 

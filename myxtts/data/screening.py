@@ -1,0 +1,133 @@
+"""Which utterances of a corpus can be used, and why the others are left out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import librosa
+import numpy as np
+from tqdm import tqdm
+
+from myxtts.data.formats import Utterance
+from myxtts.data.store import FeatureStore
+from myxtts.errors import AudioError, DataError
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What makes a recording fit, and how it is trimmed.
+
+    Attributes:
+        min_seconds, max_seconds: of a trimmed recording.
+        silence_db: a peak below it is silence, in dBFS.
+        trim_silence: whether both ends are trimmed.
+        trim_db: silence at the ends is so far below the peak.
+    """
+
+    min_seconds: float
+    max_seconds: float
+    silence_db: float = -60.0
+    trim_silence: bool = True
+    trim_db: float = 40.0
+
+    def __call__(self, audio: np.ndarray, rate: int) -> np.ndarray:
+        """Trimmed samples, or an ``AudioError`` whose first words are the reason."""
+        if float(np.max(np.abs(audio))) < 10 ** (self.silence_db / 20):
+            raise AudioError("silent")
+        if self.trim_silence:
+            audio, _ = librosa.effects.trim(audio, top_db=self.trim_db)
+        seconds = len(audio) / rate
+        if seconds < self.min_seconds:
+            raise AudioError(f"too short: {seconds:.2f} s")
+        if seconds > self.max_seconds:
+            raise AudioError(f"too long: {seconds:.2f} s")
+        return audio
+
+
+@dataclass
+class Report:
+    """What became of every utterance of a corpus.
+
+    Attributes:
+        corpus: folder.
+        kept: utterances that can be used.
+        seconds: their speech.
+        skipped: pairs of a file and why it was left out.
+    """
+
+    corpus: str
+    kept: int = 0
+    seconds: float = 0.0
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """How many were left out for each reason."""
+        return dict(Counter(reason.split(":")[0] for _, reason in self.skipped))
+
+    def reasons(self) -> str:
+        """:meth:`counts` in words."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
+
+    def write(self, path: Path) -> None:
+        """Write the report as JSON."""
+        content = dataclasses.asdict(self) | {"counts": self.counts()}
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+    def __str__(self) -> str:
+        text = f"{self.corpus}: {self.kept} utterances, {self.seconds / 60:.1f} minutes"
+        if self.skipped:
+            text += f"; left out {len(self.skipped)} ({self.reasons()})"
+        return text
+
+
+def screen_corpus(
+    folder: str | Path,
+    utterances: list[Utterance],
+    store: FeatureStore,
+    hear: Callable[[dict[str, np.ndarray]], float],
+    fits_text: Callable[[Utterance], str | None] = lambda utterance: None,
+) -> tuple[list[Utterance], Report]:
+    """Compute (or find) the features of a corpus and leave out what cannot be used.
+
+    Args:
+        folder: corpus, for messages.
+        utterances: as :func:`~myxtts.data.formats.find_utterances` lists them.
+        store: of their features.
+        hear: function from an utterance's features to its seconds; raises ``AudioError``, the
+            reason first, for speech that the model cannot take.
+        fits_text: function from an utterance to None or the reason its text cannot be used.
+
+    Returns:
+        The usable utterances and the report.
+
+    Raises:
+        DataError: not one utterance can be used.
+    """
+    report = Report(str(folder))
+    usable = []
+    for utterance in tqdm(utterances, desc=f"features of {Path(folder).name}", disable=None):
+        reason = fits_text(utterance)
+        try:
+            if reason is None:
+                report.seconds += hear(store.load(utterance))
+                usable.append(utterance)
+        except AudioError as error:
+            reason = str(error)
+        except (MemoryError, OSError) as error:
+            # A header may lie about the size of its file, and a disk may fail.
+            reason = f"corrupt: {utterance.path} cannot be read: {error}"
+        if reason is not None:
+            report.skipped.append((str(utterance.path), reason))
+    report.kept = len(usable)
+    if not usable:
+        path, reason = report.skipped[0]
+        raise DataError(
+            f"{folder} has no usable utterance: {report.reasons()}; "
+            f"first {path}: {reason.rstrip('.')}."
+        )
+    return usable, report

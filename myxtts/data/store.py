@@ -1,0 +1,216 @@
+"""Named features of recordings: computed once, kept on disk.
+
+Each feature of each recording lies in a file of its own, under a key of everything that decides
+it: a second epoch and a second run read no audio, and systems that share a feature share its
+files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import MelSpec, spec_dict
+from myxtts.audio.io import read_audio, resample
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.data.formats import Utterance, is_file
+from myxtts.errors import AudioError, DataError, NotFiniteError
+from myxtts.files import replacing, writable_folder, write_whole
+
+logger = logging.getLogger(__name__)
+
+FORMAT_VERSION = 2
+# Waveforms are padded to a multiple of this before the mel, so that few graphs are traced.
+SAMPLE_MULTIPLE = 22_050
+
+
+class Clip:
+    """One recording, as features are computed from it.
+
+    Args:
+        path: audio file that exists.
+        store: its screen is applied to the sound.
+    """
+
+    def __init__(self, path: Path, store: FeatureStore):
+        self.path = path
+        self.store = store
+        self._features: dict[str, np.ndarray] = {}
+        self._resampled: dict[int, np.ndarray] = {}
+
+    @functools.cached_property
+    def sound(self) -> tuple[np.ndarray, int]:
+        """Screened float32 ``(samples,)`` in [-1, 1] and their own rate in Hz.
+
+        Raises:
+            AudioError: it cannot be used; the sentence starts with the reason.
+        """
+        try:
+            audio, rate = read_audio(self.path)
+        except NotFiniteError as error:
+            raise AudioError("NaN samples") from error
+        except AudioError as error:
+            raise AudioError(f"corrupt: {error}") from error
+        return self.store.screen(audio, rate), rate
+
+    def at(self, rate: int) -> np.ndarray:
+        """The screened sound at ``rate`` Hz, float32 ``(samples,)``."""
+        if rate not in self._resampled:
+            self._resampled[rate] = resample(*self.sound, rate)
+        return self._resampled[rate]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A feature of this recording, from the cache where it is."""
+        if name not in self._features:
+            self._features[name] = self.store.find(self, name)
+        return self._features[name]
+
+    @functools.cached_property
+    def key(self) -> str:
+        """Names the recording as it is now: a changed one gets another key."""
+        status = self.path.stat()
+        source = f"{self.path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+        return hashlib.sha256(source.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """How a feature is made.
+
+    Attributes:
+        compute: function from a clip to an array. An ``AudioError`` says that the recording
+            cannot be used; its sentence starts with the reason.
+        settings: plain values that decide the array, a version of ``compute`` among them once
+            it has changed.
+        needs: features of the same store that ``compute`` reads.
+    """
+
+    compute: Callable[[Clip], np.ndarray]
+    settings: dict[str, Any]
+    needs: tuple[str, ...] = ()
+
+
+class FeatureStore:
+    """Features of utterances, by way of a cache folder.
+
+    Args:
+        screen: dataclass whose call makes of ``(samples,)`` and their rate what is used of
+            them, or raises ``AudioError`` with the reason; its fields decide the keys.
+        features: all there are, by name.
+        cache_dir: folder of the cache; a folder for each feature is made in it.
+
+    Raises:
+        DataError: nothing can be written there.
+    """
+
+    def __init__(
+        self,
+        screen: Callable[[np.ndarray, int], np.ndarray],
+        features: dict[str, Feature],
+        cache_dir: str | Path,
+    ):
+        self.screen = screen
+        self.features = features
+        self.folders = {
+            name: writable_folder(Path(cache_dir) / f"{name}-{self.key(name)}", DataError)
+            for name in features
+        }
+
+    def load(self, utterance: Utterance, *names: str) -> dict[str, np.ndarray]:
+        """The named features of one utterance, or all.
+
+        Raises:
+            AudioError: the recording cannot be used; the sentence starts with the reason.
+        """
+        if not is_file(utterance.path):
+            raise AudioError(f"missing: no audio file {utterance.path}.")
+        clip = Clip(utterance.path, self)
+        return {name: clip[name] for name in names or self.features}
+
+    def key(self, name: str) -> str:
+        """Names everything beside the recording that decides a feature."""
+        screen = [type(self.screen).__name__, dataclasses.asdict(self.screen)]
+        decisive = [FORMAT_VERSION, screen, self._settings(name)]
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
+
+    def path(self, clip: Clip, name: str) -> Path:
+        """Cache file of a feature."""
+        return self.folders[name] / f"{clip.key}.npz"
+
+    def find(self, clip: Clip, name: str) -> np.ndarray:
+        """A feature of ``clip``, read or else computed and kept; refusals are kept as well."""
+        path = self.path(clip, name)
+        array = _read(path)
+        if array is not None:
+            return array
+        refusal = path.with_suffix(".refused")
+        if refusal.is_file():
+            raise AudioError(refusal.read_text(encoding="utf-8", errors="replace"))
+        try:
+            array = self.features[name].compute(clip)
+        except AudioError as error:
+            # A file that may not be read today may be readable tomorrow, unchanged.
+            if os.access(clip.path, os.R_OK):
+                write_whole(refusal, str(error).encode("utf-8", "replace"), DataError)
+            raise
+        with replacing(path, DataError) as fresh:
+            np.savez(fresh, array)
+        return array
+
+    def _settings(self, name: str) -> list:
+        feature = self.features[name]
+        return [feature.settings, [self._settings(needed) for needed in feature.needs]]
+
+
+def waveform(rate: int) -> Feature:
+    """The sound at ``rate`` Hz, int16 ``(samples,)``; :func:`to_float` undoes it."""
+
+    def compute(clip: Clip) -> np.ndarray:
+        return np.round(np.clip(clip.at(rate), -1.0, 1.0) * 32767).astype("int16")
+
+    return Feature(compute, {"rate": rate})
+
+
+def to_float(samples: np.ndarray) -> np.ndarray:
+    """Float32 in [-1, 1] of the int16 of a :func:`waveform`."""
+    return samples.astype("float32") / 32767
+
+
+def log_mel(spec: MelSpec) -> Feature:
+    """The mel spectrogram ``(frames, n_mels)`` of a front-end, float16, not normalised."""
+    graph = tf.function(MelSpectrogram(spec), reduce_retracing=True)
+
+    def compute(clip: Clip) -> np.ndarray:
+        audio = clip.at(spec.sample_rate)
+        # The end is reflected as the front-end would, before zeros round the length up.
+        half = spec.n_fft // 2
+        padded = np.pad(audio, (0, half), mode="reflect" if len(audio) > half else "constant")
+        padded = np.pad(padded, (0, -len(padded) % SAMPLE_MULTIPLE))
+        mel = graph(padded[None])[0]
+        return np.asarray(mel[: spec.num_frames(len(audio))]).astype("float16")
+
+    return Feature(compute, spec_dict(spec))
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """A cached array, or None where there is none or it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["arr_0"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        logger.warning("the cached feature %s is damaged; computing it again", path)
+        return None

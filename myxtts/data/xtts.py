@@ -1,0 +1,258 @@
+"""What XTTS trains on: its features, the limits of its corpora, its batches."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
+from myxtts.config import DataConfig, XTTSConfig
+from myxtts.data.batches import lengths_of, pad, rounded_down
+from myxtts.data.corpus import Corpus
+from myxtts.data.formats import Utterance, find_utterances
+from myxtts.data.screening import Report, Screen, screen_corpus
+from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, waveform
+from myxtts.errors import AudioError, TextError
+from myxtts.text.cleaners import is_speakable
+from myxtts.text.tokenizer import VoiceBpeTokenizer
+from myxtts.timing import FRAME_SECONDS, FRAMES_PER_CODE, OUTPUT_RATE, SPEAKER_RATE
+
+logger = logging.getLogger(__name__)
+
+# Lengths are padded to these multiples, which bounds how often a graph is traced.
+FRAME_MULTIPLE = 64
+TEXT_MULTIPLE = 16
+# The audio codes of a training crop see one and a half seconds.
+DVAE_CROP_FRAMES = 128
+LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
+
+
+def features(encoder=None) -> dict[str, Feature]:
+    """Log-mels ``(frames, 80)`` float16 and int16 waveforms at 24 and at 16 kHz.
+
+    Args:
+        encoder: frozen speaker encoder, whose ``embedding`` ``(dim,)`` is then a feature too.
+    """
+    table = {
+        "dvae_mel": log_mel(XTTS_DVAE),
+        "cond_mel": log_mel(XTTS_CONDITIONING),
+        "wave": waveform(OUTPUT_RATE),
+        "audio_16k": waveform(SPEAKER_RATE),
+    }
+    return table if encoder is None else table | {"embedding": speaker_embedding(encoder)}
+
+
+def speaker_embedding(encoder) -> Feature:
+    """The embedding of the whole clip by an encoder that does not change in training."""
+    # Eagerly, a recurrent encoder would take a second a clip.
+    graph = tf.function(
+        lambda audio, lengths: encoder(audio, lengths),
+        input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), "int32")],
+        autograph=False,
+    )
+
+    def compute(clip: Clip) -> np.ndarray:
+        audio = to_float(clip["audio_16k"])
+        return np.asarray(graph(audio[None], np.array([len(audio)], "int32"))[0], "float32")
+
+    weights = hashlib.sha256()
+    for variable in encoder.weights:
+        weights.update(np.ascontiguousarray(variable))
+    return Feature(compute, {"weights": weights.hexdigest()}, needs=("audio_16k",))
+
+
+def open_store(config: DataConfig, cache_dir: str | Path, encoder=None) -> FeatureStore:
+    """The store of :func:`features` of recordings that ``config`` lets in."""
+    screen = Screen(config.min_seconds, config.max_seconds, config.silence_db, config.trim_silence)
+    return FeatureStore(screen, features(encoder), cache_dir)
+
+
+def open_corpus(
+    folder: str | Path,
+    config: XTTSConfig,
+    store: FeatureStore,
+    make_tokenizer: Callable[[list[Utterance]], VoiceBpeTokenizer],
+) -> tuple[Corpus, Report]:
+    """Find, screen and load a corpus.
+
+    Args:
+        folder: the corpus.
+        config: its ``data`` and the model's limits are used.
+        store: of its features.
+        make_tokenizer: called with the utterances whose texts can be spoken.
+
+    Raises:
+        DataError: there is no usable utterance.
+    """
+    found = find_utterances(folder, config.data.dataset_format, config.data.language)
+    tokenizer = make_tokenizer([item for item in found if is_speakable(item.text)])
+    # Batches are padded before the GPT sees them, and its positions must still suffice.
+    limit = rounded_down(config.model.gpt.max_text_tokens, TEXT_MULTIPLE)
+    # The stops that Coqui's training adds want room too.
+    codes = config.model.gpt.max_audio_tokens - (3 if config.training.coqui_compatible else 0)
+    max_frames = rounded_down(FRAMES_PER_CODE * codes, FRAME_MULTIPLE)
+
+    def text_problem(utterance: Utterance) -> str | None:
+        if not is_speakable(utterance.text):
+            return "no text"
+        try:
+            length = len(tokenizer.encode(utterance.text, utterance.language))
+        except TextError as error:
+            return str(error).rstrip(".")
+        return f"text too long: {length} tokens" if length > limit else None
+
+    usable, report = screen_corpus(folder, found, store, hearing(max_frames), text_problem)
+    logger.info("%s", report)
+    return Corpus(usable, store, "dvae_mel", tokenizer), report
+
+
+def hearing(max_frames: int) -> Callable[[dict[str, np.ndarray]], float]:
+    """Function from features to seconds that refuses more than so many frames of speech."""
+
+    def hear(features: dict[str, np.ndarray]) -> float:
+        seconds = len(features["wave"]) / OUTPUT_RATE
+        if len(features["dvae_mel"]) > max_frames:
+            raise AudioError(f"too long for the model: {seconds:.2f} s")
+        return seconds
+
+    return hear
+
+
+def mel_stats(corpus: Corpus) -> np.ndarray:
+    """Mean magnitude of every log-mel channel over a corpus, ``(80,)`` float32."""
+    total = np.zeros(XTTS_DVAE.n_mels, "float64")
+    for index in range(len(corpus)):
+        total += np.abs(corpus.feature(index, "dvae_mel").astype("float64")).sum(axis=0)
+    return np.maximum(total / max(corpus.lengths.sum(), 1), 1e-3).astype("float32")
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What goes into the batches.
+
+    Attributes:
+        seed: of crops and references.
+        data: where references come from, and how long they are.
+        reference_audio: whether the reference's 16 kHz waveform is needed.
+    """
+
+    seed: int
+    data: DataConfig = DataConfig()
+    reference_audio: bool = False
+
+    def rng(self, epoch: int, index: int) -> np.random.Generator:
+        """Of one utterance in one epoch, whatever the batch."""
+        return np.random.default_rng([self.seed, epoch, int(index)])
+
+
+def batch_options(config: XTTSConfig, hears_speaker: bool = False) -> BatchOptions:
+    """Options of a stage; ``hears_speaker``: its loss reaches the speaker embedding."""
+    model = config.model
+    own = not model.use_pretrained_speaker_encoder
+    unfrozen = not own and not model.freeze_speaker_encoder
+    return BatchOptions(config.training.seed, config.data, unfrozen or (own and hears_speaker))
+
+
+def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """Random crops: ``mel`` ``(batch, frames, 80)`` un-normalised, ``mel_mask`` bool."""
+    mel = np.full((len(indices), DVAE_CROP_FRAMES, XTTS_DVAE.n_mels), LOG_MEL_FLOOR, "float32")
+    mask = np.zeros(mel.shape[:2], bool)
+    for row, index in enumerate(indices):
+        whole = corpus.feature(index, "dvae_mel")
+        spare = max(1, len(whole) - DVAE_CROP_FRAMES + 1)
+        start = int(options.rng(epoch, index).integers(0, spare))
+        piece = whole[start : start + DVAE_CROP_FRAMES]
+        mel[row, : len(piece)] = piece
+        mask[row, : len(piece)] = True
+    return {"mel": mel, "mel_mask": mask}
+
+
+def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """Text, speech and the voice's reference.
+
+    Returns:
+        ``text_ids`` ``(batch, text)``, ``text_lengths``, ``mel`` ``(batch, frames, 80)``
+        un-normalised, ``mel_lengths``, ``speaker_ids``, and of another clip of the same
+        speaker (or of the clip itself) ``reference_mel`` ``(batch, frames, 80)`` and
+        ``reference_mask``; ``embedding`` ``(batch, dim)`` when it is a feature of the
+        corpus, ``reference_16k`` ``(batch, samples)`` and ``reference_16k_lengths``
+        when the options ask for it, ``prompt_frames`` ``(batch, 2)``, first and end of the
+        frames of ``mel`` that the reference is, for masked prompts.
+    """
+    texts = [corpus.text_ids[index] for index in indices]
+    mels = [corpus.feature(index, "dvae_mel") for index in indices]
+    batch = {
+        "text_ids": pad(texts, TEXT_MULTIPLE, 0, "int32"),
+        "text_lengths": lengths_of(texts),
+        "mel": pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR),
+        "mel_lengths": lengths_of(mels),
+        "speaker_ids": corpus.speakers[indices],
+    }
+    return batch | _references(corpus, indices, epoch, options)
+
+
+def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    """A GPT batch with ``wave`` ``(batch, samples)`` at 24 kHz and ``wave_lengths``."""
+    waves = [to_float(corpus.feature(index, "wave")) for index in indices]
+    return gpt_batch(corpus, indices, epoch, options) | {
+        "wave": pad(waves, OUTPUT_RATE // 2, 0.0),
+        "wave_lengths": lengths_of(waves),
+    }
+
+
+def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+    chosen, crops = [], []
+    for index in indices:
+        rng = options.rng(epoch, index)
+        others = corpus.companions(index)
+        if options.data.reference == "same_speaker" and len(others):
+            index = rng.choice(others)
+        chosen.append(index)
+        crops.append(_reference_crop(corpus, index, options, rng))
+    mels, waves, spans = zip(*crops, strict=True)
+    mel = pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR)
+    batch = {
+        "reference_mel": mel,
+        "reference_mask": np.arange(mel.shape[1])[None] < lengths_of(mels)[:, None],
+    }
+    if options.reference_audio:
+        batch["reference_16k"] = pad(waves, SPEAKER_RATE, 0.0)
+        batch["reference_16k_lengths"] = lengths_of(waves)
+    if options.data.reference == "masked_prompt":
+        batch["prompt_frames"] = np.array(spans, "int32")
+    if "embedding" in corpus.store.features:
+        batch["embedding"] = np.stack([corpus.feature(index, "embedding") for index in chosen])
+    return batch
+
+
+def _reference_crop(
+    corpus: Corpus, index: int, options: BatchOptions, rng: np.random.Generator
+) -> tuple:
+    """One random stretch as conditioning mel and 16 kHz waveform, and its frames' span."""
+    mel = corpus.feature(index, "cond_mel")
+    seconds = _reference_seconds(len(mel), options.data, rng)
+    size = min(max(1, int(seconds / FRAME_SECONDS)), len(mel))
+    start = int(rng.integers(0, len(mel) - size + 1))
+    wave = np.zeros(0, "float32")
+    if options.reference_audio:
+        first = int(start * FRAME_SECONDS * SPEAKER_RATE)
+        samples = slice(first, first + int(seconds * SPEAKER_RATE))
+        wave = to_float(corpus.feature(index, "audio_16k")[samples])
+    return mel[start : start + size], wave, (start, start + size)
+
+
+def _reference_seconds(frames: int, data: DataConfig, rng: np.random.Generator) -> float:
+    """How long the reference of a clip of so many frames is to be."""
+    seconds = data.reference_seconds
+    if data.reference_min_seconds:
+        seconds = rng.uniform(data.reference_min_seconds, seconds)
+    if data.reference == "masked_prompt" and seconds > frames * FRAME_SECONDS:
+        # As Coqui's: something has to be left to learn.
+        return (frames // 2 + 0.5) * FRAME_SECONDS
+    return seconds

@@ -1,0 +1,107 @@
+"""What a run trains: a system's model, stage by stage.
+
+A system adds a file with a task and a :class:`Stage` for each of its stages, and one
+:class:`System` that lists them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from myxtts.data.batches import Builder
+from myxtts.data.corpus import Corpus
+from myxtts.training.optimizers import apply_gradients
+
+
+class Task:
+    """What a stage optimises: here one loss, by one step of each optimizer a batch.
+
+    Attributes:
+        metric: the validation number to minimise.
+        groups: pairs of an optimizer and its variables.
+        variables: everything but the optimisers' state that a resumed run needs,
+            random seeds included.
+    """
+
+    metric = "loss"
+    groups: list[tuple[keras.Optimizer, list]]
+    variables: list
+
+    @property
+    def optimizers(self) -> list:
+        return [optimizer for optimizer, _ in self.groups]
+
+    def losses(self, batch: dict, training: bool) -> dict[str, tf.Tensor]:
+        """Scalars; ``loss`` is the one that is optimised."""
+        raise NotImplementedError
+
+    def weight(self, batch: dict) -> tf.Tensor:
+        """How much a batch counts in a validation."""
+        raise NotImplementedError
+
+    def train_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """Update the model; return :meth:`losses` and the norm of their gradient."""
+        with tf.GradientTape() as tape:
+            numbers = self.losses(batch, training=True)
+        norm = apply_gradients(self.groups, tape, numbers["loss"])
+        return numbers | {"gradient_norm": norm}
+
+    def validation_step(self, batch: dict) -> dict[str, tf.Tensor]:
+        """Return :meth:`losses`, and under ``weight`` how much the batch counts."""
+        return self.losses(batch, training=False) | {"weight": self.weight(batch)}
+
+    def pictures(self, batch: dict) -> dict[str, np.ndarray]:
+        """Matrices ``(time, channels)`` to look at."""
+        return {}
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """Waveforms to listen to, as ``(sample rate, samples)``."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training.
+
+    Attributes:
+        name: of its :class:`~myxtts.config.StageConfig` in ``config.training``, its
+            checkpoints and its logs.
+        task: makes what it optimises, of model and configuration.
+        batches: makes the function that builds its batches, of corpus and configuration.
+        needs: stages whose result it builds on.
+        speakers_per_batch: how many speakers share a batch, of training corpus and
+            configuration; 0 for batches by length alone. Raises where the corpus does not suffice.
+        hand_on: leaves on the model what others want of this stage, beside its weights; given
+            the task and a function to one pass over the validation set.
+    """
+
+    name: str
+    task: Callable[[Any, Any], Task]
+    batches: Callable[[Corpus, Any], Builder]
+    needs: tuple[str, ...] = ()
+    speakers_per_batch: Callable[[Corpus, Any], int] = lambda corpus, config: 0
+    hand_on: Callable[[Any, Callable[[], tf.data.Dataset]], None] = lambda task, validation: None
+
+
+@dataclass(frozen=True)
+class System:
+    """A kind of model, and how it is trained.
+
+    Attributes:
+        stages: in the order of a whole run.
+        prepare: makes the model and its training and validation corpus, of a configuration and
+            the run folder, where an earlier run may have left its preset. The model has a
+            ``config``, a dictionary ``trained_steps`` by stage, and ``save_to_preset``.
+        finish: called with the configuration and the folder of the trained preset.
+    """
+
+    stages: tuple[Stage, ...]
+    prepare: Callable[[Any, Path], tuple[Any, Corpus, Corpus]]
+    finish: Callable[[Any, Path], None] = lambda config, preset: None
