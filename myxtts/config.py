@@ -271,10 +271,6 @@ class TrainingConfig(Settings, section="training"):
         """Whether a loss on the speaker embedding has a weight."""
         return self.contrastive_loss_weight > 0 or self.ge2e_loss_weight > 0
 
-    def stage_config(self, stage: str) -> StageConfig:
-        """Settings of ``stage``, one of ``dvae``, ``gpt``, ``decoder``."""
-        return getattr(self, stage)
-
 
 @dataclass(frozen=True)
 class SynthesisConfig(Settings, section="synthesis"):

@@ -103,7 +103,7 @@ def test_every_field_has_help():
 
 def test_every_stage_has_settings():
     training = XTTSConfig().training
-    assert [training.stage_config(stage).batch_size for stage in STAGES]
+    assert [getattr(training, stage).batch_size for stage in STAGES]
 
 
 def test_to_dict_is_plain():

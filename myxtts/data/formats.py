@@ -117,10 +117,12 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
 
 def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
     """``txt/SPEAKER/UTTERANCE.txt`` beside ``wav48*/SPEAKER/UTTERANCE[_mic1]``."""
-    audio = _vctk_audio(folder)
+    folders = _vctk_folders(folder)
+    if not folders:
+        raise DataError(f"{folder} holds no wav48 folder, which the vctk layout needs.")
     for transcript in _visible(folder.glob("txt/*/*.txt")):
         speaker = transcript.parent.name
-        stem = audio / speaker / transcript.stem
+        stem = folders[-1] / speaker / transcript.stem
         choices = [_with_suffix(stem.with_name(stem.name + mic)) for mic in ("_mic1", "_mic2", "")]
         path = next((choice for choice in choices if is_file(choice)), choices[-1])
         yield Utterance(path, _transcript(transcript), speaker, language)
@@ -207,13 +209,6 @@ def _with_suffix(stem: Path) -> Path:
         if is_file(path):
             return path
     return stem.with_name(f"{stem.name}.wav")
-
-
-def _vctk_audio(folder: Path) -> Path:
-    folders = _vctk_folders(folder)
-    if not folders:
-        raise DataError(f"{folder} holds no wav48 folder, which the vctk layout needs.")
-    return folders[-1]
 
 
 def _vctk_folders(folder: Path) -> list[Path]:

@@ -145,13 +145,9 @@ class FeatureStore:
         decisive = [FORMAT_VERSION, screen, self._settings(name)]
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
-    def path(self, clip: Clip, name: str) -> Path:
-        """Cache file of a feature."""
-        return self.folders[name] / f"{clip.key}.npz"
-
     def find(self, clip: Clip, name: str) -> np.ndarray:
         """A feature of ``clip``, read or else computed and kept; refusals are kept as well."""
-        path = self.path(clip, name)
+        path = self.folders[name] / f"{clip.key}.npz"
         array = _read(path)
         if array is not None:
             return array

@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing_folder, write_whole
@@ -37,6 +38,7 @@ class Progress:
     stalled: int = 0
 
 
+@dataclass
 class CheckpointFolder:
     """Checkpoints of one stage under ``folder``.
 
@@ -46,10 +48,9 @@ class CheckpointFolder:
         keep: latest checkpoints to keep, beside the best.
     """
 
-    def __init__(self, folder: Path, task, keep: int):
-        self.folder = folder
-        self.task = task
-        self.keep = keep
+    folder: Path
+    task: Any
+    keep: int
 
     def save(self, progress: Progress) -> None:
         """Write a checkpoint, point to the best and drop those that are no longer kept.
@@ -72,9 +73,8 @@ class CheckpointFolder:
             CheckpointError: there are checkpoints and not one can be read, or the newest
                 belongs to another configuration.
         """
-        steps = self.steps()
         problem: CheckpointError | None = None
-        for step in reversed(steps):
+        for step in reversed(self.steps()):
             try:
                 return self._load(step)
             except CheckpointError as error:

@@ -75,11 +75,6 @@ def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list
     return optimizer
 
 
-def slowed(stage: StageConfig, learning_rate: float) -> StageConfig:
-    """The schedule of ``stage`` with another peak."""
-    return dataclasses.replace(stage, learning_rate=learning_rate)
-
-
 def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):
     """Step every ``(optimizer, variables)`` down the gradient of ``loss``.
 

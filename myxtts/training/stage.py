@@ -1,7 +1,6 @@
 """What a run trains: a system's model, stage by stage.
 
-A system adds a file with a task and a :class:`Stage` for each of its stages, and one
-:class:`System` that lists them.
+A system is a :class:`System` whose table lists a :class:`Stage` for each of its tasks.
 """
 
 from __future__ import annotations

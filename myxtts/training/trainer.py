@@ -6,7 +6,8 @@ import logging
 import math
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 LOG_EVERY = 10
 
 
+@dataclass
 class Trainer:
     """Runs a task to its last step: logs, validates, checkpoints, stops early, resumes.
 
@@ -40,26 +42,18 @@ class Trainer:
         validation: function to one pass over the validation set.
     """
 
-    def __init__(
-        self,
-        stage: str,
-        task: Task,
-        settings: StageConfig,
-        config: Any,
-        run_dir: Path,
-        batches: Callable[[int], tf.data.Dataset],
-        validation: Callable[[], tf.data.Dataset],
-    ):
-        self.stage = stage
-        self.task = task
-        self.config = config
-        self.run_dir = run_dir
-        self.batches = batches
-        self.validation = validation
-        self.total = settings.steps
-        self.checkpoints = CheckpointFolder(
-            run_dir / "checkpoints" / stage, task, config.keep_checkpoints
-        )
+    stage: str
+    task: Task
+    settings: StageConfig
+    config: Any
+    run_dir: Path
+    batches: Callable[[int], tf.data.Dataset]
+    validation: Callable[[], tf.data.Dataset]
+
+    def __post_init__(self):
+        self.total = self.settings.steps
+        folder = self.run_dir / "checkpoints" / self.stage
+        self.checkpoints = CheckpointFolder(folder, self.task, self.config.keep_checkpoints)
         self.progress = Progress()
         self._stopping = False
         # Numbers not yet read off the device, each with its step.
@@ -93,14 +87,12 @@ class Trainer:
         return self.progress
 
     def _start(self) -> None:
-        existing = self.checkpoints.steps()
-        if existing and not self.config.resume:
+        if self.checkpoints.steps() and not self.config.resume:
             raise CheckpointError(
                 f"{self.checkpoints.folder} already holds checkpoints; add --resume to go on, or "
                 "name another --output-dir."
             )
-        restored = self.checkpoints.restore() if existing else None
-        if restored is not None:
+        if restored := self.checkpoints.restore():
             self.progress = restored
             logger.info("%s: going on from step %d", self.stage, restored.step)
 
@@ -159,19 +151,14 @@ class Trainer:
 
     def _record(self, values: dict[str, float], bar: tqdm) -> None:
         step = self.progress.step
-        optimizer = self.task.optimizers[0]
-        rate = {"learning_rate": float(optimizer.learning_rate)}
+        rate = {"learning_rate": float(self.task.optimizers[0].learning_rate)}
         self.log.numbers(step, values | rate, "train")
         bar.set_postfix({"loss": f"{values['loss']:.4f}"}, refresh=False)
         if bar.disable and step % (50 * LOG_EVERY) == 0:
             logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
 
     def _validate(self) -> float:
-        """Average the validation numbers, and keep the first batch's pictures and sounds.
-
-        Returns:
-            The number that the task minimises.
-        """
+        """The number that the task minimises; the first batch's pictures and sounds are kept."""
         totals: dict[str, float] = {}
         weight, first = 0.0, None
         for batch in self.validation():
@@ -186,12 +173,8 @@ class Trainer:
         self.log.numbers(step, values, "validation")
         self.log.pictures(step, self.task.pictures(first))
         self.log.sounds(step, self.task.sounds(first))
-        logger.info(
-            "%s step %d: validation %s",
-            self.stage,
-            step,
-            ", ".join(f"{name} {value:.4f}" for name, value in values.items()),
-        )
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+        logger.info("%s step %d: validation %s", self.stage, step, shown)
         return values[self.task.metric]
 
     def _judge(self, metric: float) -> None:
@@ -211,11 +194,8 @@ class Trainer:
         patience = self.config.early_stopping
         if not patience or self.progress.stalled < patience:
             return False
-        logger.info(
-            "%s: no better validation since step %d; stopping early.",
-            self.stage,
-            self.progress.best_step,
-        )
+        best = self.progress.best_step
+        logger.info("%s: no better validation since step %d; stopping early.", self.stage, best)
         return True
 
     def _bar(self) -> tqdm:
@@ -230,14 +210,8 @@ class Trainer:
                 raise KeyboardInterrupt
             self._stopping = True
 
-        names = (signal.SIGINT, signal.SIGTERM)
-        try:
-            before = {name: signal.signal(name, stop) for name in names}
-        except ValueError:  # not in the main thread: signals go elsewhere
+        with ExitStack() as afterwards:
+            with suppress(ValueError):  # not in the main thread: signals go elsewhere
+                for name in (signal.SIGINT, signal.SIGTERM):
+                    afterwards.callback(signal.signal, name, signal.signal(name, stop))
             yield
-            return
-        try:
-            yield
-        finally:
-            for name, handler in before.items():
-                signal.signal(name, handler)

@@ -47,21 +47,12 @@ class DecoderTask(Task):
         self.mel = MelSpectrogram(LOSS_MEL, name="loss_mel")
         self.segments = keras.random.SeedGenerator(config.training.seed)
         self.discriminators = _discriminators(config)
-        settings = config.training.decoder
+        generator = model.decoder.trainable_variables + model.audio_encoder.speaker_variables
+        judges = [var for item in self.discriminators for var in item.trainable_variables]
         self.groups = [
-            (make_optimizer(settings, config.training, variables), variables)
-            for variables in (self.generator_variables, self.discriminator_variables)
+            (make_optimizer(config.training.decoder, config.training, variables), variables)
+            for variables in (generator, judges)
         ]
-
-    @property
-    def generator_variables(self) -> list:
-        """The decoder and the speaker path of the audio encoder."""
-        encoder = self.model.audio_encoder
-        return self.model.decoder.trainable_variables + encoder.speaker_variables
-
-    @property
-    def discriminator_variables(self) -> list:
-        return [var for item in self.discriminators for var in item.trainable_variables]
 
     @property
     def variables(self) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,7 @@ from myxtts.losses import (
 )
 from myxtts.models.xtts import XTTS
 from myxtts.timing import FRAMES_PER_CODE
-from myxtts.training.optimizers import make_optimizer, slowed
+from myxtts.training.optimizers import make_optimizer
 from myxtts.training.stage import Stage, Task
 
 # Coqui's trainer counts so many codes beyond the end of an utterance.
@@ -48,13 +49,21 @@ class GPTTask(Task):
         self.model = model
         self.training = config.training
         self.speaker_losses = speaker_losses(config)
-        pretrained = self._pretrained_variables()
+        # GE2E learns a scale and a bias, the contrastive loss nothing.
+        owned = [
+            getattr(loss, "trainable_variables", []) for _, loss in self.speaker_losses.values()
+        ]
+        self.loss_variables = sum(owned, [])
+        settings, training = config.training.gpt, config.training
+        pretrained = []
+        if model.config.model.use_pretrained_speaker_encoder:
+            pretrained = model.audio_encoder.speaker_encoder.trainable_variables
         careful = {id(variable) for variable in pretrained}
         others = [var for var in self.trainable_variables if id(var) not in careful]
-        settings, training = config.training.gpt, config.training
         self.groups = [(make_optimizer(settings, training, others), others)]
         if pretrained:
-            slow = slowed(settings, training.speaker_encoder_learning_rate)
+            rate = training.speaker_encoder_learning_rate
+            slow = dataclasses.replace(settings, learning_rate=rate)
             self.groups.append((make_optimizer(slow, training, pretrained), pretrained))
 
     @property
@@ -68,7 +77,7 @@ class GPTTask(Task):
         state = self.model.gpt.variables + encoder.conditioning_state
         if self.speaker_losses:
             state = state + encoder.speaker_state
-        return state + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
+        return state + self.loss_variables
 
     @property
     def trainable_variables(self) -> list:
@@ -77,12 +86,7 @@ class GPTTask(Task):
         variables = self.model.gpt.trainable_variables + encoder.conditioning_variables
         if self.speaker_losses:
             variables = variables + encoder.speaker_variables
-        return variables + [var for _, loss in self.speaker_losses.values() for var in _owned(loss)]
-
-    def _pretrained_variables(self) -> list:
-        encoder = self.model.audio_encoder.speaker_encoder
-        pretrained = self.model.config.model.use_pretrained_speaker_encoder
-        return encoder.trainable_variables if pretrained else []
+        return variables + self.loss_variables
 
     def weight(self, batch: dict):
         return tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
@@ -156,11 +160,6 @@ def speaker_losses(config: XTTSConfig) -> dict:
         objective.build()
         losses["ge2e_loss"] = (training.ge2e_loss_weight, objective)
     return losses
-
-
-def _owned(loss) -> list:
-    """Variables a loss learns; most have none."""
-    return list(getattr(loss, "trainable_variables", []))
 
 
 def code_lengths(frames):
