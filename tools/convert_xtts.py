@@ -12,10 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.flags import make_parser, run  # noqa: E402
+from myxtts.flags import make_parser, run
 
 
 def parser() -> argparse.ArgumentParser:

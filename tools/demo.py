@@ -15,26 +15,22 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from myxtts.audio.frontends import XTTS_DVAE
+from myxtts.audio.io import read_audio, resample, write_audio
+from myxtts.audio.mel import MelSpectrogram
+from myxtts.config import XTTSConfig
+from myxtts.data.formats import Utterance, find_utterances
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.plots import new_figure, save_figure, show_matrix
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from myxtts.audio.frontends import XTTS_DVAE  # noqa: E402
-from myxtts.audio.io import read_audio, resample, write_audio  # noqa: E402
-from myxtts.audio.mel import MelSpectrogram  # noqa: E402
-from myxtts.config import XTTSConfig  # noqa: E402
-from myxtts.data.formats import Utterance, find_utterances  # noqa: E402
-from myxtts.flags import add_config_flags, config_from_flags, run  # noqa: E402
-from myxtts.plots import new_figure, save_figure, show_matrix  # noqa: E402
-
 CORPUS = ROOT / "examples" / "demo_corpus"
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="demo.py",
-        description="Train the tiny preset on the demo corpus and speak.",
-        allow_abbrev=False,
-    )
+    parser = make_parser("demo.py", "Train the tiny preset on the demo corpus and speak.")
     parser.add_argument("--output", default="outputs/demo", help="folder of everything made")
     add_config_flags(parser, XTTSConfig, ("training",))
     return parser

@@ -13,13 +13,12 @@ import logging
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
-from myxtts.errors import CheckpointError, ConfigError  # noqa: E402
-from myxtts.files import replacing_folder  # noqa: E402
-from myxtts.flags import make_parser, run  # noqa: E402
+from myxtts.config import SPEAKER_ENCODER_TYPES
+from myxtts.errors import CheckpointError, ConfigError
+from myxtts.files import replacing_folder
+from myxtts.flags import make_parser, run
 
 logger = logging.getLogger(__name__)
 

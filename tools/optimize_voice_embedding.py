@@ -17,12 +17,11 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.errors import ConfigError  # noqa: E402
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run  # noqa: E402
-from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
+from myxtts.errors import ConfigError
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from tools.kokoro_voice.config import OptimizerConfig
 
 PCA_PICTURE = "voices_pca.png"
 

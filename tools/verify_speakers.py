@@ -16,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.config import SPEAKER_ENCODER_TYPES  # noqa: E402
-from myxtts.errors import ConfigError, DataError  # noqa: E402
-from myxtts.files import replacing  # noqa: E402
-from myxtts.flags import make_parser, run  # noqa: E402
+from myxtts.config import SPEAKER_ENCODER_TYPES
+from myxtts.errors import ConfigError, DataError
+from myxtts.files import replacing
+from myxtts.flags import make_parser, run
 
 
 def parser() -> argparse.ArgumentParser:

@@ -220,12 +220,10 @@ def read_extra(folder: Path | str, name: str) -> dict:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m myxtts.serving.check.session",
-        description="Run a signature in TensorFlow's C library; print whether Python's "
-        "TensorFlow was imported.",
-        allow_abbrev=False,
-    )
+    from myxtts.flags import make_parser
+
+    told = "Run a signature in TensorFlow's C library; print whether Python's was imported."
+    parser = make_parser("python -m myxtts.serving.check.session", told)
     parser.add_argument("folder", type=Path, help="of the exported version")
     parser.add_argument("signature", help="its name")
     parser.add_argument("given", metavar="IN.npz", help="inputs by name")
