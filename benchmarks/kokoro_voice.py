@@ -44,6 +44,7 @@ from tools.kokoro_voice.optimizer import VoiceGradientOptimizer, create_optimize
 
 logger = logging.getLogger(__name__)
 
+RESULT = "result.json"
 SEARCHES = ("centroid", "stock", "blend", "walk")
 LONG = (
     "When the rain finally stopped, the children ran out into the garden and found that the old "
@@ -87,9 +88,8 @@ class Bench:
 
     def result(self, speaker: Speaker, name: str) -> None:
         """Search for a voice by a method and judge it, unless that is done."""
-        folder = self.output / speaker.name / name
 
-        def work() -> dict[str, Any]:
+        def work(folder: Path) -> dict[str, Any]:
             optimizer = self.optimizer(name if name in METHODS else "cma")
             search = self._search(optimizer, speaker, name, folder)
             voice = optimizer.space.pack(search.best.coordinates)
@@ -97,20 +97,19 @@ class Bench:
             rows = [speaker.judged(optimizer.backend, voice, text) for text in UNSEEN]
             return {"voice": search.name, "trace": search.trace, "unseen": rows}
 
-        self._kept(folder / "result.json", work)
-        self._kept(self.output / speaker.name / "own.json", speaker.own)
+        self._kept(speaker.name, name, work)
+        self._kept(speaker.name, "own", lambda folder: speaker.own())
 
     def length_result(self, speaker: Speaker, model: str) -> None:
         """Fit as many steps with a length model, and judge at three lengths."""
-        folder = self.output / speaker.name / f"length_{model}"
 
-        def work() -> dict[str, Any]:
+        def work(folder: Path) -> dict[str, Any]:
             steps = {"num_iterations": self.args.length_steps, "length_model": model}
             optimizer = self.optimizer("autograd", max_seconds=0.0, **steps)
             voice = load_voice(optimizer.optimize(speaker.target, folder)["voice"])
             return {"lengths": [speaker.judged(optimizer.backend, voice, t) for t in LENGTHS]}
 
-        self._kept(folder / "result.json", work)
+        self._kept(speaker.name, f"length_{model}", work)
 
     def optimizer(self, method: str, **changes: Any) -> VoiceGradientOptimizer:
         """As the tool makes it; all share the loaded model."""
@@ -164,21 +163,18 @@ class Bench:
             search, _ = best_of(objective, blends(points, self._ranked[speaker]))
         return search
 
-    def _kept(self, path: Path, work: Callable[[], dict[str, Any]]) -> None:
-        if path.exists():
-            return
-        seconds, result = timed(work)
-        logger.info("%s: %.0f s", path.parent, seconds)
-        write_whole(path, json.dumps({**result, "taken": taken()}) + "\n")
+    def _kept(self, speaker: str, name: str, work: Callable[[Path], dict[str, Any]]) -> None:
+        folder = self.output / speaker / name
+        if not (folder / RESULT).exists():
+            seconds, result = timed(work, folder)
+            logger.info("%s: %.0f s", folder, seconds)
+            write_whole(folder / RESULT, json.dumps({**result, "taken": taken()}) + "\n")
 
     def collected(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Everything that is done, by speaker and name."""
         return {
             (path.parents[1].name, path.parent.name): json.loads(path.read_text())
-            for path in sorted(self.output.glob("*/*/result.json"))
-        } | {
-            (path.parent.name, "own"): json.loads(path.read_text())
-            for path in sorted(self.output.glob("*/own.json"))
+            for path in sorted(self.output.glob(f"*/*/{RESULT}"))
         }
 
 

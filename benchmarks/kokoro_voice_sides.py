@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from myxtts.audio.io import read_audio
+from myxtts.timing import SPEAKER_RATE
 from tools import judges
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend, speak
 from tools.kokoro.phonemes import phonemize
@@ -105,7 +106,7 @@ class Speaker:
     """
 
     def __init__(self, recordings: Sequence[Path]) -> None:
-        read = [(path, read_audio(path, judges.RATE)) for path in recordings]
+        read = [(path, read_audio(path, SPEAKER_RATE)) for path in recordings]
         (self.target, target), *others = sorted(read, key=lambda item: -len(item[1][0]))
         self.name = self.target.parent.name
         self._clips = [clip for _, clip in others]

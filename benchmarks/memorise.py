@@ -39,7 +39,7 @@ from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.generation.vocoding import waveform_round_trip
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
-from myxtts.timing import MODEL_RATE
+from myxtts.timing import MODEL_RATE, SPEAKER_RATE
 from myxtts.training.run import train
 from tools import judges
 
@@ -72,9 +72,11 @@ def main(args: argparse.Namespace) -> None:
         }
     )
     minutes = 0 if args.judge_only else seconds(train, config) / 60
-    model = XTTS.from_preset(output / "run" / "preset")
-    rows = judge(model, config, chosen, references, output / "spoken")
-    summary = {**encoder_of(config), "training_minutes": round(minutes, 1), **summarised(rows)}
+    trained = XTTS.from_preset(output / "run" / "preset")
+    rows = judge(trained, config, chosen, references, output / "spoken")
+    model = config.model
+    encoder = model.speaker_encoder_type if model.use_pretrained_speaker_encoder else "original"
+    summary = {"encoder": encoder, "training_minutes": round(minutes, 1), **summarised(rows)}
     details = {"summary": summary, "rows": [vars(row) for row in rows]}
     write_whole(output / "memorise.json", json.dumps(details, indent=2))
     report(summary)
@@ -107,7 +109,7 @@ def judge(
     """Speak and judge every utterance."""
     synthesizer = Synthesizer(model, config.synthesis)
     voices = {name: synthesizer.condition([item.path]) for name, item in references.items()}
-    recordings = {name: read_audio(item.path, judges.RATE)[0] for name, item in references.items()}
+    recordings = {name: read_audio(item.path, SPEAKER_RATE)[0] for name, item in references.items()}
     rows = []
     for utterance in utterances:
         spoken = synthesizer.speak(utterance.text, voices[utterance.speaker])
@@ -124,7 +126,7 @@ def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> Ro
     audio, rate = read_audio(utterance.path, MODEL_RATE)
     ceiling = waveform_round_trip(model, audio)
     similarities = {
-        name: judges.similarity((spoken.waveform, spoken.sample_rate), (clip, judges.RATE))
+        name: judges.similarity((spoken.waveform, spoken.sample_rate), (clip, SPEAKER_RATE))
         for name, clip in recordings.items()
     }
     own = similarities.pop(utterance.speaker)
@@ -142,12 +144,6 @@ def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> Ro
         other_similarity=max(similarities.values()),
         seconds=spoken.duration,
     )
-
-
-def encoder_of(config: XTTSConfig) -> dict[str, str]:
-    model = config.model
-    pretrained = model.use_pretrained_speaker_encoder
-    return {"encoder": model.speaker_encoder_type if pretrained else "original"}
 
 
 def summarised(rows: list[Row]) -> dict[str, float]:

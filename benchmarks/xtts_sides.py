@@ -121,19 +121,15 @@ class MyXTTS:
         return result["codes"][0].numpy()
 
     def decode(self) -> np.ndarray:
-        """Waveform ``(samples,)`` of random latents."""
         return self._decode(self.latents, tf.constant(self.voice.speaker_embedding))[0].numpy()
 
     def condition(self):
-        """The voice of the reference."""
         return self._synthesizer(DECODED).condition([self.reference])
 
     def speak(self, codes: int) -> np.ndarray:
-        """Text to the waveform of so many codes."""
         return self._synthesizer(codes).speak(TEXT, self.voice).waveform
 
     def stream(self, codes: int) -> Iterator[np.ndarray]:
-        """Text to the waveform of so many codes, in chunks."""
         return self._synthesizer(codes).stream(TEXT, self.voice)
 
     def _greedy(self, ids, latents, uniforms):

@@ -17,7 +17,8 @@ from pathlib import Path
 import librosa
 import numpy as np
 
-RATE = 16_000
+from myxtts.timing import SPEAKER_RATE
+
 Clip = tuple[np.ndarray, int]
 
 # What to give pip for a module that is missing.
@@ -53,7 +54,7 @@ def dnsmos(audio: np.ndarray, sample_rate: int) -> float:
     """Overall DNSMOS (1 to 5) of float32 ``(samples,)``."""
     module = _require("speechmos.dnsmos")
     clip = np.clip(_at_judge_rate((audio, sample_rate)), -1, 1)
-    return float(module.run(clip, sr=RATE)["ovrl_mos"])
+    return float(module.run(clip, sr=SPEAKER_RATE)["ovrl_mos"])
 
 
 def resemblyzer_embedding(clip: Clip) -> np.ndarray:
@@ -71,7 +72,7 @@ def ecapa_embedding(clip: Clip) -> np.ndarray:
 
 def _at_judge_rate(clip: Clip) -> np.ndarray:
     audio, rate = clip
-    return librosa.resample(np.asarray(audio, "float32"), orig_sr=rate, target_sr=RATE)
+    return librosa.resample(np.asarray(audio, "float32"), orig_sr=rate, target_sr=SPEAKER_RATE)
 
 
 @functools.cache

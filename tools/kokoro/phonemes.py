@@ -25,56 +25,14 @@ SPACY_MODEL = "en_core_web_sm"
 INSTALL = "pip install phonemizer-fork espeakng-loader"
 _MISAKI_NEEDS = ("misaki", "spacy", "num2words", "addict", "regex")
 
-# In this order; eSpeak ties the two letters of one sound by "^".
-_EVERYWHERE = (
-    ("a^ɪ", "I"),
-    ("a^ʊ", "W"),
-    ("e^ɪ", "A"),
-    ("ɔ^ɪ", "Y"),
-    ("d^ʒ", "ʤ"),
-    ("t^ʃ", "ʧ"),
-)
-_ENGLISH = (
-    *_EVERYWHERE,
-    ("ʔˌn\u0329", "ʔn"),
-    ("ʔn\u0329", "ʔn"),
-    ("ə^l", "ᵊl"),
-    ("ʲo", "jo"),
-    ("ʲə", "jə"),
-    ("ʲ", ""),
-)
-_AMERICAN = (
-    *_ENGLISH,
-    ("o^ʊ", "O"),
-    ("ɜːɹ", "ɜɹ"),
-    ("ɜː", "ɜɹ"),
-    ("ɚɹ", "əɹ"),
-    ("ɪə", "iə"),
-    ("ː", ""),
-)
-_BRITISH = (*_ENGLISH, ("e^ə", "ɛː"), ("iə", "ɪə"), ("ə^ʊ", "Q"))
+# Each old=new, in this order; eSpeak ties the two letters of one sound by "^".
+_EVERYWHERE = "a^ɪ=I a^ʊ=W e^ɪ=A ɔ^ɪ=Y d^ʒ=ʤ t^ʃ=ʧ"
+_ENGLISH = f"{_EVERYWHERE} ʔˌn\u0329=ʔn ʔn\u0329=ʔn ə^l=ᵊl ʲo=jo ʲə=jə ʲ="
+_AMERICAN = f"{_ENGLISH} o^ʊ=O ɜːɹ=ɜɹ ɜː=ɜɹ ɚɹ=əɹ ɪə=iə ː="
+_BRITISH = f"{_ENGLISH} e^ə=ɛː iə=ɪə ə^ʊ=Q"
 # After the rules of the accent: what no English voice of Kokoro has.
-_LEFT_IN_ENGLISH = (
-    ("ɚ", "əɹ"),
-    ("r", "ɹ"),
-    ("x", "k"),
-    ("ç", "k"),
-    ("ɐ", "ə"),
-    ("ɬ", "l"),
-    ("e", "A"),
-    ("o", "ɔ"),
-    ("ɾ", "T"),
-    ("ʔ", "t"),
-)
-_ELSEWHERE = (
-    *_EVERYWHERE,
-    ("o^ʊ", "O"),
-    ("ə^ʊ", "Q"),
-    ("d^z", "ʣ"),
-    ("s^s", "S"),
-    ("t^s", "ʦ"),
-    ("-", ""),
-)
+_LEFT_IN_ENGLISH = "ɚ=əɹ r=ɹ x=k ç=k ɐ=ə ɬ=l e=A o=ɔ ɾ=T ʔ=t"
+_ELSEWHERE = f"{_EVERYWHERE} o^ʊ=O ə^ʊ=Q d^z=ʣ s^s=S t^s=ʦ -="
 
 
 def phonemize(text: str, language: str = "en-us") -> str:
@@ -125,9 +83,9 @@ def from_espeak(ipa: str, language: str) -> str:
     return ipa.replace("^", "").replace("\u0329", "")
 
 
-def _replaced(text: str, rules: tuple[tuple[str, str], ...]) -> str:
-    for old, new in rules:
-        text = text.replace(old, new)
+def _replaced(text: str, rules: str) -> str:
+    for rule in rules.split():
+        text = text.replace(*rule.split("="))
     return text
 
 

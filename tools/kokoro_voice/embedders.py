@@ -18,12 +18,11 @@ from typing import Protocol
 import torch
 
 from myxtts.errors import ConfigError, WeightsError
+from myxtts.timing import SPEAKER_RATE
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.resampling import resample
 
 logger = logging.getLogger(__name__)
-
-SAMPLE_RATE = 16_000
 
 
 class Embedder(Protocol):
@@ -88,7 +87,7 @@ class WavLMEmbedder:
 
     def embed(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
         """Embedding ``(size,)`` of ``(samples,)``."""
-        audio = resample(audio.to(self._device), sample_rate, SAMPLE_RATE)
+        audio = resample(audio.to(self._device), sample_rate, SPEAKER_RATE)
         if self._normalise:
             audio = (audio - audio.mean()) / torch.sqrt(audio.var(correction=0) + 1e-7)
         output = self._model(audio[None])

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from myxtts.audio.io import read_audio
 from myxtts.errors import AudioError
+from myxtts.timing import SPEAKER_RATE
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.coordinates import VoiceSpace
-from tools.kokoro_voice.embedders import SAMPLE_RATE as EMBEDDING_RATE
 from tools.kokoro_voice.embedders import Embedder
 
 # Of a longer target the beginning serves: one speaker's embedding gains little beyond it.
@@ -130,17 +130,17 @@ def target_embedding(path: str | Path, embedder: Embedder) -> torch.Tensor:
         AudioError: the file is missing or no audio, shorter than a second, or silent.
     """
     with torch.no_grad():
-        return embedder.embed(torch.from_numpy(read_target(path)), EMBEDDING_RATE)
+        return embedder.embed(torch.from_numpy(read_target(path)), SPEAKER_RATE)
 
 
 def read_target(path: str | Path) -> np.ndarray:
-    """A recording ``(samples,)`` at ``EMBEDDING_RATE``, in which a voice can be heard.
+    """A recording ``(samples,)`` at 16 kHz, in which a voice can be heard.
 
     Raises:
         AudioError: as :func:`target_embedding`.
     """
-    audio, _ = read_audio(path, EMBEDDING_RATE, max_seconds=MAX_TARGET_SECONDS)
-    seconds = len(audio) / EMBEDDING_RATE
+    audio, _ = read_audio(path, SPEAKER_RATE, max_seconds=MAX_TARGET_SECONDS)
+    seconds = len(audio) / SPEAKER_RATE
     if seconds < MIN_TARGET_SECONDS:
         raise AudioError(
             f"{path} lasts {seconds:.1f} s; a voice wants at least {MIN_TARGET_SECONDS:.0f} s, "

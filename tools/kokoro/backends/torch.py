@@ -9,7 +9,7 @@ equal samples.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class TorchBackend:
             # layer, so no dropout acts in training mode.
             if isinstance(module, torch.nn.LSTM):
                 module.train()
-        self._texts: OrderedDict[tuple[int, ...], TextFeatures] = OrderedDict()
+        self._remembered = functools.lru_cache(_REMEMBERED_TEXTS)(self._read)
 
     @classmethod
     def open(cls, weights: str | Path | None = None, device: str = "cpu") -> TorchBackend:
@@ -142,15 +142,10 @@ class TorchBackend:
     def _text(self, tokens: Sequence[int]) -> TextFeatures:
         """Features of a text; those of the last few texts are remembered."""
         check_length(tokens)
-        key = tuple(tokens)
-        if key not in self._texts:
-            self._texts[key] = self._read(torch.tensor([[0, *key, 0]], device=self._device))
-        self._texts.move_to_end(key)
-        if len(self._texts) > _REMEMBERED_TEXTS:
-            self._texts.popitem(last=False)
-        return self._texts[key]
+        return self._remembered(tuple(tokens))
 
-    def _read(self, ids: torch.Tensor) -> TextFeatures:
+    def _read(self, tokens: tuple[int, ...]) -> TextFeatures:
+        ids = torch.tensor([[0, *tokens, 0]], device=self._device)
         lengths, mask = _whole(ids)
         hidden = self.model.bert(ids, attention_mask=(~mask).int())
         return TextFeatures(
