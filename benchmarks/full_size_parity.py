@@ -122,10 +122,9 @@ def compared(workdir: Path, clips: str | Path) -> Iterator[dict]:
     with np.load(workdir / RESULTS) as archive:
         theirs = {name: archive[name] for name in archive.files}
     ours = parity.results(XTTS.from_preset(workdir / PRESET), inputs(clips), theirs["codes"])
-    for item in parity.compare(ours, theirs):
-        row = {"name": item.name, "measured": item.measured, "bound": item.bound}
-        more = divergence(ours, theirs) if item.name == "codes" else {}
-        yield row | {"passed": item.passed, "count": int(theirs[item.name].size)} | more
+    for row in parity.compare(ours, theirs):
+        more = divergence(ours, theirs) if row["name"] == "codes" else {}
+        yield row | {"count": int(theirs[row["name"]].size)} | more
 
 
 def divergence(ours: dict, theirs: dict) -> dict:

@@ -70,25 +70,6 @@ class Inputs:
     decoded: int = 24
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One quantity of both sides.
-
-    Attributes:
-        name: one of ``QUANTITIES``.
-        measured: largest relative difference, or the share that is identical.
-        bound: of ``measured``: the most a difference, the least a share may be.
-    """
-
-    name: str
-    measured: float
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        return self.measured >= 1 if self.name in EXACT else self.measured <= self.bound
-
-
 def results(model: XTTS, inputs: Inputs, codes: np.ndarray) -> Arrays:
     """Every quantity as this package makes it.
 
@@ -119,17 +100,25 @@ def audio_codes(model: XTTS, clips: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.asarray(model.dvae.encode(mel))[0] for mel in mels])
 
 
-def compare(ours: Arrays, theirs: Arrays) -> list[Comparison]:
-    """All quantities in order; the shapes must agree."""
+def compare(ours: Arrays, theirs: Arrays) -> list[dict]:
+    """Name, measured value, bound and verdict of all quantities in order.
+
+    Measured is the largest relative difference, which may be as large as the bound, or the
+    share that is identical, which must reach it. The shapes must agree.
+    """
     return [_compare(name, ours[name], theirs[name]) for name in QUANTITIES]
 
 
-def _compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
+def _compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict:
     assert ours.shape == theirs.shape, (name, ours.shape, theirs.shape)
     if name in EXACT:
-        return Comparison(name, float(np.mean(ours == theirs)), 1.0)
-    difference = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
-    return Comparison(name, difference, BOUNDS[name])
+        measured, bound = float(np.mean(ours == theirs)), 1.0
+        passed = measured >= bound
+    else:
+        measured = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+        bound = BOUNDS[name]
+        passed = measured <= bound
+    return {"name": name, "measured": measured, "bound": bound, "passed": passed}
 
 
 def _text_ids(model: XTTS, texts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
