@@ -119,7 +119,7 @@ class XTTS(keras.Model):
             parameters={name: part.count_params() for name, part in self.parts().items()},
         )
         writers = {TOKENIZER: self.tokenizer.save}
-        save(folder, record, to_dict(self.config), self._weights(), writers, half)
+        save(folder, record, to_dict(self.config), self._weight_files(), writers, half)
         self.fingerprint = record.sha256[MAIN]
 
     @classmethod
@@ -136,12 +136,12 @@ class XTTS(keras.Model):
         """
         stored = read_config(folder, XTTS_KIND, XTTSConfig)
         model = cls(config or stored, VoiceBpeTokenizer(Path(folder) / TOKENIZER))
-        record = load(folder, XTTS_KIND, model._weights())
+        record = load(folder, XTTS_KIND, model._weight_files())
         model.take_record(record)
         model.fingerprint = record.sha256[MAIN]
         return model
 
-    def _weights(self) -> dict[str, dict]:
+    def _weight_files(self) -> dict[str, dict]:
         """Variables of each weights file of a preset."""
         parts = self.parts()
         return {
