@@ -16,6 +16,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -36,8 +38,6 @@ MODEL, PRESET, RESULTS = "XTTS-v2", "preset", "coqui.npz"
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.stage == "coqui":
-        return run_coqui(args)
     failed = []
     for row in rows(args):
         report(row) if args.json else print(line(row), flush=True)
@@ -46,7 +46,6 @@ def main(args: argparse.Namespace) -> None:
         print(*taken().values(), sep="; ")
     if failed:
         raise MyXTTSError(f"out of bound: {', '.join(failed)}.")
-    return None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,7 +64,6 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--size", choices=("full", "tiny"), default="full", help="of the GPT")
     parser.add_argument("--json", action="store_true", help="print one JSON line a quantity")
-    parser.add_argument("--stage", choices=("coqui",), help=argparse.SUPPRESS)
     return parser
 
 
@@ -74,9 +72,9 @@ def rows(args: argparse.Namespace) -> Iterator[dict]:
     workdir = args.workdir
     workdir.mkdir(parents=True, exist_ok=True)
     if not (workdir / RESULTS).is_file():
-        own = [f"--{name}={getattr(args, name)}" for name in ("workdir", "clips", "size")]
         logger.info("Coqui writes a checkpoint and speaks: some minutes ...")
-        peak_gb([__file__, "--stage=coqui", *own])
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            process.submit(run_coqui, workdir, args.clips, args.size).result()
     # TensorFlow is imported only after this: a child's peak begins at its parent's memory.
     logger.info("The checkpoint is converted and compared ...")
     words = [f"--source={workdir / MODEL}", f"--output={workdir / PRESET}"]
@@ -103,14 +101,14 @@ def peak_gb(words: list[str]) -> float:
     return usage.ru_maxrss * unit / 1e9
 
 
-def run_coqui(args: argparse.Namespace) -> None:
+def run_coqui(workdir: Path, clips: str | Path, size: str) -> None:
     """Write the checkpoint and Coqui's results; in a process of its own."""
     from benchmarks.upstream import coqui
 
-    sizes = {"full": coqui.XTTS_V2, "tiny": coqui.TINY}[args.size]
-    folder = args.workdir / MODEL
-    results = coqui.results(*coqui.write_checkpoint(folder, sizes), folder, inputs(args.clips))
-    with replacing(args.workdir / RESULTS) as temporary:
+    sizes = {"full": coqui.XTTS_V2, "tiny": coqui.TINY}[size]
+    folder = workdir / MODEL
+    results = coqui.results(*coqui.write_checkpoint(folder, sizes), folder, inputs(clips))
+    with replacing(workdir / RESULTS) as temporary:
         np.savez(temporary, **results)
 
 

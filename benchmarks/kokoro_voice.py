@@ -203,17 +203,12 @@ def chosen(args: argparse.Namespace) -> list[list[Path]]:
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("kokoro_voice.py", __doc__)
-    parser.add_argument(
-        "--recordings", required=True, help="folder with a folder of recordings for each speaker"
-    )
+    method = (*SEARCHES, *METHODS)
+    parser.add_argument("--recordings", required=True, help="a folder with one for each speaker")
     parser.add_argument("--voices", default="", help="folder of Kokoro's voices (default: found)")
     parser.add_argument("--speaker", action="append", help="only this one; may be repeated")
-    parser.add_argument(
-        "--speakers", type=int, default=5, help="without --speaker: so many (default: 5)"
-    )
-    parser.add_argument(
-        "--method", action="append", choices=(*SEARCHES, *METHODS), help="only this one"
-    )
+    parser.add_argument("--speakers", type=int, default=5, help="if none is named (default: 5)")
+    parser.add_argument("--method", action="append", choices=method, help="only this one")
     parser.add_argument("--seconds", type=int, default=300, help="of each search (default: 300)")
     parser.add_argument("--text", default="Hello, this is a test.", help="what the fits speak")
     parser.add_argument("--learning-rate", type=float, default=0.05)

@@ -17,9 +17,8 @@ LENGTH_MODELS = ("basis", "replicate")
 
 def tables(results: Results) -> str:
     """All tables that the results are enough for."""
-    made = [by_time(results), by_syntheses(results), cost(results), unseen(results)]
-    made.append(lengths(results))
-    return "\n\n".join(table for table in made if table)
+    made = [table(results) for table in (by_time, by_syntheses, cost, unseen, lengths)]
+    return "\n\n".join(filter(None, made))
 
 
 def by_time(results: Results) -> str:

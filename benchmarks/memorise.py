@@ -21,7 +21,6 @@ import argparse
 import json
 import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,21 +45,6 @@ from tools import judges
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Row:
-    """Judgement of one spoken sentence."""
-
-    speaker: str
-    text: str
-    heard: str
-    errors: float
-    ceiling_errors: float
-    recording_errors: float
-    own_similarity: float
-    other_similarity: float
-    seconds: float
-
-
 def main(args: argparse.Namespace) -> None:
     output = Path(args.output)
     chosen, references = choose(args)
@@ -77,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
     model = config.model
     encoder = model.speaker_encoder_type if model.use_pretrained_speaker_encoder else "original"
     summary = {"encoder": encoder, "training_minutes": round(minutes, 1), **summarised(rows)}
-    details = {"summary": summary, "rows": [vars(row) for row in rows]}
+    details = {"summary": summary, "rows": rows}
     write_whole(output / "memorise.json", json.dumps(details, indent=2))
     report(summary)
 
@@ -105,7 +89,7 @@ def judge(
     utterances: list[Utterance],
     references: dict[str, Utterance],
     folder: Path,
-) -> list[Row]:
+) -> list[dict]:
     """Speak and judge every utterance."""
     synthesizer = Synthesizer(model, config.synthesis)
     voices = {name: synthesizer.condition([item.path]) for name, item in references.items()}
@@ -117,46 +101,44 @@ def judge(
             folder / f"{Path(utterance.path).stem}.wav", spoken.waveform, spoken.sample_rate
         )
         rows.append(judge_one(model, utterance, spoken, recordings))
-        logger.info("%s  WER %.2f  %r", utterance.speaker, rows[-1].errors, rows[-1].heard)
+        logger.info("%s  WER %.2f  %r", utterance.speaker, rows[-1]["errors"], rows[-1]["heard"])
     return rows
 
 
-def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> Row:
+def judge_one(model: XTTS, utterance: Utterance, spoken, recordings: dict) -> dict:
     """Judge one spoken utterance beside its ceiling and its recording."""
     audio, rate = read_audio(utterance.path, MODEL_RATE)
-    ceiling = waveform_round_trip(model, audio)
+    clip = (spoken.waveform, spoken.sample_rate)
     similarities = {
-        name: judges.similarity((spoken.waveform, spoken.sample_rate), (clip, SPEAKER_RATE))
-        for name, clip in recordings.items()
+        name: judges.similarity(clip, (recording, SPEAKER_RATE))
+        for name, recording in recordings.items()
     }
-    own = similarities.pop(utterance.speaker)
-    heard = judges.transcribe(spoken.waveform, spoken.sample_rate)
-    return Row(
-        speaker=utterance.speaker,
-        text=utterance.text,
-        heard=heard,
-        errors=judges.word_error_rate(utterance.text, heard),
-        ceiling_errors=judges.word_error_rate(
-            utterance.text, judges.transcribe(ceiling, spoken.sample_rate)
-        ),
-        recording_errors=judges.word_error_rate(utterance.text, judges.transcribe(audio, rate)),
-        own_similarity=own,
-        other_similarity=max(similarities.values()),
-        seconds=spoken.duration,
-    )
+    heard = {
+        "errors": judges.transcribe(*clip),
+        "ceiling_errors": judges.transcribe(waveform_round_trip(model, audio), spoken.sample_rate),
+        "recording_errors": judges.transcribe(audio, rate),
+    }
+    return {
+        "speaker": utterance.speaker,
+        "text": utterance.text,
+        "heard": heard["errors"],
+        **{name: judges.word_error_rate(utterance.text, text) for name, text in heard.items()},
+        "own_similarity": similarities.pop(utterance.speaker),
+        "other_similarity": max(similarities.values()),
+        "seconds": spoken.duration,
+    }
 
 
-def summarised(rows: list[Row]) -> dict[str, float]:
+def summarised(rows: list[dict]) -> dict[str, float]:
     """Word error rates over all words, and similarities over all sentences."""
-    words = np.array([len(row.text.split()) for row in rows])
-
-    def column(field: str) -> np.ndarray:
-        return np.array([getattr(row, field) for row in rows])
+    words = np.array([len(row["text"].split()) for row in rows])
 
     def corpus_rate(field: str) -> float:
-        return round(float(np.average(column(field), weights=words)), 4)
+        return round(float(np.average([row[field] for row in rows], weights=words)), 4)
 
-    own, other = column("own_similarity"), column("other_similarity")
+    own, other = (
+        np.array([row[f"{whose}_similarity"] for row in rows]) for whose in ("own", "other")
+    )
     return {
         "utterances": len(rows),
         "wer": corpus_rate("errors"),

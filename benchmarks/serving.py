@@ -98,20 +98,20 @@ def compare(folders: dict[str, Path], rounds: int) -> dict[str, dict]:
     if len(set(lengths.values())) > 1:
         raise RuntimeError(f"the sides did not say the same: samples {lengths}.")
     spoken = next(iter(lengths.values())) / OUTPUT_RATE
+    later = {
+        role: statistics.median(told["seconds"] for told in answers[2:])
+        for role, answers in taken.items()
+    }
     return {
         role: {
             "loading_s": round(sides[role].loading, 2),
             "first_s": round(answers[0]["seconds"], 2),
             "second_s": round(answers[1]["seconds"], 2),
-            "later_s": round(later(answers), 3),
-            "rtf": round(later(answers) / spoken, 3),
+            "later_s": round(later[role], 3),
+            "rtf": round(later[role] / spoken, 3),
         }
         for role, answers in taken.items()
     }
-
-
-def later(answers: list[dict]) -> float:
-    return statistics.median(answer["seconds"] for answer in answers[2:])
 
 
 def memory(folder: Path, requests: int) -> list[float]:

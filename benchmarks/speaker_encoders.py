@@ -111,17 +111,16 @@ def row(result: dict) -> str:
 
 def original_resemblyzer() -> tuple[Embed, None]:
     """``embed_utterance`` clip by clip: the package has no batches of clips."""
-    import resemblyzer
+    from resemblyzer import VoiceEncoder, normalize_volume
 
-    encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
-    return lambda batch: np.stack([encoder.embed_utterance(louder(clip)) for clip in batch]), None
+    encoder = VoiceEncoder("cpu", verbose=False)
 
+    def embed(clip: np.ndarray) -> np.ndarray:
+        # The port sees to the volume inside; silences stay in on both sides.
+        loud = normalize_volume(clip, -30, increase_only=True)
+        return encoder.embed_utterance(loud.astype("float32"))
 
-def louder(clip: np.ndarray) -> np.ndarray:
-    """The volume that the port sees to inside; silences stay in on both sides."""
-    from resemblyzer.audio import normalize_volume
-
-    return normalize_volume(clip, -30, increase_only=True).astype("float32")
+    return lambda batch: np.stack([embed(clip) for clip in batch]), None
 
 
 def original_ecapa() -> tuple[Embed, Path]:

@@ -17,8 +17,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,21 +38,13 @@ logger = logging.getLogger(__name__)
 SETTLED = 3
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """One chunk of a stream.
+class Chunk(NamedTuple):
+    """One chunk of a stream."""
 
-    Attributes:
-        codes: audio codes whose samples have been given out by now.
-        seconds: since the chunk before.
-        samples: length.
-        memory: resident megabytes of the process behind it.
-    """
-
-    codes: int
-    seconds: float
+    codes: int  # whose samples have been given out by now
+    seconds: float  # since the chunk before
     samples: int
-    memory: float
+    memory: float  # resident megabytes of the process behind it
 
 
 Streams = dict[str, list[Chunk]]

@@ -15,8 +15,8 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -43,51 +43,32 @@ def token(side: Side) -> float:
     return 1000 * extra / (LONG - SHORT)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One thing to time.
+class Measure(NamedTuple):
+    """One thing to time."""
 
-    Attributes:
-        of: from a side to a number, lower is better.
-        unit: of that number.
-        call: of the side's methods, the one that is timed.
-        aims: how many times faster than Coqui it shall be, by size.
-    """
-
-    of: Callable[[Side], float]
+    of: Callable[[Side], float]  # lower is better
     unit: str
-    call: str
-    aims: dict[str, float]
+    call: str  # of the side's methods, the one that is timed
 
 
 MEASURES = {
-    "token": Measure(token, "ms", "generate", {"small": 2.0, "full": 1.3}),
+    "token": Measure(token, "ms", "generate"),
     # From latents to a waveform.
-    "decoder": Measure(
-        lambda side: seconds(side.decode) / SPOKEN_SECONDS,
-        "RTF",
-        "decode",
-        {"small": 1.8, "full": 1.8},
-    ),
+    "decoder": Measure(lambda side: seconds(side.decode) / SPOKEN_SECONDS, "RTF", "decode"),
     # From a reference's file to its latents and embedding.
-    "conditioning": Measure(lambda side: seconds(side.condition), "s", "condition", {}),
+    "conditioning": Measure(lambda side: seconds(side.condition), "s", "condition"),
     # From text to a waveform.
     "end_to_end": Measure(
-        lambda side: seconds(side.speak, DECODED) / SPOKEN_SECONDS, "RTF", "speak", {}
+        lambda side: seconds(side.speak, DECODED) / SPOKEN_SECONDS, "RTF", "speak"
     ),
     # To the first audio of a stream, and to its last.
-    "first_chunk": Measure(
-        lambda side: seconds(next, side.stream(STREAMED)),
-        "s",
-        "stream",
-        {"small": 2.0, "full": 2.0},
-    ),
-    "stream": Measure(
-        lambda side: seconds(list, side.stream(STREAMED)),
-        "s",
-        "stream",
-        {"small": 3.0, "full": 3.0},
-    ),
+    "first_chunk": Measure(lambda side: seconds(next, side.stream(STREAMED)), "s", "stream"),
+    "stream": Measure(lambda side: seconds(list, side.stream(STREAMED)), "s", "stream"),
+}
+# How many times faster than Coqui each shall be.
+AIMS = {
+    "small": {"token": 2.0, "decoder": 1.8, "first_chunk": 2.0, "stream": 3.0},
+    "full": {"token": 1.3, "decoder": 1.8, "first_chunk": 2.0, "stream": 3.0},
 }
 
 
@@ -134,11 +115,12 @@ def compare(name: str, sides: dict[str, Side], args: argparse.Namespace) -> dict
         for key, side in sides.items()
         if key != "ours_xla" or measure.call in side.XLA_CALLS
     }
-    return summary(measure, args.size, in_turns(calls, args.rounds + 1))
+    line = summary(in_turns(calls, args.rounds + 1))
+    return {**line, "unit": measure.unit, "aim": AIMS[args.size].get(name)}
 
 
-def summary(measure: Measure, size: str, times: dict[str, list[tuple[float, float]]]) -> dict:
-    """One line from each side's rounds of (seconds, value), of which the first warmed up.
+def summary(times: dict[str, list[tuple[float, float]]]) -> dict:
+    """Medians and ratios of each side's rounds of (seconds, value); the first warmed up.
 
     ``compile_s`` is what our first round took more than the others, where it is over a second.
     """
@@ -151,9 +133,7 @@ def summary(measure: Measure, size: str, times: dict[str, list[tuple[float, floa
     extra = {key.replace("ours", "compile_s"): times[key][0][0] - wall[key] for key in own}
     return {
         **{key: round(number, 4) for key, number in value.items()},
-        "unit": measure.unit,
         **ratios,
-        "aim": measure.aims.get(size),
         **{key: round(number, 1) for key, number in extra.items() if number > 1},
     }
 

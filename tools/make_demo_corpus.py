@@ -121,7 +121,6 @@ class Kokoro:
     """
 
     def __init__(self, voices: Path | None = None) -> None:
-        # One thread sums in one order, so the samples are the same in every run.
         self._backend = OnnxBackend(packaged_onnx(), speed=SPEED, threads=1)
         self._voices = load_voices(find_voices(voices))
         missing = [speaker for speaker in SPEAKERS if speaker not in self._voices]
@@ -179,35 +178,21 @@ def _ogg_checksum(page: bytes) -> int:
 def make_corpus(kokoro: Kokoro, output: Path, clips: Sequence[Clip]) -> dict[str, float]:
     """Speak, check and write ``clips``; return counts and sizes."""
     lines: dict[str, list[str]] = {}
-    seconds = size = 0.0
+    seconds, size = 0.0, 0
     for clip in tqdm(clips, unit="clip"):
         data = ogg_bytes(kokoro.speak(clip.text, clip.speaker))
         if not heard_right(data, clip):
             continue
         write_whole(output / clip.part / clip.file_name, data, DataError)
-        lines.setdefault(clip.part, []).append(metadata_line(clip))
+        row = {"file_name": clip.file_name, "text": clip.text, "speaker": clip.speaker}
+        lines.setdefault(clip.part, []).append(json.dumps(row | {"language": "en"}) + "\n")
         seconds += soundfile.info(io.BytesIO(data)).duration
         size += len(data)
     for part, rows in lines.items():
         write_whole(output / part / "metadata.jsonl", "".join(rows), DataError)
     kept = sum(map(len, lines.values()))
-    return {
-        "clips": kept,
-        "left_out": len(clips) - kept,
-        "seconds": round(seconds, 2),
-        "bytes": int(size),
-    }
-
-
-def metadata_line(clip: Clip) -> str:
-    """Line of ``metadata.jsonl``."""
-    row = {
-        "file_name": clip.file_name,
-        "text": clip.text,
-        "speaker": clip.speaker,
-        "language": "en",
-    }
-    return json.dumps(row) + "\n"
+    left_out = len(clips) - kept
+    return {"clips": kept, "left_out": left_out, "seconds": round(seconds, 2), "bytes": size}
 
 
 def heard_right(data: bytes, clip: Clip) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -23,19 +23,14 @@ from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH
 LEFT_OUT = ("torch_spec", "discrete_loss", "gpt_inference", "gpt.wte")
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Of the GPT and the DVAE; Coqui's decoder and speaker encoder have but one size.
-
-    Attributes:
-        text_tokens: the vocabulary's own size when None.
-    """
+class Sizes(NamedTuple):
+    """Of the GPT and the DVAE; Coqui's decoder and speaker encoder have but one size."""
 
     layers: int
     channels: int
     heads: int
     codes: int = 1024
-    text_tokens: int | None = None
+    text_tokens: int | None = None  # the vocabulary's own size when None
     max_audio_tokens: int = 605
     max_text_tokens: int = 402
     dvae_channels: int = 16

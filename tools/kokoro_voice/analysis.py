@@ -141,13 +141,9 @@ def summary(analyzer: VariableWeightAnalyzer) -> dict:
         "voices": len(analyzer.voices),
         "top_dimensions": analyzer.top_dimensions(8).tolist(),
         "findings": [
-            {
-                "name": finding.name,
-                "documented": finding.documented,
-                "measured": round(finding.measured, 6),
-                "holds": finding.holds,
-            }
-            for finding in analyzer.findings()
+            {"name": one.name, "documented": one.documented}
+            | {"measured": round(one.measured, 6), "holds": one.holds}
+            for one in analyzer.findings()
         ],
     }
 

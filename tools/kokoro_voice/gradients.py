@@ -1,7 +1,9 @@
-"""How a fit finds its way down: four methods behind one interface.
+"""How a fit finds its way down: four methods with the same calls.
 
-A method proposes coordinates, has the objective speak them and moves on. Its state
-is plain tensors and lists, so that a resumed run goes on as if it had not stopped.
+A method proposes coordinates ``(components,)``, has the objective speak them and moves on:
+``step`` raises :class:`Diverged` where there is no number to go by. Its ``state`` is plain
+tensors, lists and numbers, so that a run that ``restore`` resumes goes on as if it had not
+stopped.
 """
 
 from __future__ import annotations
@@ -27,32 +29,7 @@ class Diverged(Exception):
     """The loss or its gradient is no longer a number."""
 
 
-class Method(ABC):
-    """One way to search, from coordinates ``(components,)`` on."""
-
-    @property
-    @abstractmethod
-    def coordinates(self) -> np.ndarray:
-        """Where the search stands, float32 ``(components,)``."""
-
-    @abstractmethod
-    def step(self, iteration: int) -> Measurement:
-        """Speak, move on, and tell a point that was spoken.
-
-        Raises:
-            Diverged: there is no number to go by.
-        """
-
-    @abstractmethod
-    def state(self) -> dict[str, Any]:
-        """What :meth:`restore` wants, in tensors, lists and numbers."""
-
-    @abstractmethod
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where :meth:`state` was taken."""
-
-
-class GradientDescent(Method):
+class GradientDescent(ABC):
     """Adam or AdamW on a slope that the children find."""
 
     def __init__(self, objective: Objective, config: OptimizerConfig, start: np.ndarray) -> None:
@@ -66,9 +43,11 @@ class GradientDescent(Method):
 
     @property
     def coordinates(self) -> np.ndarray:
+        """Where the search stands, float32 ``(components,)``."""
         return self._point.detach().numpy().copy()
 
     def step(self, iteration: int) -> Measurement:
+        """Speak, move on, and tell a point that was spoken."""
         measured, slope = self.slope(self.coordinates, iteration)
         if not (math.isfinite(measured.loss) and np.isfinite(slope).all()):
             raise Diverged
@@ -136,7 +115,7 @@ class Spsa(GradientDescent):
         return min(ahead, behind, key=lambda probe: probe.loss), slope
 
 
-class Cma(Method):
+class Cma:
     """CMA-ES (Hansen 2016, package ``cma``): one generation a step."""
 
     def __init__(self, objective: Objective, config: OptimizerConfig, start: np.ndarray) -> None:
@@ -194,7 +173,7 @@ def _import_cma():
     return cma
 
 
-METHODS: dict[str, type[Method]] = {
+METHODS: dict[str, type[GradientDescent | Cma]] = {
     "autograd": Autograd,
     "finite-diff": FiniteDifferences,
     "spsa": Spsa,
