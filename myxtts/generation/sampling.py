@@ -20,7 +20,7 @@ REMOVED = -1e9
 RULES: dict[str, tuple[Callable, str]] = {
     "temperature": (lambda value: value > 0, "above 0"),
     "top_k": (lambda value: value >= 0, "at least 0"),
-    "top_p": (lambda value: value > 0, "above 0"),
+    "top_p": (lambda value: (value > 0) & (value <= 1), "in (0, 1]"),
     "repetition_penalty": (lambda value: value > 0, "above 0"),
 }
 
