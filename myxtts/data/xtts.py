@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -64,7 +67,8 @@ def speaker_embedding(encoder) -> Feature:
     weights = hashlib.sha256()
     for variable in encoder.weights:
         weights.update(np.ascontiguousarray(variable))
-    return Feature(compute, {"weights": weights.hexdigest()}, needs=("audio_16k",))
+    settings = {"weights": weights.hexdigest(), "precision": keras.config.dtype_policy().name}
+    return Feature(compute, settings, needs=("audio_16k",))
 
 
 def open_store(config: DataConfig, cache_dir: str | Path, encoder=None) -> FeatureStore:
@@ -107,21 +111,18 @@ def open_corpus(
             return str(error).rstrip(".")
         return f"text too long: {length} tokens" if length > limit else None
 
-    usable, report = screen_corpus(folder, found, store, hearing(max_frames), text_problem)
+    hearing = partial(hear, max_frames=max_frames)
+    usable, report = screen_corpus(folder, found, store, hearing, text_problem)
     logger.info("%s", report)
     return Corpus(usable, store, "dvae_mel", tokenizer), report
 
 
-def hearing(max_frames: int) -> Callable[[dict[str, np.ndarray]], float]:
-    """Function from features to seconds that refuses more than so many frames of speech."""
-
-    def hear(features: dict[str, np.ndarray]) -> float:
-        seconds = len(features["wave"]) / OUTPUT_RATE
-        if len(features["dvae_mel"]) > max_frames:
-            raise AudioError(f"too long for the model: {seconds:.2f} s")
-        return seconds
-
-    return hear
+def hear(features: dict[str, np.ndarray], max_frames: float = math.inf) -> float:
+    """Seconds of a clip; an ``AudioError`` beyond so many frames of its mel."""
+    seconds = len(features["wave"]) / OUTPUT_RATE
+    if len(features["dvae_mel"]) > max_frames:
+        raise AudioError(f"too long for the model: {seconds:.2f} s")
+    return seconds
 
 
 def mel_stats(corpus: Corpus) -> np.ndarray:

@@ -71,7 +71,8 @@ class Trainer:
         self.log = RunLog(self.run_dir, self.stage, self.progress.step)
         batches = self.batches(self.progress.step * self.config.gradient_accumulation)
         self._compile(batches.element_spec)
-        with self._catching_signals(), self._bar() as bar:
+        bar = tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
+        with self._catching_signals(), bar:
             if not self.progress.step and self.total:
                 # What training starts from; an untrained model is no candidate for the best.
                 self._validate()
@@ -197,9 +198,6 @@ class Trainer:
         best = self.progress.best_step
         logger.info("%s: no better validation since step %d; stopping early.", self.stage, best)
         return True
-
-    def _bar(self) -> tqdm:
-        return tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
 
     @contextmanager
     def _catching_signals(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,12 +11,10 @@ import soundfile
 import myxtts.data.store as module
 from myxtts.config import DataConfig
 from myxtts.data.screening import screen_corpus
-from myxtts.data.xtts import hearing, open_store
+from myxtts.data.xtts import hear, open_store
 from myxtts.errors import DataError
 from tests.conftest import hum
 from tests.data.test_store import CONFIG, RATE, no_reading, utterance, write
-
-HEAR = hearing(10_000)
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def bad_files(tmp_path):
 
 def screen(bad_files, store):
     items = [utterance(path) for path in bad_files]
-    return screen_corpus("the corpus", items, store, HEAR)
+    return screen_corpus("the corpus", items, store, hear)
 
 
 def test_bad_recordings_are_left_out_counted_and_listed(bad_files, tmp_path):
@@ -105,8 +104,8 @@ def test_an_unreadable_recording_is_skipped_and_asked_for_again(tmp_path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(module, "read_audio", broken)
         with pytest.raises(DataError, match="300 GiB"):
-            screen_corpus(tmp_path, [item], store, HEAR)
-    assert screen_corpus(tmp_path, [item], store, HEAR)[1].kept == 1
+            screen_corpus(tmp_path, [item], store, hear)
+    assert screen_corpus(tmp_path, [item], store, hear)[1].kept == 1
 
 
 def test_a_corpus_without_usable_utterance_says_why(tmp_path):
@@ -116,13 +115,13 @@ def test_a_corpus_without_usable_utterance_says_why(tmp_path):
     with pytest.raises(
         DataError, match=r"no usable utterance: 1 corrupt, 1 missing; first .*a\.wav"
     ):
-        screen_corpus(tmp_path, items, store, HEAR)
+        screen_corpus(tmp_path, items, store, hear)
 
 
 def test_speech_longer_than_the_model_can_hold_is_left_out(tmp_path):
     items = [write(tmp_path / "a.wav", 1.0), write(tmp_path / "b.wav", 2.0)]
     store = open_store(CONFIG, tmp_path / "cache")
-    usable, report = screen_corpus(tmp_path, items, store, hearing(128))
+    usable, report = screen_corpus(tmp_path, items, store, partial(hear, max_frames=128))
     assert usable == items[:1]
     assert report.skipped[0][1].startswith("too long for the model")
     assert report.seconds == pytest.approx(1.0, abs=0.05)
@@ -148,5 +147,5 @@ def test_real_recordings_pass_the_screen(shared_data, folder, tmp_path):
         pytest.skip(f"{folder} is absent")
     found = find_utterances(shared_data / folder)[:4]
     store = open_store(DataConfig(), tmp_path)
-    usable, _ = screen_corpus(folder, found, store, HEAR)
+    usable, _ = screen_corpus(folder, found, store, hear)
     assert usable == found

@@ -112,8 +112,12 @@ class DecoderTask(Task):
             "spoken": (OUTPUT_RATE, spoken),
         }
 
-    def vocoder_errors(self, batches) -> dict[str, float]:
-        """Mean mel error of both vocoders on the first utterances of ``batches``."""
+    def judge_vocoders(self, batches) -> None:
+        """Leave on the model the mean mel error of both vocoders, which decides who speaks.
+
+        Args:
+            batches: whose first utterances are judged.
+        """
         mel = MelSpectrogram(JUDGE_MEL, name="judge_mel")
         errors: dict[str, list[float]] = {"griffin_lim": [], "hifi": []}
 
@@ -131,7 +135,9 @@ class DecoderTask(Task):
                 judge("hifi", spoken[row], target)
             if len(errors["hifi"]) >= JUDGED_UTTERANCES:
                 break
-        return {vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()}
+        self.model.vocoder_errors = {
+            vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()
+        }
 
     def _once_started(self, adversarial, before):
         """Result of ``adversarial()`` from the step on that the configuration names."""
@@ -206,11 +212,6 @@ def _windows(values, starts, size: int):
     return tf.gather(tf.pad(values, padding), positions, batch_dims=1)
 
 
-def _hand_on(task: DecoderTask, validation) -> None:
-    """What decides which vocoder speaks."""
-    task.model.vocoder_errors = task.vocoder_errors(validation())
-
-
 STAGE = Stage(
     "decoder",
     DecoderTask,
@@ -218,5 +219,5 @@ STAGE = Stage(
         decoder_batch, corpus, options=batch_options(config, True)
     ),
     needs=("dvae", "gpt"),
-    hand_on=_hand_on,
+    hand_on=lambda task, validation: task.judge_vocoders(validation()),
 )
