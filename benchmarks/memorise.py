@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import soundfile
 
-from benchmarks.measuring import report, seconds, write_corpus
+from benchmarks.measuring import report, seconds, taken, write_corpus
 from myxtts.audio.io import read_audio, write_audio
 from myxtts.config import XTTSConfig
 from myxtts.data.formats import Utterance, find_utterances
@@ -55,13 +55,13 @@ def main(args: argparse.Namespace) -> None:
             "training": {"output_dir": str(output / "run")},
         }
     )
-    minutes = 0 if args.judge_only else seconds(train, config) / 60
+    minutes = 0.0 if args.judge_only else seconds(train, config) / 60
     trained = XTTS.from_preset(output / "run" / "preset")
     rows = judge(trained, config, chosen, references, output / "spoken")
     model = config.model
     encoder = model.speaker_encoder_type if model.use_pretrained_speaker_encoder else "original"
     summary = {"encoder": encoder, "training_minutes": round(minutes, 1), **summarised(rows)}
-    details = {"summary": summary, "rows": rows}
+    details = {"summary": summary, "rows": rows, "taken": taken()}
     write_whole(output / "memorise.json", json.dumps(details, indent=2))
     report(summary)
 
