@@ -69,7 +69,9 @@ def warmup_requests(
         for rows, step in itertools.product(sorted(set(batch_sizes)), steps):
             pool = _pool(signature, serving, rows, *step)
             if unknown := sorted(inputs.keys() - pool.keys() - set(VOICE)):
-                logger.warning("no warm-up for %s: its input %s is not known.", signature, unknown[0])
+                logger.warning(
+                    "no warm-up for %s: its input %s is not known.", signature, unknown[0]
+                )
                 break
             requests.append((signature, {n: _made(n, pool, inputs[n], rows) for n in inputs}))
     return requests
