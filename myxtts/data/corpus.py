@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from myxtts.data.alignment import token_ends
 from myxtts.data.formats import Utterance
 from myxtts.data.store import FeatureStore
 
@@ -23,6 +24,8 @@ class Corpus:
     Attributes:
         lengths: int ``(utterances,)``.
         speakers: int ``(utterances,)``, places in ``speaker_names``.
+        token_ends: of each utterance when each of its text ids has been spoken, in seconds of
+            the untrimmed clip, or None.
     """
 
     def __init__(
@@ -36,6 +39,10 @@ class Corpus:
             np.array(tokenizer.encode(item.text, item.language), "int32")
             for item in utterances
             if tokenizer is not None
+        ]
+        timed = tokenizer is not None
+        self.token_ends = [
+            token_ends(item, tokenizer) if timed and item.durations else None for item in utterances
         ]
         names, numbers = np.unique([item.speaker for item in utterances], return_inverse=True)
         self.speaker_names = names.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,22 @@ class Utterance:
         text: transcript.
         speaker: name, unique within the corpus.
         language: code such as ``en``.
+        durations: seconds of each word of the text or of each phoneme, pauses included, which
+            add up to the recording; empty where nobody measured them.
+        phonemes: how the text is pronounced; empty where nobody wrote it.
     """
 
     path: Path
     text: str
     speaker: str
     language: str
+    durations: tuple[float, ...] = ()
+    phonemes: tuple[str, ...] = ()
+
+    @property
+    def timed_phonemes(self) -> bool:
+        """Whether the durations are those of the phonemes."""
+        return bool(self.durations) and len(self.durations) == len(self.phonemes)
 
 
 def find_utterances(
@@ -95,7 +106,7 @@ def _read_ljspeech(folder: Path, language: str) -> Iterator[Utterance]:
 
 
 def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
-    """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe ``speaker``."""
+    """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe other keys."""
     metadata = folder / "metadata.jsonl"
     for number, line in _lines(metadata):
         try:
@@ -112,6 +123,7 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
             item["text"].strip(),
             _field(item, "speaker", folder.resolve().name),
             _field(item, "language", language),
+            *_timing(item, f"{metadata}, line {number}"),
         )
 
 
@@ -184,6 +196,30 @@ def _field(item: dict, key: str, default: str) -> str:
     """Value of an optional key; null is as good as absent."""
     value = item.get(key)
     return default if value is None else str(value)
+
+
+def _timing(item: dict, place: str) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Durations and phonemes of a line, both empty where it has none."""
+    phonemes, durations = item.get("phonemes") or (), item.get("durations") or ()
+    written = isinstance(phonemes, (str, list, tuple)) and all(isinstance(x, str) for x in phonemes)
+    if not written:
+        raise DataError(f"{place}: 'phonemes' is neither a string nor a list of strings.")
+    if not durations:
+        return (), tuple(phonemes)
+    if not isinstance(durations, list) or not all(_is_duration(value) for value in durations):
+        raise DataError(f"{place}: 'durations' is no list of seconds, all of them 0 or more.")
+    words = len(item["text"].split())
+    if len(durations) not in (words, len(phonemes)):
+        raise DataError(
+            f"{place}: {len(durations)} 'durations' for {words} words of 'text' and "
+            f"{len(phonemes)} 'phonemes'; one for each word or one for each phoneme is wanted."
+        )
+    return tuple(float(value) for value in durations), tuple(phonemes)
+
+
+def _is_duration(value) -> bool:
+    known = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return known and math.isfinite(value) and value >= 0
 
 
 def _transcript(path: Path) -> str:

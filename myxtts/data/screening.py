@@ -39,14 +39,21 @@ class Screen:
         """Trimmed samples, or an ``AudioError`` whose first words are the reason."""
         if float(np.max(np.abs(audio))) < 10 ** (self.silence_db / 20):
             raise AudioError("silent")
-        if self.trim_silence:
-            audio, _ = librosa.effects.trim(audio, top_db=self.trim_db)
+        first, end = self.span(audio)
+        audio = audio[first:end]
         seconds = len(audio) / rate
         if seconds < self.min_seconds:
             raise AudioError(f"too short: {seconds:.2f} s")
         if seconds > self.max_seconds:
             raise AudioError(f"too long: {seconds:.2f} s")
         return audio
+
+    def span(self, audio: np.ndarray) -> tuple[int, int]:
+        """First and end of the samples that trimming leaves."""
+        if not self.trim_silence:
+            return 0, len(audio)
+        first, end = librosa.effects.trim(audio, top_db=self.trim_db)[1]
+        return int(first), int(end)
 
 
 @dataclass
@@ -89,7 +96,7 @@ def screen_corpus(
     folder: str | Path,
     utterances: list[Utterance],
     store: FeatureStore,
-    hear: Callable[[dict[str, np.ndarray]], float],
+    hear: Callable[[Utterance, dict[str, np.ndarray]], float],
     fits_text: Callable[[Utterance], str | None] = lambda utterance: None,
 ) -> tuple[list[Utterance], Report]:
     """Compute (or find) the features of a corpus and leave out what cannot be used.
@@ -98,8 +105,8 @@ def screen_corpus(
         folder: corpus, for messages.
         utterances: as :func:`~myxtts.data.formats.find_utterances` lists them.
         store: of their features.
-        hear: function from an utterance's features to its seconds; raises ``AudioError``, the
-            reason first, for speech that the model cannot take.
+        hear: function from an utterance and its features to its seconds; raises ``AudioError``,
+            the reason first, for speech that the model cannot take.
         fits_text: function from an utterance to None or the reason its text cannot be used.
 
     Returns:
@@ -114,7 +121,7 @@ def screen_corpus(
         reason = fits_text(utterance)
         try:
             if reason is None:
-                report.seconds += hear(store.load(utterance))
+                report.seconds += hear(utterance, store.load(utterance))
                 usable.append(utterance)
         except AudioError as error:
             reason = str(error)

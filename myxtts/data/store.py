@@ -51,18 +51,27 @@ class Clip:
         self._resampled: dict[int, np.ndarray] = {}
 
     @functools.cached_property
-    def sound(self) -> tuple[np.ndarray, int]:
-        """Screened float32 ``(samples,)`` in [-1, 1] and their own rate in Hz.
+    def recording(self) -> tuple[np.ndarray, int]:
+        """The whole file: float32 ``(samples,)`` in [-1, 1] and their own rate in Hz.
 
         Raises:
-            AudioError: it cannot be used; the sentence starts with the reason.
+            AudioError: it cannot be read; the sentence starts with the reason.
         """
         try:
-            audio, rate = read_audio(self.path)
+            return read_audio(self.path)
         except NotFiniteError as error:
             raise AudioError("NaN samples") from error
         except AudioError as error:
             raise AudioError(f"corrupt: {error}") from error
+
+    @functools.cached_property
+    def sound(self) -> tuple[np.ndarray, int]:
+        """What the screen leaves of the recording, and its rate in Hz.
+
+        Raises:
+            AudioError: it cannot be used; the sentence starts with the reason.
+        """
+        audio, rate = self.recording
         return self.store.screen(audio, rate), rate
 
     def at(self, rate: int) -> np.ndarray:
@@ -177,6 +186,19 @@ def waveform(rate: int) -> Feature:
         return np.round(np.clip(clip.at(rate), -1.0, 1.0) * 32767).astype("int16")
 
     return Feature(compute, {"rate": rate})
+
+
+def trimming() -> Feature:
+    """Seconds cut off at the clip's start, and seconds of the whole clip, float64 ``(2,)``.
+
+    The store's screen needs a ``span``, as :class:`~myxtts.data.screening.Screen` has.
+    """
+
+    def compute(clip: Clip) -> np.ndarray:
+        audio, rate = clip.recording
+        return np.array([clip.store.screen.span(audio)[0], len(audio)], "float64") / rate
+
+    return Feature(compute, {})
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:

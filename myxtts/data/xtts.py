@@ -16,11 +16,12 @@ import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
 from myxtts.config import DataConfig, XTTSConfig
+from myxtts.data.alignment import UNKNOWN_TOKEN, check_durations, code_tokens
 from myxtts.data.batches import lengths_of, pad, rounded_down
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.screening import Report, Screen, screen_corpus
-from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, waveform
+from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, trimming, waveform
 from myxtts.errors import AudioError, TextError
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.tokenizer import VoiceBpeTokenizer
@@ -37,7 +38,7 @@ LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
 
 
 def features(encoder=None) -> dict[str, Feature]:
-    """Log-mels ``(frames, 80)`` float16 and int16 waveforms at 24 and at 16 kHz.
+    """Log-mels ``(frames, 80)`` float16, int16 waveforms at 24 and at 16 kHz, what was trimmed.
 
     Args:
         encoder: frozen speaker encoder, whose ``embedding`` ``(dim,)`` is then a feature too.
@@ -47,6 +48,7 @@ def features(encoder=None) -> dict[str, Feature]:
         "cond_mel": log_mel(XTTS_CONDITIONING),
         "wave": waveform(OUTPUT_RATE),
         "audio_16k": waveform(SPEAKER_RATE),
+        "trim": trimming(),
     }
     return table if encoder is None else table | {"embedding": speaker_embedding(encoder)}
 
@@ -114,11 +116,19 @@ def open_corpus(
     hearing = partial(hear, max_frames=max_frames)
     usable, report = screen_corpus(folder, found, store, hearing, text_problem)
     logger.info("%s", report)
+    if timed := sum(bool(item.durations) for item in usable):
+        logger.info("%s: durations of %d utterances are known", folder, timed)
     return Corpus(usable, store, "dvae_mel", tokenizer), report
 
 
-def hear(features: dict[str, np.ndarray], max_frames: float = math.inf) -> float:
-    """Seconds of a clip; an ``AudioError`` beyond so many frames of its mel."""
+def hear(
+    utterance: Utterance, features: dict[str, np.ndarray], max_frames: float = math.inf
+) -> float:
+    """Seconds of a clip; an ``AudioError`` beyond so many frames of its mel.
+
+    Durations that are off are refused as well.
+    """
+    check_durations(utterance, float(features["trim"][1]))
     seconds = len(features["wave"]) / OUTPUT_RATE
     if len(features["dvae_mel"]) > max_frames:
         raise AudioError(f"too long for the model: {seconds:.2f} s")
@@ -179,7 +189,9 @@ def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOpt
 
     Returns:
         ``text_ids`` ``(batch, text)``, ``text_lengths``, ``mel`` ``(batch, frames, 80)``
-        un-normalised, ``mel_lengths``, ``speaker_ids``, and of another clip of the same
+        un-normalised, ``mel_lengths``, ``speaker_ids``, ``code_tokens`` ``(batch, codes)``, the
+        place in ``text_ids`` of what is spoken during each audio code (-1: not known), and of
+        another clip of the same
         speaker (or of the clip itself) ``reference_mel`` ``(batch, frames, 80)`` and
         ``reference_mask``; ``embedding`` ``(batch, dim)`` when it is a feature of the
         corpus, ``reference_16k`` ``(batch, samples)`` and ``reference_16k_lengths``
@@ -194,6 +206,7 @@ def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOpt
         "mel": pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR),
         "mel_lengths": lengths_of(mels),
         "speaker_ids": corpus.speakers[indices],
+        "code_tokens": _code_tokens(corpus, indices, mels),
     }
     return batch | _references(corpus, indices, epoch, options)
 
@@ -205,6 +218,15 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
         "wave": pad(waves, OUTPUT_RATE // 2, 0.0),
         "wave_lengths": lengths_of(waves),
     }
+
+
+def _code_tokens(corpus: Corpus, indices: np.ndarray, mels: list[np.ndarray]) -> np.ndarray:
+    rows = []
+    for index, mel in zip(indices, mels, strict=True):
+        ends = corpus.token_ends[index]
+        trimmed = 0.0 if ends is None else float(corpus.feature(index, "trim")[0])
+        rows.append(code_tokens(ends, -(-len(mel) // FRAMES_PER_CODE), trimmed))
+    return pad(rows, FRAME_MULTIPLE // FRAMES_PER_CODE, UNKNOWN_TOKEN, "int32")
 
 
 def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:

@@ -60,9 +60,26 @@ class VoiceBpeTokenizer:
             TextError: the vocabulary does not know ``language``, or the package that
                 reads it is missing.
         """
-        name = self.language_token(language)
-        marked = f"[{name}]{self.clean(text, language)}".replace(" ", SPACE)
-        return self._tokenizer.encode(marked).ids
+        return self._encode(self.language_token(language), self.clean(text, language)).ids
+
+    def spans(self, text: str, language: str) -> list[tuple[int, int]]:
+        """First and end of the letters of the cleaned text that each id of :meth:`encode` is.
+
+        The language token has none, ``(0, 0)``.
+
+        Raises:
+            TextError: as :meth:`encode`.
+        """
+        name, cleaned = self.language_token(language), self.clean(text, language)
+        # How many letters lie before each place of what is encoded.
+        before = [0] * (len(f"[{name}]") + 1)
+        for place, letter in enumerate(cleaned):
+            before += [place] * (len(SPACE) - 1 if letter == " " else 0) + [place + 1]
+        offsets = self._encode(name, cleaned).offsets
+        return [(before[first], before[end]) for first, end in offsets]
+
+    def _encode(self, name: str, cleaned: str):
+        return self._tokenizer.encode(f"[{name}]{cleaned}".replace(" ", SPACE))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Cleaned text of ``ids``, its language token included."""

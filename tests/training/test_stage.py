@@ -105,7 +105,7 @@ def prepare(config: Config, run_dir: Path) -> tuple[Line, Corpus, Corpus]:
 
     def open_one(folder: str):
         found = find_utterances(folder)
-        usable, report = screen_corpus(folder, found, store, lambda features: 1.0)
+        usable, report = screen_corpus(folder, found, store, lambda item, features: 1.0)
         return Corpus(usable, store, measure="rms"), report
 
     return Line(config), *open_corpora(config, run_dir, open_one)
