@@ -1,0 +1,1 @@
+"""Texts, speakers, speech and checks of ``tools/make_voice_corpus.py``."""
