@@ -249,6 +249,16 @@ class TrainingConfig(Settings, section="training"):
     )
     ge2e_loss_weight: float = setting(0.0, "GE2E loss on the speaker embedding", at_least=0)
     ge2e_variant: Literal["softmax", "contrast"] = setting("softmax", "which of the GE2E losses")
+    alignment_loss_weight: float = setting(
+        0.0, "GPT attention to the text that is being spoken", at_least=0
+    )
+    alignment_blocks: Sizes = setting(
+        (2, 3), "GPT blocks whose attention learns it, the first is 0", at_least=0
+    )
+    alignment_heads: int = setting(2, "how many heads of each of these blocks do", at_least=1)
+    token_loss_weight: float = setting(
+        0.0, "cross-entropy of the text id that the next code speaks", at_least=0
+    )
     speaker_encoder_learning_rate: float = setting(
         1e-5, "peak learning rate of an unfrozen speaker encoder", above=0
     )
@@ -265,6 +275,14 @@ class TrainingConfig(Settings, section="training"):
     keep_checkpoints: int = setting(3, "latest checkpoints kept a stage", at_least=1)
     early_stopping: int = setting(0, "validations without progress before stopping; 0: never")
     resume: bool = setting(False, "continue the run in output_dir")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.coqui_compatible and (self.alignment_loss_weight or self.token_loss_weight):
+            raise ConfigError(
+                "training.coqui_compatible knows no training.alignment_loss_weight and no "
+                "training.token_loss_weight; give --no-coqui-compatible or leave both at 0."
+            )
 
     @property
     def has_speaker_loss(self) -> bool:
@@ -348,6 +366,14 @@ class XTTSConfig(Settings):
         super().__post_init__()
         if self.data.extend_vocabulary and not self.training.init_from:
             raise ConfigError("data.extend_vocabulary is for fine-tuning; give --init-from too.")
+        if self.training.alignment_loss_weight:
+            gpt, training = self.model.gpt, self.training
+            blocks = f"below model.gpt.layers ({gpt.layers})"
+            training.require(
+                max(training.alignment_blocks) < gpt.layers, "alignment_blocks", blocks
+            )
+            heads = f"at most model.gpt.heads ({gpt.heads})"
+            training.require(training.alignment_heads <= gpt.heads, "alignment_heads", heads)
 
     @classmethod
     def preset(cls, name: str) -> XTTSConfig:

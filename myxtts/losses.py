@@ -9,11 +9,14 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts.audio.mel import sequence_mask
 from myxtts.errors import ConfigError
 
 IGNORED_TARGET = -1
 # Added to a logit that must not count.
 LEFT_OUT = -1e9
+# Of the tokens of a text, so many may be passed by an alignment at once: spaces have no sound.
+LONGEST_STEP = 2
 
 
 def masked_mean(values, mask):
@@ -46,6 +49,95 @@ def masked_accuracy(logits, targets):
     guesses = ops.cast(ops.argmax(logits, axis=-1), targets.dtype)
     hits = ops.cast(ops.equal(guesses, targets), "float32")
     return masked_mean(hits, kept)
+
+
+def forward_sum_loss(log_weights, code_lengths, token_lengths):
+    """Minus the log of the summed weight of all monotonic alignments (Badlani et al. 2021).
+
+    An alignment gives each code one token. It begins at one of the first two tokens, stays or
+    goes on by one or two from code to code, and ends at one of the last two; the paper's passes
+    no token by, which wants more frames than tokens. Its weight is the product of its codes'.
+
+    Args:
+        log_weights: float ``(rows, codes, tokens)``: log of how much a code attends to a token.
+        code_lengths, token_lengths: int ``(rows,)``.
+
+    Returns:
+        Losses ``(rows,)`` in nats, summed over the codes, 0 where no alignment is possible, with
+        their gradient; and ``(rows, codes, tokens)``, without one, how probable it is that a code
+        is at a token.
+    """
+    codes, tokens = ops.shape(log_weights)[1], ops.shape(log_weights)[2]
+    inside = sequence_mask(code_lengths, codes)[:, :, None]
+    inside = ops.logical_and(inside, sequence_mask(token_lengths, tokens)[:, None, :])
+    log_weights = ops.cast(log_weights, "float32")
+    # The gradient is known: the alignment's probabilities. None goes back through the recursion.
+    scores = ops.where(inside, ops.stop_gradient(log_weights), LEFT_OUT)
+    turned = _turned(scores, code_lengths, token_lengths)
+    sums = _prefix_sums(ops.concatenate([scores, ops.where(inside, turned, LEFT_OUT)]))
+    before, after = ops.split(sums, 2)
+    after = _turned(after, code_lengths, token_lengths)
+    through = ops.where(inside, before + after - scores, LEFT_OUT)
+    # Every alignment passes the first code once.
+    totals = ops.logsumexp(through[:, 0], axis=1)
+    possible = totals > 0.5 * LEFT_OUT
+    probabilities = ops.exp(ops.minimum(through - totals[:, None, None], 0.0))
+    probabilities = ops.where(inside & possible[:, None, None], probabilities, 0.0)
+    carried = ops.sum(probabilities * ops.where(inside, log_weights, 0.0), axis=(1, 2))
+    losses = ops.stop_gradient(carried) - carried - totals
+    return ops.where(possible, losses, 0.0), probabilities
+
+
+def _prefix_sums(scores):
+    """Log of the summed weight of all alignments up to a code that end at a token there."""
+    rows, tokens = ops.shape(scores)[0], ops.shape(scores)[2]
+    # In front of the first token are those from which it can be reached.
+    front = [[0, 0], [LONGEST_STEP, 0]]
+    start = ops.where(ops.arange(tokens + LONGEST_STEP) == LONGEST_STEP - 1, 0.0, LEFT_OUT)
+
+    def advance(state, score):
+        steps = [state[:, step : step + tokens] for step in range(LONGEST_STEP + 1)]
+        sums = score + ops.logsumexp(ops.stack(steps), axis=0)
+        sums = ops.pad(sums, front, constant_values=LEFT_OUT)
+        return sums, sums
+
+    start = ops.broadcast_to(start, (rows, tokens + LONGEST_STEP))
+    _, states = ops.scan(advance, start, ops.transpose(scores, (1, 0, 2)))
+    return ops.transpose(states, (1, 0, 2))[:, :, LONGEST_STEP:]
+
+
+def _turned(values, code_lengths, token_lengths):
+    """``(rows, codes, tokens)`` from the last code and token to the first, padding aside."""
+    for axis, lengths in ((1, code_lengths), (2, token_lengths)):
+        places = lengths[:, None] - 1 - ops.arange(ops.shape(values)[axis])[None]
+        places = ops.expand_dims(ops.maximum(places, 0), 3 - axis)
+        shape = [ops.shape(values)[other] if other else ops.shape(values)[0] for other in range(3)]
+        values = ops.take_along_axis(values, ops.broadcast_to(places, shape), axis=axis)
+    return values
+
+
+def beta_binomial_log_prior(code_lengths, token_lengths, codes, tokens):
+    """Where the tokens of a text are expected before anything is known (Badlani et al. 2021).
+
+    A code's token has a beta-binomial distribution, which moves evenly from the first to the last.
+
+    Args:
+        code_lengths, token_lengths: int ``(rows,)``.
+        codes, tokens: the padded sizes.
+
+    Returns:
+        Log probabilities float32 ``(rows, codes, tokens)``; those of a code add up to one.
+    """
+    code_lengths = ops.cast(code_lengths, "float32")[:, None, None]
+    last = ops.cast(token_lengths, "float32")[:, None, None] - 1
+    alpha = ops.arange(1, codes + 1, dtype="float32")[None, :, None]
+    beta = ops.maximum(code_lengths + 1 - alpha, 1.0)
+    token = ops.arange(tokens, dtype="float32")[None, None]
+    # How much more probable the next token is than this one.
+    ratio = (last - token) * (token + alpha) / ((token + 1) * (last - token - 1 + beta))
+    steps = ops.log(ops.where(token < last, ratio, 1.0))
+    logits = ops.cumsum(steps, axis=2) - steps
+    return ops.log_softmax(ops.where(token <= last, logits, LEFT_OUT), axis=-1)
 
 
 class ContrastiveSpeakerLoss(keras.losses.Loss):

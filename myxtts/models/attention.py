@@ -18,7 +18,12 @@ def attend(query, key, value, bias=None, dropout=None, training=False):
     Returns:
         ``(batch, queries, heads, head_dim)``: heads beside their channels, ready to be joined.
     """
-    weights = ops.cast(attention_weights(query, key, bias), value.dtype)
+    return weigh(attention_weights(query, key, bias), value, dropout, training)
+
+
+def weigh(weights, value, dropout=None, training=False):
+    """Values under attention weights, as :func:`attend` returns them."""
+    weights = ops.cast(weights, value.dtype)
     if dropout is not None:
         weights = dropout(weights, training=training)
     return ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))

@@ -17,7 +17,7 @@ from myxtts.audio.mel import sequence_mask
 from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
-from myxtts.models.attention import attend, attention_weights, causal_bias, key_bias, write_slot
+from myxtts.models.attention import attention_weights, causal_bias, key_bias, weigh, write_slot
 from myxtts.models.layer import NORM_EPSILON, Layer
 from myxtts.settings import to_dict
 
@@ -107,7 +107,7 @@ class GPT(keras.Model):
             layer.build(shape)
         self.built = True
 
-    def call(self, inputs, training=False, coqui_compatible=False):
+    def call(self, inputs, training=False, coqui_compatible=False, attention_blocks=()):
         """Predict every next id and code under teacher forcing.
 
         Args:
@@ -121,12 +121,16 @@ class GPT(keras.Model):
             training: apply dropout.
             coqui_compatible: hide the text's stop id from attention, as Coqui's trainer
                 does (its inference shows it).
+            attention_blocks: numbers of blocks whose attention is returned.
 
         Returns:
             ``text_logits`` ``(batch, text + 2, num_text_tokens)`` and ``audio_logits``
             ``(batch, codes + 1, num_audio_tokens)`` with their ``text_targets`` and
             ``audio_targets`` (-1 where nothing is to be predicted), and ``audio_latents``
             ``(batch, codes + 1, model_dim)``: latent i is the state that predicts code i.
+            ``attention``: of each of ``attention_blocks`` how much the states that predict codes
+            attend to the text, float32 ``(batch, heads, codes + 1, text + 2)``; the rest of a
+            row's attention is on latents and codes.
 
         Raises:
             ConfigError: the padded text or codes outrun their position tables.
@@ -135,14 +139,18 @@ class GPT(keras.Model):
         hidden, valid, (start, middle), targets = self._sequence(inputs, stops_seen)
         hidden = self.embedding_dropout(hidden, training=training)
         bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
-        for block in self.blocks:
-            hidden, _ = block(hidden, bias, training=training)
+        attention = {}
+        for number, block in enumerate(self.blocks):
+            hidden, _, weights = block(hidden, bias, training=training, with_attention=True)
+            if number in attention_blocks:
+                attention[number] = weights[:, :, middle:, start:middle]
         hidden = self.finish(hidden)
         audio_latents = hidden[:, middle:]
         return {
             "text_logits": self.text_head(hidden[:, start:middle]),
             "audio_logits": self.audio_head(audio_latents),
             "audio_latents": audio_latents,
+            "attention": [attention[number] for number in attention_blocks],
             **targets,
         }
 
@@ -155,14 +163,8 @@ class GPT(keras.Model):
         Returns:
             ``(batch, codes + 1, text + 2)``, averaged over blocks and heads.
         """
-        hidden, valid, (start, middle), _ = self._sequence(inputs)
-        bias = causal_bias(ops.shape(hidden)[1]) + key_bias(valid)
-        total = 0.0
-        for block in self.blocks:
-            weights = block.attention_weights(hidden, bias)
-            total = total + ops.mean(weights, axis=1)[:, middle:, start:middle]
-            hidden, _ = block(hidden, bias)
-        return total / len(self.blocks)
+        attention = self(inputs, attention_blocks=tuple(range(self.num_layers)))["attention"]
+        return sum(ops.mean(weights, axis=1) for weights in attention) / self.num_layers
 
     def prompt(self, text_ids, text_lengths, conditioning_latents):
         """Embeddings and validity of all that stands before the first code.
@@ -265,7 +267,7 @@ class GPTBlock(Layer):
         self.contract.build((None, None, 4 * self.dim))
         self.built = True
 
-    def call(self, hidden, bias, cache=None, training=False):
+    def call(self, hidden, bias, cache=None, training=False, with_attention=False):
         """Transform ``hidden``.
 
         Args:
@@ -274,9 +276,11 @@ class GPTBlock(Layer):
             cache: None, or ``(keys, values, position)`` with ``(batch, heads, slots,
                 head_dim)`` tensors into which the new keys and values go at ``position``.
             training: apply dropout.
+            with_attention: return the attention weights too.
 
         Returns:
             The new hidden states and ``(keys, values)``: those of the cache when one was given.
+            Asked for, a third: weights ``(batch, heads, queries, keys)``, float32, no dropout.
         """
         # Rows: TensorFlow multiplies matrices on CPUs twice as fast as stacks of them.
         shape, rows = ops.shape(hidden), ops.reshape(hidden, (-1, self.dim))
@@ -284,17 +288,14 @@ class GPTBlock(Layer):
         if cache is not None:
             keys, values, position = cache
             key, value = write_slot(keys, position, key), write_slot(values, position, value)
-        attended = attend(query, key, value, bias, self.attention_dropout, training)
+        weights = attention_weights(query, key, bias)
+        attended = weigh(weights, value, self.attention_dropout, training)
         joined = ops.reshape(attended, (-1, self.dim))
         rows = rows + self.residual_dropout(self.attention_out(joined), training=training)
         expanded = _gelu(self.expand(self.ln_2(rows)))
         rows = rows + self.residual_dropout(self.contract(expanded), training=training)
-        return ops.reshape(rows, shape), (key, value)
-
-    def attention_weights(self, hidden, bias):
-        """Weights ``(batch, heads, queries, keys)`` of the attention, float32."""
-        query, key, _ = self._heads(self.qkv(self.ln_1(hidden)), ops.shape(hidden))
-        return attention_weights(query, key, bias)
+        result = ops.reshape(rows, shape), (key, value)
+        return (*result, weights) if with_attention else result
 
     def _heads(self, qkv, shape):
         shape = (shape[0], shape[1], 3, self.heads, self.dim // self.heads)

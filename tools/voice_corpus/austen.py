@@ -68,7 +68,7 @@ def _fetch(folder: Path) -> Path:
         raise DataError(
             f"Debian's package {PACKAGE}, whose texts are read, is not here and 'apt-get download "
             f"{PACKAGE}' fails (run 'apt-get update' first); fetch the .deb from a Debian mirror "
-            "and give it by --austen, or do without by --no-austen."
+            "and give it by --austen-package, or do without by --no-austen."
         ) from error
 
 

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from myxtts.errors import WeightsError
 
 PACKAGE = "hibari-tts==0.2.1"
 INSTALL = "pip install -r requirements-voice.txt"
+_NO_NUMERAL = re.compile(r"(?<= )(?:the zeroth|0) ?(?=[A-Z])")
 MOST_PHONEMES = 400  # of one sentence, which is what the teachers take at once
 
 
@@ -56,6 +58,8 @@ def hibari(module: str = "hibari"):
 def read(text: str) -> Reading | None:
     """Phonemes of ``text``; None where a word has none, or where it is too long."""
     spoken, phonemes = _spoken(text)
+    if spoken.count("I") != text.split().count("I"):
+        return None  # "Henry I agree with" is read as of a king
     words = by_written_word(text.split(), spoken, phonemes)
     if words is None or not all(words):
         return None
@@ -89,7 +93,7 @@ def by_written_word(
 
 def _spoken(text: str) -> tuple[list[str], list[str]]:
     """Words as hibari's normaliser writes them out, and the phonemes of each."""
-    tokens = _g2p().phonemize_tokens(_g2p().tokenize(_normalise()(text)))
+    tokens = _g2p().phonemize_tokens(_g2p().tokenize(normalised(text)))
     words, phonemes = [""], [""]
     for token in tokens:
         words[-1] += token.text
@@ -117,6 +121,10 @@ def _g2p():
     return hibari("hibari.g2p").G2P()
 
 
-@functools.cache
-def _normalise():
-    return hibari("hibari.g2p.normalize").normalize
+def normalised(text: str) -> str:
+    """Numbers, dates, times and abbreviations written out.
+
+    hibari-tts 0.2.1 takes the start of a capitalised word for a Roman number of value 0:
+    "Henry Crawford" would be "Henry the zeroth Crawford", "Part Ludo" "Part 0 Ludo".
+    """
+    return _NO_NUMERAL.sub("", hibari("hibari.g2p.normalize").normalize(text))

@@ -47,7 +47,7 @@ def trimmed(speech: Speech, phonemes: str) -> Speech:
     durations = speech.durations.copy()
     start = min(max(loud[0] / SAMPLE_RATE - MARGIN, 0), durations[0])
     durations[0] -= start
-    quiet = 1 + len(phonemes) - len(phonemes.rstrip(" .,;:!?…—\"”)"))
+    quiet = 1 + len(phonemes) - len(phonemes.rstrip(' .,;:!?…—"”)'))
     end = max((len(speech.audio) - loud[-1]) / SAMPLE_RATE - MARGIN, 0)
     end = left = min(end, durations[-quiet:].sum())
     for index in range(1, quiet + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from functools import partial
 
 import numpy as np
@@ -25,7 +26,10 @@ from myxtts.losses import (
 from myxtts.models.xtts import XTTS
 from myxtts.timing import FRAMES_PER_CODE
 from myxtts.training.optimizers import make_optimizer
+from myxtts.training.reading import ReadingLosses
 from myxtts.training.stage import Stage, Task
+
+logger = logging.getLogger(__name__)
 
 # Coqui's trainer counts so many codes beyond the end of an utterance.
 MORE_STOPS = 3
@@ -39,7 +43,8 @@ class GPTTask(Task):
 
     The audio encoder learns here too; an unfrozen pretrained encoder has an optimizer
     of its own, at ``training.speaker_encoder_learning_rate``. The speaker losses see the
-    (projected) speaker embeddings of the batch's references. Batches are those of
+    (projected) speaker embeddings of the batch's references; the reading losses, where in the
+    text the GPT is. Batches are those of
     :func:`myxtts.data.xtts.gpt_batch`.
     """
 
@@ -49,11 +54,12 @@ class GPTTask(Task):
         self.model = model
         self.training = config.training
         self.speaker_losses = speaker_losses(config)
+        self.reading = ReadingLosses(config.training, model.gpt)
         # GE2E learns a scale and a bias, the contrastive loss nothing.
         owned = [
             getattr(loss, "trainable_variables", []) for _, loss in self.speaker_losses.values()
         ]
-        self.loss_variables = sum(owned, [])
+        self.loss_variables = sum(owned, self.reading.variables)
         settings, training = config.training.gpt, config.training
         pretrained = []
         if model.config.model.use_pretrained_speaker_encoder:
@@ -92,12 +98,19 @@ class GPTTask(Task):
         return tf.cast(tf.reduce_sum(code_lengths(batch["mel_lengths"])), "float32")
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
-        """Of the first utterance: mels of true and of predicted codes, and the alignment."""
+        """Of the first utterance: mels of true and of predicted codes, and the alignments.
+
+        One is of all heads, and one of those that learn it, if any do.
+        """
         inputs = self._inputs(batch, training=False)[0]
-        outputs = self.model.gpt(inputs)
+        outputs = self.model.gpt(inputs, attention_blocks=self.reading.blocks)
         length, letters = int(inputs["code_lengths"][0]), int(inputs["text_lengths"][0])
         guessed = np.argmax(np.asarray(outputs["audio_logits"][0, :length], "float32"), axis=-1)
         alignment = np.asarray(self.model.gpt.alignment(inputs)[0, :length, : letters + 2])
+        learned = {}
+        if self.reading.blocks:
+            heads = np.asarray(self.reading.attention(outputs)[0, :, :length, :letters])
+            learned["alignment/learned"] = heads.mean(axis=0)
         return {
             "mel/target": codes_to_mel(self.model, inputs["audio_codes"][0, :length]),
             # The start and stop codes have no mel.
@@ -105,6 +118,7 @@ class GPTTask(Task):
                 self.model, np.minimum(guessed, self.model.dvae.num_codes - 1)
             ),
             "alignment": alignment,
+            **learned,
         }
 
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
@@ -124,7 +138,12 @@ class GPTTask(Task):
         compatible = self.training.coqui_compatible
         if compatible:
             inputs |= with_stops(inputs, self.model.gpt.stop_audio_token)
-        outputs = self.model.gpt(inputs, training=training, coqui_compatible=compatible)
+        outputs = self.model.gpt(
+            inputs,
+            training=training,
+            coqui_compatible=compatible,
+            attention_blocks=self.reading.blocks,
+        )
         if training and "prompt_frames" in batch:
             outputs["audio_targets"] = without_prompt(
                 outputs["audio_targets"], batch["prompt_frames"]
@@ -137,6 +156,9 @@ class GPTTask(Task):
             "audio_loss": audio,
             "accuracy": masked_accuracy(outputs["audio_logits"], outputs["audio_targets"]),
         }
+        if self.reading.blocks or self.reading.variables:
+            more, read = self.reading(inputs, outputs, batch["code_tokens"])
+            loss, numbers = loss + more, numbers | read
         if self.speaker_losses:
             encoder = self.model.audio_encoder
             embedding = encoder.speaker_embedding(features, training=training)
@@ -234,6 +256,22 @@ def speakers_per_batch(corpus: Corpus, config: XTTSConfig) -> int:
     return chosen
 
 
+def fit_for_reading(corpus: Corpus, config: XTTSConfig) -> None:
+    """Say what the reading losses learn from.
+
+    Raises:
+        DataError: it is nothing: no utterance has durations.
+    """
+    training, timed = config.training, any(ends is not None for ends in corpus.token_ends)
+    if training.token_loss_weight and not timed:
+        raise DataError(
+            f"{config.data.train_data}: training.token_loss_weight needs 'durations' in "
+            "metadata.jsonl, and no utterance has any."
+        )
+    if training.alignment_loss_weight and not timed:
+        logger.info("gpt: without durations, the alignment is found by the forward-sum")
+
+
 def mark_fine_tuned(model: XTTS) -> None:
     """Weights that have been trained further are no longer what was published."""
     section, encoder = model.config.model, model.audio_encoder.speaker_encoder
@@ -248,11 +286,16 @@ def _batches(corpus: Corpus, config: XTTSConfig) -> partial:
     )
 
 
+def _planned(corpus: Corpus, config: XTTSConfig) -> int:
+    fit_for_reading(corpus, config)
+    return speakers_per_batch(corpus, config)
+
+
 STAGE = Stage(
     "gpt",
     GPTTask,
     batches=_batches,
     needs=("dvae",),
-    speakers_per_batch=speakers_per_batch,
+    speakers_per_batch=_planned,
     hand_on=lambda task, validation: mark_fine_tuned(task.model),
 )

@@ -1,0 +1,122 @@
+"""What teaches the GPT to read: to know at which place of the text it speaks."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from myxtts.config import TrainingConfig
+from myxtts.data.alignment import UNKNOWN_TOKEN
+from myxtts.losses import (
+    IGNORED_TARGET,
+    beta_binomial_log_prior,
+    forward_sum_loss,
+    masked_accuracy,
+    masked_cross_entropy,
+)
+from myxtts.models.gpt import GPT
+
+# Added to attention weights before their logarithm.
+LEAST_ATTENTION = 1e-6
+
+
+class ReadingLosses:
+    """Alignment of chosen attention heads with the text, and the id that the next code speaks.
+
+    Where durations tell which text id a code speaks, the alignment's loss is minus the log of
+    the attention to it. Where they do not, it is the forward-sum over all monotonic alignments.
+
+    Args:
+        settings: weights, blocks and heads.
+        gpt: what learns.
+
+    Attributes:
+        blocks: those whose attention is wanted, none without a weight.
+        variables: of the linear head that names the id. It is no part of the model.
+    """
+
+    def __init__(self, settings: TrainingConfig, gpt: GPT):
+        self.settings = settings
+        self.blocks = settings.alignment_blocks if settings.alignment_loss_weight else ()
+        self.variables: list = []
+        if settings.token_loss_weight:
+            self.head = keras.layers.Dense(gpt.num_text_tokens, name="token_head")
+            self.head.build((None, None, gpt.model_dim))
+            self.variables = self.head.trainable_variables
+
+    def __call__(self, inputs: dict, outputs: dict, code_tokens) -> tuple:
+        """What is added to the loss, and its parts by name.
+
+        Args:
+            inputs, outputs: of the GPT's call with ``attention_blocks`` of these ``blocks``.
+            code_tokens: int ``(batch, codes)``, see :func:`myxtts.data.xtts.gpt_batch`.
+        """
+        loss, numbers = 0.0, {}
+        if self.blocks:
+            aligned, share = alignment_loss(self.attention(outputs), code_tokens, inputs)
+            numbers |= {"alignment_loss": aligned, "alignment_share": share}
+            loss += self.settings.alignment_loss_weight * aligned
+        if self.variables:
+            targets = token_targets(inputs["text_ids"], code_tokens)
+            logits = self.head(outputs["audio_latents"][:, :-1])
+            numbers["token_loss"] = masked_cross_entropy(logits, targets)
+            numbers["token_accuracy"] = masked_accuracy(logits, targets)
+            loss += self.settings.token_loss_weight * numbers["token_loss"]
+        return loss, numbers
+
+    def attention(self, outputs: dict):
+        """Of the chosen heads, ``(batch, heads, codes, text)``, without start and stop."""
+        heads = self.settings.alignment_heads
+        chosen = [weights[:, :heads, :-1, 1:-1] for weights in outputs["attention"]]
+        return ops.concatenate(chosen, axis=1)
+
+
+def token_targets(text_ids, code_tokens):
+    """Text id that each code speaks, ``(batch, codes)``; -1 where that is not known."""
+    ids = ops.take_along_axis(text_ids, ops.maximum(code_tokens, 0), axis=1)
+    return ops.where(code_tokens == UNKNOWN_TOKEN, IGNORED_TARGET, ids)
+
+
+def alignment_loss(attention, code_tokens, inputs: dict) -> tuple:
+    """Loss in nats a code, and the share of the attention that is where it should be.
+
+    Args:
+        attention: ``(batch, heads, codes, text)``.
+        code_tokens: int ``(batch, codes)``; a row of nothing but -1 takes the forward-sum.
+        inputs: of the GPT, for its ``code_lengths`` and ``text_lengths``.
+    """
+    known = code_tokens != UNKNOWN_TOKEN
+    untimed = ops.logical_not(ops.any(known, axis=1))
+    loss, share = _by_durations(attention, code_tokens, known)
+
+    def summed():
+        return _by_forward_sum(attention, untimed, inputs["code_lengths"], inputs["text_lengths"])
+
+    # Most corpora have durations of all or of none; the recursion takes its time.
+    more = ops.cond(ops.any(untimed), summed, lambda: (ops.zeros(()), ops.zeros(())))
+    codes = ops.sum(ops.cast(known, "float32"))
+    codes += ops.sum(ops.where(untimed, ops.cast(inputs["code_lengths"], "float32"), 0.0))
+    codes = ops.maximum(codes, 1.0)
+    return (loss + more[0]) / codes, (share + more[1]) / codes
+
+
+def _by_durations(attention, code_tokens, known) -> tuple:
+    """Sums over the known codes of their loss and of the attention to the right id."""
+    right = ops.one_hot(code_tokens, ops.shape(attention)[3], dtype="float32")
+    weights = ops.sum(attention * right[:, None], axis=-1)
+    nats = -ops.mean(ops.log(weights + LEAST_ATTENTION), axis=1)
+    share = ops.mean(weights, axis=1)
+    return ops.sum(ops.where(known, nats, 0.0)), ops.sum(ops.where(known, share, 0.0))
+
+
+def _by_forward_sum(attention, untimed, code_lengths, text_lengths) -> tuple:
+    """Sums over the codes of untimed rows, each head aligned of its own."""
+    batch, heads, codes, text = (ops.shape(attention)[axis] for axis in range(4))
+    rows = ops.reshape(attention, (batch * heads, codes, text))
+    lengths = [ops.repeat(lengths, heads) for lengths in (code_lengths, text_lengths)]
+    prior = beta_binomial_log_prior(*lengths, codes, text)
+    losses, probabilities = forward_sum_loss(ops.log(rows + LEAST_ATTENTION) + prior, *lengths)
+    share = ops.sum(probabilities * rows, axis=(1, 2))
+    wanted = ops.repeat(untimed, heads)
+    sums = [ops.sum(ops.where(wanted, values, 0.0)) for values in (losses, share)]
+    return sums[0] / heads, sums[1] / heads

@@ -1,0 +1,88 @@
+"""Who says what: every clip of a corpus by its number, the same in each run."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from tools.voice_corpus.kokoro_speech import KokoroSpeaker
+from tools.voice_corpus.settings import VoiceCorpusConfig
+from tools.voice_corpus.speakers import PseudoSpeaker
+
+Speaker = PseudoSpeaker | KokoroSpeaker
+KINDS = ("hibari", "kokoro")
+NEW_SPEAKERS = 0.05  # share of the speakers that only validation hears
+SLOWEST, FASTEST = 0.92, 1.08  # pace of a clip, on top of its speaker's
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip to be made."""
+
+    text: str
+    speaker: Speaker
+    pace: float
+    number: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides how the clips will be.
+
+    Attributes:
+        config: settings.
+        texts: by ``train`` and ``val``.
+        speakers: of each kind, the last of them for validation only.
+        voices: folder or archive of Kokoro's voices; None without them.
+    """
+
+    config: VoiceCorpusConfig
+    texts: dict[str, list[str]]
+    speakers: dict[str, Sequence[Speaker]]
+    voices: Path | None = None
+    _orders: dict = field(default_factory=dict, compare=False, repr=False)
+
+    def hours(self, kind: str, part: str) -> float:
+        """Hours of speech that this part of the corpus is to have."""
+        config = self.config
+        total = config.hours if kind == "hibari" else config.kokoro_hours
+        return total * (config.val_share if part == "val" else 1 - config.val_share)
+
+    def speakers_of(self, kind: str, part: str) -> Sequence[Speaker]:
+        """Who speaks in a part: validation has new speakers and as many known ones."""
+        everybody = self.speakers[kind]
+        new = math.ceil(NEW_SPEAKERS * len(everybody))
+        return everybody[:-new] if part == "train" else everybody[-2 * new :]
+
+    def clips(self, kind: str, part: str, shard: int) -> list[Clip]:
+        """Clips of a shard; when all texts were said, they are said again by others."""
+        size = self.config.shard_clips
+        return [self._clip(kind, part, shard * size + k) for k in range(size)]
+
+    def rng(self, kind: str, part: str, number: int) -> np.random.Generator:
+        """Chance of one clip."""
+        return np.random.default_rng([self.config.seed, _stream(kind, part), number])
+
+    def _clip(self, kind: str, part: str, number: int) -> Clip:
+        rng, speakers = self.rng(kind, part, number), self.speakers_of(kind, part)
+        turn, place = divmod(number, len(self.texts[part]))
+        text = self.texts[part][self._order(kind, part, turn)[place]]
+        speaker = speakers[rng.integers(len(speakers))]
+        return Clip(text, speaker, float(rng.uniform(SLOWEST, FASTEST)), number)
+
+    def _order(self, kind: str, part: str, turn: int) -> np.ndarray:
+        """Order in which the texts of a part are said the ``turn``-th time."""
+        which = (kind, part, turn)
+        if which not in self._orders:
+            rng = np.random.default_rng([self.config.seed, _stream(kind, part), turn, 1])
+            self._orders[which] = rng.permutation(len(self.texts[part]))
+        return self._orders[which]
+
+
+def _stream(kind: str, part: str) -> int:
+    return zlib.crc32(f"{kind} {part}".encode())
