@@ -241,7 +241,17 @@ class TrainingConfig(Settings, section="training"):
         1, "batches whose gradients are averaged for one step", at_least=1
     )
     mixed_precision: bool = setting(False, "compute in bfloat16, keep weights in float32")
-    xla: bool = setting(False, "compile the training step with XLA")
+    xla: bool | None = setting(
+        None, "compile the training step with XLA (default: where batches have few sizes)"
+    )
+    batch_codes: int = setting(
+        0,
+        "audio codes a batch of the gpt stage, padding included, in a few fixed sizes; "
+        "0: batches of gpt.batch_size utterances",
+        "codes",
+        flag="batch_tokens",
+        at_least=0,
+    )
     text_loss_weight: float = setting(0.01, "GPT text cross-entropy")
     audio_loss_weight: float = setting(1.0, "GPT audio cross-entropy")
     contrastive_loss_weight: float = setting(

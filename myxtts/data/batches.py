@@ -34,10 +34,11 @@ def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> tf.
     return _dataset(build, lambda: ((0, indices) for indices in cuts))
 
 
-def pad(rows: Sequence[np.ndarray], multiple: int, value: float, dtype="float32") -> np.ndarray:
-    """Stack rows padded to the longest, rounded up to ``multiple``."""
-    longest = max(len(row) for row in rows)
-    size = -(-longest // multiple) * multiple
+def pad(
+    rows: Sequence[np.ndarray], multiple: int, value: float, dtype="float32", size: int = 0
+) -> np.ndarray:
+    """Stack rows padded to ``size``, or to the longest, rounded up to ``multiple``."""
+    size = size or -(-max(len(row) for row in rows) // multiple) * multiple
     stacked = np.full((len(rows), size, *rows[0].shape[1:]), value, dtype)
     for target, row in zip(stacked, rows, strict=True):
         target[: len(row)] = row

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+from tqdm import tqdm
 
 from myxtts.data.alignment import token_ends
 from myxtts.data.formats import Utterance
-from myxtts.data.store import FeatureStore
+from myxtts.data.store import Feature, FeatureStore
 
 # Features of smaller corpora than this stay in memory after their first use.
 MEMORY_BYTES = 3 * 2**30
@@ -65,6 +70,18 @@ class Corpus:
             self._memory[place] = array
             self._memory_bytes += array.nbytes
         return array
+
+    def add_features(self, features: Mapping[str, Feature]) -> None:
+        """Let the store have these features, and compute those that are not in its cache."""
+        for name, feature in features.items():
+            self.store.add(name, feature)
+        if not features:
+            return
+        names = ", ".join(features)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(
+                tqdm(pool.map(self.store.prepare, self.utterances), names, len(self), disable=None)
+            )
 
     def companions(self, index: int) -> np.ndarray:
         """Other utterances of the same speaker."""

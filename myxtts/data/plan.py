@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from myxtts.data.buckets import Buckets
+
 # Batches are cut from pools this many batches long, sorted by length.
 POOL_BATCHES = 16
 
@@ -20,6 +22,7 @@ class BatchPlan:
         seed: of the order.
         speakers_per_batch: above 0, each batch holds this many speakers with
             ``batch_size // speakers_per_batch`` utterances each.
+        buckets: of these utterances; they then decide the batches instead.
     """
 
     def __init__(
@@ -29,16 +32,20 @@ class BatchPlan:
         batch_size: int,
         seed: int,
         speakers_per_batch: int = 0,
+        buckets: Buckets | None = None,
     ):
         self.lengths = np.asarray(lengths)
         self.speakers = np.asarray(speakers)
         self.batch_size = batch_size
         self.seed = seed
+        self.buckets = buckets
         self.speakers_per_batch = min(speakers_per_batch, batch_size, len(np.unique(self.speakers)))
 
     def epoch(self, number: int) -> list[np.ndarray]:
         """Index arrays of the batches of one epoch."""
         rng = np.random.default_rng([self.seed, number])
+        if self.buckets:
+            return self.buckets.epoch(rng)
         if self.speakers_per_batch:
             return self._balanced(rng)
         order = rng.permutation(len(self.lengths))

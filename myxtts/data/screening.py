@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.data.formats import Utterance
-from myxtts.data.store import FeatureStore
+from myxtts.data.store import Clip, FeatureStore
 from myxtts.errors import AudioError, DataError
 
 
@@ -96,7 +98,7 @@ def screen_corpus(
     folder: str | Path,
     utterances: list[Utterance],
     store: FeatureStore,
-    hear: Callable[[Utterance, dict[str, np.ndarray]], float],
+    hear: Callable[[Utterance, Clip], float],
     fits_text: Callable[[Utterance], str | None] = lambda utterance: None,
 ) -> tuple[list[Utterance], Report]:
     """Compute (or find) the features of a corpus and leave out what cannot be used.
@@ -105,7 +107,8 @@ def screen_corpus(
         folder: corpus, for messages.
         utterances: as :func:`~myxtts.data.formats.find_utterances` lists them.
         store: of their features.
-        hear: function from an utterance and its features to its seconds; raises ``AudioError``,
+        hear: function from an utterance and its clip, whose items are its features, to its
+            seconds; raises ``AudioError``,
             the reason first, for speech that the model cannot take.
         fits_text: function from an utterance to None or the reason its text cannot be used.
 
@@ -117,19 +120,20 @@ def screen_corpus(
     """
     report = Report(str(folder))
     usable = []
-    for utterance in tqdm(utterances, desc=f"features of {Path(folder).name}", disable=None):
-        reason = fits_text(utterance)
-        try:
+
+    def judge(utterance: Utterance) -> tuple[float, str | None]:
+        return _judge(utterance, store, hear, fits_text)
+
+    # Decoders, resamplers and graphs let other threads run beside them.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        name = f"features of {Path(folder).name}"
+        judged = tqdm(pool.map(judge, utterances), name, len(utterances), disable=None)
+        for utterance, (seconds, reason) in zip(utterances, judged, strict=True):
+            report.seconds += seconds
             if reason is None:
-                report.seconds += hear(utterance, store.load(utterance))
                 usable.append(utterance)
-        except AudioError as error:
-            reason = str(error)
-        except (MemoryError, OSError) as error:
-            # A header may lie about the size of its file, and a disk may fail.
-            reason = f"corrupt: {utterance.path} cannot be read: {error}"
-        if reason is not None:
-            report.skipped.append((str(utterance.path), reason))
+            else:
+                report.skipped.append((str(utterance.path), reason))
     report.kept = len(usable)
     if not usable:
         path, reason = report.skipped[0]
@@ -138,3 +142,17 @@ def screen_corpus(
             f"first {path}: {reason.rstrip('.')}."
         )
     return usable, report
+
+
+def _judge(
+    utterance: Utterance, store: FeatureStore, hear: Callable, fits_text: Callable
+) -> tuple[float, str | None]:
+    """Seconds of an utterance, and why it is left out if it is."""
+    reason = fits_text(utterance)
+    try:
+        return (hear(utterance, store.prepare(utterance)) if reason is None else 0.0), reason
+    except AudioError as error:
+        return 0.0, str(error)
+    except (MemoryError, OSError) as error:
+        # A header may lie about the size of its file, and a disk may fail.
+        return 0.0, f"corrupt: {utterance.path} cannot be read: {error}"

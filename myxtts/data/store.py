@@ -132,10 +132,8 @@ class FeatureStore:
     ):
         self.screen = screen
         self.features = features
-        self.folders = {
-            name: writable_folder(Path(cache_dir) / f"{name}-{self.key(name)}", DataError)
-            for name in features
-        }
+        self.cache_dir = Path(cache_dir)
+        self.folders = {name: self._folder(name) for name in features}
 
     def load(self, utterance: Utterance, *names: str) -> dict[str, np.ndarray]:
         """The named features of one utterance, or all.
@@ -143,10 +141,29 @@ class FeatureStore:
         Raises:
             AudioError: the recording cannot be used; the sentence starts with the reason.
         """
-        if not is_file(utterance.path):
-            raise AudioError(f"missing: no audio file {utterance.path}.")
-        clip = Clip(utterance.path, self)
+        clip = self._clip(utterance)
         return {name: clip[name] for name in names or self.features}
+
+    def prepare(self, utterance: Utterance) -> Clip:
+        """The utterance's clip, all of whose features lie in the cache; none was read from there.
+
+        Raises:
+            AudioError: the recording cannot be used; the sentence starts with the reason.
+        """
+        clip = self._clip(utterance)
+        for name in self.features:
+            if not self._path(clip, name).is_file():
+                clip[name]
+        return clip
+
+    def add(self, name: str, feature: Feature) -> None:
+        """Have one more feature, or another under this name.
+
+        Raises:
+            DataError: nothing can be written in the cache.
+        """
+        self.features = self.features | {name: feature}
+        self.folders[name] = self._folder(name)
 
     def key(self, name: str) -> str:
         """Names everything beside the recording that decides a feature."""
@@ -156,7 +173,7 @@ class FeatureStore:
 
     def find(self, clip: Clip, name: str) -> np.ndarray:
         """A feature of ``clip``, read or else computed and kept; refusals are kept as well."""
-        path = self.folders[name] / f"{clip.key}.npz"
+        path = self._path(clip, name)
         array = _read(path)
         if array is not None:
             return array
@@ -173,6 +190,17 @@ class FeatureStore:
         with replacing(path, DataError) as fresh:
             np.savez(fresh, array)
         return array
+
+    def _clip(self, utterance: Utterance) -> Clip:
+        if not is_file(utterance.path):
+            raise AudioError(f"missing: no audio file {utterance.path}.")
+        return Clip(utterance.path, self)
+
+    def _path(self, clip: Clip, name: str) -> Path:
+        return self.folders[name] / f"{clip.key}.npz"
+
+    def _folder(self, name: str) -> Path:
+        return writable_folder(self.cache_dir / f"{name}-{self.key(name)}", DataError)
 
     def _settings(self, name: str) -> list:
         feature = self.features[name]

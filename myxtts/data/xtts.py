@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
 from myxtts.config import DataConfig, XTTSConfig
 from myxtts.data.alignment import UNKNOWN_TOKEN, check_durations, code_tokens
 from myxtts.data.batches import lengths_of, pad, rounded_down
+from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.screening import Report, Screen, screen_corpus
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 # Lengths are padded to these multiples, which bounds how often a graph is traced.
 FRAME_MULTIPLE = 64
 TEXT_MULTIPLE = 16
+CODE_MULTIPLE = FRAME_MULTIPLE // FRAMES_PER_CODE
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
@@ -41,16 +43,41 @@ def features(encoder=None) -> dict[str, Feature]:
     """Log-mels ``(frames, 80)`` float16, int16 waveforms at 24 and at 16 kHz, what was trimmed.
 
     Args:
-        encoder: frozen speaker encoder, whose ``embedding`` ``(dim,)`` is then a feature too.
+        encoder: frozen speaker encoder, whose ``embedding`` ``(dim,)`` of the whole clip is then
+            all that is heard of a reference.
     """
     table = {
         "dvae_mel": log_mel(XTTS_DVAE),
-        "cond_mel": log_mel(XTTS_CONDITIONING),
         "wave": waveform(OUTPUT_RATE),
         "audio_16k": waveform(SPEAKER_RATE),
         "trim": trimming(),
     }
-    return table if encoder is None else table | {"embedding": speaker_embedding(encoder)}
+    if encoder is None:
+        return table | {"cond_mel": log_mel(XTTS_CONDITIONING)}
+    return table | {"embedding": speaker_embedding(encoder)}
+
+
+def audio_codes(encode: Callable, weights: Iterable) -> Feature:
+    """The codes int16 ``(codes,)`` of a clip by a DVAE that does not change in training.
+
+    Args:
+        encode: function from mels ``(1, frames, 80)``, not normalised, to codes.
+        weights: arrays that decide them.
+    """
+    graph = tf.function(
+        encode, input_signature=[tf.TensorSpec((1, None, XTTS_DVAE.n_mels))], autograph=False
+    )
+
+    def compute(clip: Clip) -> np.ndarray:
+        mel = clip["dvae_mel"]
+        # What follows a clip in a batch follows it here, so that its last codes are the same.
+        frames = -(-(len(mel) + 1) // FRAME_MULTIPLE) * FRAME_MULTIPLE
+        padded = np.full((1, frames, mel.shape[1]), LOG_MEL_FLOOR, "float32")
+        padded[0, : len(mel)] = mel
+        codes = np.asarray(graph(padded)[0])
+        return codes[: codes_of(len(mel))].astype("int16")
+
+    return Feature(compute, {"weights": _digest(weights)}, needs=("dvae_mel",))
 
 
 def speaker_embedding(encoder) -> Feature:
@@ -66,11 +93,18 @@ def speaker_embedding(encoder) -> Feature:
         audio = to_float(clip["audio_16k"])
         return np.asarray(graph(audio[None], np.array([len(audio)], "int32"))[0], "float32")
 
-    weights = hashlib.sha256()
-    for variable in encoder.weights:
-        weights.update(np.ascontiguousarray(variable))
-    settings = {"weights": weights.hexdigest(), "precision": keras.config.dtype_policy().name}
+    settings = {
+        "weights": _digest(encoder.weights),
+        "precision": keras.config.dtype_policy().name,
+    }
     return Feature(compute, settings, needs=("audio_16k",))
+
+
+def _digest(arrays: Iterable) -> str:
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array))
+    return total.hexdigest()
 
 
 def open_store(config: DataConfig, cache_dir: str | Path, encoder=None) -> FeatureStore:
@@ -122,15 +156,15 @@ def open_corpus(
 
 
 def hear(
-    utterance: Utterance, features: dict[str, np.ndarray], max_frames: float = math.inf
+    utterance: Utterance, clip: Mapping[str, np.ndarray], max_frames: float = math.inf
 ) -> float:
     """Seconds of a clip; an ``AudioError`` beyond so many frames of its mel.
 
     Durations that are off are refused as well.
     """
-    check_durations(utterance, float(features["trim"][1]))
-    seconds = len(features["wave"]) / OUTPUT_RATE
-    if len(features["dvae_mel"]) > max_frames:
+    check_durations(utterance, float(clip["trim"][1]))
+    seconds = len(clip["wave"]) / OUTPUT_RATE
+    if len(clip["dvae_mel"]) > max_frames:
         raise AudioError(f"too long for the model: {seconds:.2f} s")
     return seconds
 
@@ -184,11 +218,22 @@ def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOp
     return {"mel": mel, "mel_mask": mask}
 
 
-def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
+def gpt_batch(
+    corpus: Corpus,
+    indices: np.ndarray,
+    epoch: int,
+    options: BatchOptions,
+    buckets: Buckets | None = None,
+) -> dict:
     """Text, speech and the voice's reference.
 
+    Args:
+        corpus, indices, epoch, options: what is wanted.
+        buckets: to whose sizes text and speech are padded, if given.
+
     Returns:
-        ``text_ids`` ``(batch, text)``, ``text_lengths``, ``mel`` ``(batch, frames, 80)``
+        ``text_ids`` ``(batch, text)``, ``text_lengths``, ``audio_codes`` ``(batch, codes)`` when
+        they are a feature of the corpus, else ``mel`` ``(batch, frames, 80)``
         un-normalised, ``mel_lengths``, ``speaker_ids``, ``code_tokens`` ``(batch, codes)``, the
         place in ``text_ids`` of what is spoken during each audio code (-1: not known), and of
         another clip of the same
@@ -199,16 +244,36 @@ def gpt_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOpt
         frames of ``mel`` that the reference is, for masked prompts.
     """
     texts = [corpus.text_ids[index] for index in indices]
-    mels = [corpus.feature(index, "dvae_mel") for index in indices]
+    frames = corpus.lengths[indices].astype("int32")
+    sizes = buckets.fit(codes_of(frames), lengths_of(texts)) if buckets else (0, 0)
     batch = {
-        "text_ids": pad(texts, TEXT_MULTIPLE, 0, "int32"),
+        "text_ids": pad(texts, TEXT_MULTIPLE, 0, "int32", sizes[1]),
         "text_lengths": lengths_of(texts),
-        "mel": pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR),
-        "mel_lengths": lengths_of(mels),
+        "mel_lengths": frames,
         "speaker_ids": corpus.speakers[indices],
-        "code_tokens": _code_tokens(corpus, indices, mels),
+        "code_tokens": _code_tokens(corpus, indices, frames, sizes[0]),
     }
+    batch |= _speech(corpus, indices, sizes[0])
     return batch | _references(corpus, indices, epoch, options)
+
+
+def codes_of(frames):
+    """Audio codes of so many mel frames."""
+    return -(-frames // FRAMES_PER_CODE)
+
+
+def length_buckets(corpus: Corpus, batch_codes: int) -> Buckets:
+    """Sizes for batches of a corpus of about ``batch_codes`` audio codes each."""
+    texts = [len(ids) for ids in corpus.text_ids]
+    return Buckets(codes_of(corpus.lengths), texts, batch_codes)
+
+
+def _speech(corpus: Corpus, indices: np.ndarray, size: int) -> dict:
+    if "audio_codes" in corpus.store.features:
+        codes = [corpus.feature(index, "audio_codes") for index in indices]
+        return {"audio_codes": pad(codes, CODE_MULTIPLE, 0, "int32", size)}
+    mels = [corpus.feature(index, "dvae_mel") for index in indices]
+    return {"mel": pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR, size=size * FRAMES_PER_CODE)}
 
 
 def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
@@ -220,54 +285,68 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
     }
 
 
-def _code_tokens(corpus: Corpus, indices: np.ndarray, mels: list[np.ndarray]) -> np.ndarray:
+def _code_tokens(corpus: Corpus, indices: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
     rows = []
-    for index, mel in zip(indices, mels, strict=True):
+    for index, codes in zip(indices, codes_of(frames), strict=True):
         ends = corpus.token_ends[index]
         trimmed = 0.0 if ends is None else float(corpus.feature(index, "trim")[0])
-        rows.append(code_tokens(ends, -(-len(mel) // FRAMES_PER_CODE), trimmed))
-    return pad(rows, FRAME_MULTIPLE // FRAMES_PER_CODE, UNKNOWN_TOKEN, "int32")
+        rows.append(code_tokens(ends, codes, trimmed))
+    return pad(rows, CODE_MULTIPLE, UNKNOWN_TOKEN, "int32", size)
 
 
 def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
-    chosen, crops = [], []
+    chosen, draws = [], []
     for index in indices:
         rng = options.rng(epoch, index)
         others = corpus.companions(index)
         if options.data.reference == "same_speaker" and len(others):
-            index = rng.choice(others)
+            index = int(rng.choice(others))
         chosen.append(index)
-        crops.append(_reference_crop(corpus, index, options, rng))
-    mels, waves, spans = zip(*crops, strict=True)
-    mel = pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR)
-    batch = {
-        "reference_mel": mel,
-        "reference_mask": np.arange(mel.shape[1])[None] < lengths_of(mels)[:, None],
-    }
+        draws.append(_reference_span(int(corpus.lengths[index]), options, rng))
+    spans = [span for span, _ in draws]
+    batch = {}
+    if "embedding" in corpus.store.features:
+        batch["embedding"] = np.stack([corpus.feature(index, "embedding") for index in chosen])
+    if "cond_mel" in corpus.store.features:
+        batch |= _reference_mels(corpus, chosen, spans)
     if options.reference_audio:
+        waves = [
+            _reference_wave(corpus, index, *draw) for index, draw in zip(chosen, draws, strict=True)
+        ]
         batch["reference_16k"] = pad(waves, SPEAKER_RATE, 0.0)
         batch["reference_16k_lengths"] = lengths_of(waves)
     if options.data.reference == "masked_prompt":
         batch["prompt_frames"] = np.array(spans, "int32")
-    if "embedding" in corpus.store.features:
-        batch["embedding"] = np.stack([corpus.feature(index, "embedding") for index in chosen])
     return batch
 
 
-def _reference_crop(
-    corpus: Corpus, index: int, options: BatchOptions, rng: np.random.Generator
-) -> tuple:
-    """One random stretch as conditioning mel and 16 kHz waveform, and its frames' span."""
-    mel = corpus.feature(index, "cond_mel")
-    seconds = _reference_seconds(len(mel), options.data, rng)
-    size = min(max(1, int(seconds / FRAME_SECONDS)), len(mel))
-    start = int(rng.integers(0, len(mel) - size + 1))
-    wave = np.zeros(0, "float32")
-    if options.reference_audio:
-        first = int(start * FRAME_SECONDS * SPEAKER_RATE)
-        samples = slice(first, first + int(seconds * SPEAKER_RATE))
-        wave = to_float(corpus.feature(index, "audio_16k")[samples])
-    return mel[start : start + size], wave, (start, start + size)
+def _reference_mels(corpus: Corpus, chosen: list[int], spans: list[tuple[int, int]]) -> dict:
+    mels = [
+        corpus.feature(index, "cond_mel")[slice(*span)]
+        for index, span in zip(chosen, spans, strict=True)
+    ]
+    mel = pad(mels, FRAME_MULTIPLE, LOG_MEL_FLOOR)
+    valid = np.arange(mel.shape[1])[None] < lengths_of(mels)[:, None]
+    return {"reference_mel": mel, "reference_mask": valid}
+
+
+def _reference_wave(
+    corpus: Corpus, index: int, span: tuple[int, int], seconds: float
+) -> np.ndarray:
+    """A stretch at 16 kHz that begins where the span of frames does."""
+    first = int(span[0] * FRAME_SECONDS * SPEAKER_RATE)
+    samples = slice(first, first + int(seconds * SPEAKER_RATE))
+    return to_float(corpus.feature(index, "audio_16k")[samples])
+
+
+def _reference_span(
+    frames: int, options: BatchOptions, rng: np.random.Generator
+) -> tuple[tuple[int, int], float]:
+    """First and end of a random stretch of a clip of so many frames, and the seconds wanted."""
+    seconds = _reference_seconds(frames, options.data, rng)
+    size = min(max(1, int(seconds / FRAME_SECONDS)), frames)
+    start = int(rng.integers(0, frames - size + 1))
+    return (start, start + size), seconds
 
 
 def _reference_seconds(frames: int, data: DataConfig, rng: np.random.Generator) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from myxtts.data.batches import make_dataset, make_validation
 from myxtts.data.corpus import Corpus
 from myxtts.data.plan import BatchPlan
+from myxtts.data.store import Feature
 from myxtts.errors import CheckpointError
 from myxtts.files import locked
 from myxtts.settings import Settings
@@ -64,23 +66,56 @@ def train(config: Settings, system: System = XTTS_SYSTEM) -> TrainingResult:
         config = model.config  # a corpus may have changed it
         stages = [item for item in system.stages if config.training.stage in ("all", item.name)]
         # All at once: what a later stage cannot do is said before the first.
-        streams = [_streams(stage, corpus, validation, config) for stage in stages]
+        streams = [Streams(stage, corpus, validation, config) for stage in stages]
         config.to_yaml(run_dir / CONFIG)
         best = {
-            stage.name: train_stage(stage, model, *pair, run_dir)
-            for stage, pair in zip(stages, streams, strict=True)
+            stage.name: train_stage(stage, model, stream, run_dir)
+            for stage, stream in zip(stages, streams, strict=True)
         }
         system.finish(config, run_dir / PRESET)
     return TrainingResult(run_dir / PRESET, model.trained_steps, best)
 
 
-def train_stage(
-    stage: Stage,
-    model: Any,
-    batches: Callable[[int], tf.data.Dataset],
-    validation: Callable[[], tf.data.Dataset],
-    run_dir: Path,
-) -> float | None:
+class Streams:
+    """The batches of a stage.
+
+    Args:
+        stage: whose they are.
+        train, validation: corpora.
+        config: of the system.
+
+    Raises:
+        MyXTTSError: the corpus does not suffice for the stage.
+    """
+
+    def __init__(self, stage: Stage, train: Corpus, validation: Corpus, config: Settings):
+        self.corpora = train, validation
+        self.batch_size = (settings := getattr(config.training, stage.name)).batch_size
+        wanted = bool(settings.steps)
+        self.buckets = stage.buckets(train, config) if wanted else None
+        speakers = stage.speakers_per_batch(train, config) if wanted else 0
+        seed = config.training.seed
+        corpus = train.lengths, train.speakers
+        self.plan = BatchPlan(*corpus, self.batch_size, seed, speakers, self.buckets)
+        self.build, self.judge = (stage.batches(corpus, config) for corpus in self.corpora)
+        if self.buckets:
+            self.build = partial(self.build, buckets=self.buckets)
+
+    def prepare(self, features: Mapping[str, Feature]) -> None:
+        """Have more features in both corpora, and compute them."""
+        for corpus in self.corpora:
+            corpus.add_features(features)
+
+    def train(self, start: int) -> tf.data.Dataset:
+        """Endless stream from the batch with this number on."""
+        return make_dataset(self.plan, self.build, start)
+
+    def validation(self) -> tf.data.Dataset:
+        """One pass over the validation set."""
+        return make_validation(self.corpora[1].lengths, self.batch_size, self.judge)
+
+
+def train_stage(stage: Stage, model: Any, streams: Streams, run_dir: Path) -> float | None:
     """Train one stage and save the preset; return its best validation metric."""
     name, training = stage.name, model.config.training
     settings = getattr(training, name)
@@ -92,27 +127,16 @@ def train_stage(
             raise CheckpointError(
                 f"stage {name} needs a trained {needed}; run --stage {needed} or --stage all."
             )
+    streams.prepare(stage.features(model))
     task = stage.task(model, model.config)
-    progress = Trainer(name, task, settings, training, run_dir, batches, validation).run()
+    # XLA compiles a graph for each size: a gain where there are few.
+    xla = training.xla if training.xla is not None else streams.buckets is not None
+    trainer = Trainer(
+        name, task, settings, training, run_dir, streams.train, streams.validation, xla
+    )
+    progress = trainer.run()
     model.trained_steps[name] = progress.step
-    stage.hand_on(task, validation)
+    stage.hand_on(task, streams.validation)
     model.save_to_preset(run_dir / PRESET)
     logger.info("%s: done; the model so far is in %s", name, run_dir / PRESET)
     return progress.best
-
-
-def _streams(stage: Stage, train: Corpus, validation: Corpus, config: Settings) -> tuple:
-    """Functions to the batches of a stage, as :class:`Trainer` takes them."""
-    settings = getattr(config.training, stage.name)
-    plan = BatchPlan(
-        train.lengths,
-        train.speakers,
-        settings.batch_size,
-        config.training.seed,
-        stage.speakers_per_batch(train, config) if settings.steps else 0,
-    )
-    build, judge = (stage.batches(corpus, config) for corpus in (train, validation))
-    return (
-        lambda start: make_dataset(plan, build, start),
-        lambda: make_validation(validation.lengths, settings.batch_size, judge),
-    )

@@ -15,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.data.batches import Builder
+from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
+from myxtts.data.store import Feature
 from myxtts.training.optimizers import apply_gradients
 
 
@@ -77,6 +79,10 @@ class Stage:
         needs: stages whose result it builds on.
         speakers_per_batch: how many speakers share a batch, of training corpus and
             configuration; 0 for batches by length alone. Raises where the corpus does not suffice.
+        features: what the batches want of recordings beside the store's own, of the model as it
+            then is; computed once, before the first step.
+        buckets: sizes of the batches, of training corpus and configuration; None for batches of
+            ``batch_size`` utterances, padded to their longest.
         hand_on: leaves on the model what others want of this stage, beside its weights; given
             the task and a function to one pass over the validation set.
     """
@@ -86,6 +92,8 @@ class Stage:
     batches: Callable[[Corpus, Any], Builder]
     needs: tuple[str, ...] = ()
     speakers_per_batch: Callable[[Corpus, Any], int] = lambda corpus, config: 0
+    features: Callable[[Any], dict[str, Feature]] = lambda model: {}
+    buckets: Callable[[Corpus, Any], Buckets | None] = lambda corpus, config: None
     hand_on: Callable[[Any, Callable[[], tf.data.Dataset]], None] = lambda task, validation: None
 
 

@@ -35,11 +35,12 @@ class Trainer:
         task: what to optimise.
         settings: the stage's own.
         config: what its stages share: ``validate_every``, ``checkpoint_every``,
-            ``keep_checkpoints``, ``early_stopping``, ``gradient_accumulation``, ``xla`` and
+            ``keep_checkpoints``, ``early_stopping``, ``gradient_accumulation`` and
             ``resume``, as in :class:`~myxtts.config.TrainingConfig`.
         run_dir: folder of the run.
         batches: function from a batch number to the endless stream that begins there.
         validation: function to one pass over the validation set.
+        xla: whether the training step is compiled by XLA.
     """
 
     stage: str
@@ -49,6 +50,7 @@ class Trainer:
     run_dir: Path
     batches: Callable[[int], tf.data.Dataset]
     validation: Callable[[], tf.data.Dataset]
+    xla: bool = False
 
     def __post_init__(self):
         self.total = self.settings.steps
@@ -99,9 +101,9 @@ class Trainer:
 
     def _compile(self, spec: dict) -> None:
         # One graph for all lengths; XLA wants fixed ones and compiles a graph for each.
-        signature = None if self.config.xla else [spec]
+        signature = None if self.xla else [spec]
         self._train_step = tf.function(
-            self.task.train_step, input_signature=signature, jit_compile=self.config.xla
+            self.task.train_step, input_signature=signature, jit_compile=self.xla
         )
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 

@@ -104,6 +104,7 @@ def make_trainer(folder: Path, config: TrainingConfig, delay: float = 0.0, **tas
         folder,
         lambda start: stream(start, delay=delay),
         lambda: stream(10_000).take(2),
+        bool(config.xla),
     )
 
 

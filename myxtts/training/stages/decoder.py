@@ -20,7 +20,7 @@ from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE, SECONDS_PER_CODE
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.stage import Stage, Task
-from myxtts.training.stages.gpt import code_lengths, encode_codes, gpt_inputs
+from myxtts.training.stages.gpt import code_features, code_lengths, encode_codes, gpt_inputs
 
 SAMPLES_PER_CODE = SECONDS_PER_CODE * OUTPUT_RATE
 # The mel loss sees the decoder's whole band, unlike the 8 kHz of the codes' mels.
@@ -219,5 +219,6 @@ STAGE = Stage(
         decoder_batch, corpus, options=batch_options(config, True)
     ),
     needs=("dvae", "gpt"),
+    features=code_features,
     hand_on=lambda task, validation: task.judge_vocoders(validation()),
 )

@@ -12,8 +12,10 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
+from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
-from myxtts.data.xtts import batch_options, gpt_batch
+from myxtts.data.store import Feature
+from myxtts.data.xtts import audio_codes, batch_options, gpt_batch, length_buckets
 from myxtts.errors import ConfigError, DataError
 from myxtts.generation.vocoding import codes_to_mel
 from myxtts.losses import (
@@ -191,7 +193,9 @@ def code_lengths(frames):
 
 
 def encode_codes(model: XTTS, batch: dict) -> tuple:
-    """Codes ``(batch, length)`` of a batch's mels and their lengths ``(batch,)``."""
+    """Codes ``(batch, length)`` of a batch and their lengths ``(batch,)``."""
+    if "audio_codes" in batch:
+        return batch["audio_codes"], code_lengths(batch["mel_lengths"])
     codes = model.dvae.encode(model.mel_norm(batch["mel"]))
     return tf.stop_gradient(codes), code_lengths(batch["mel_lengths"])
 
@@ -286,6 +290,28 @@ def _batches(corpus: Corpus, config: XTTSConfig) -> partial:
     )
 
 
+def code_features(model: XTTS) -> dict[str, Feature]:
+    """The audio codes of recordings: the DVAE stands still, so they are computed once."""
+    norm = model.mel_norm
+
+    def encode(mel):
+        return model.dvae.encode(norm(mel))
+
+    return {"audio_codes": audio_codes(encode, [*model.dvae.weights, norm.mel_stats])}
+
+
+def _buckets(corpus: Corpus, config: XTTSConfig) -> Buckets | None:
+    codes = config.training.batch_codes
+    if not codes:
+        return None
+    if config.training.has_speaker_loss or config.data.speakers_per_batch:
+        raise ConfigError(
+            "training.batch_codes draws utterances by their length, and a speaker loss or "
+            "data.speakers_per_batch by their speaker; leave one of them at 0."
+        )
+    return length_buckets(corpus, codes)
+
+
 def _planned(corpus: Corpus, config: XTTSConfig) -> int:
     fit_for_reading(corpus, config)
     return speakers_per_batch(corpus, config)
@@ -297,5 +323,7 @@ STAGE = Stage(
     batches=_batches,
     needs=("dvae",),
     speakers_per_batch=_planned,
+    features=code_features,
+    buckets=_buckets,
     hand_on=lambda task, validation: mark_fine_tuned(task.model),
 )
