@@ -45,6 +45,17 @@ def word_error_rate(reference: str, heard: str) -> float:
     return float(_require("jiwer").wer(normalise(reference), normalise(heard)))
 
 
+def word_errors(reference: str, heard: str) -> tuple[int, int]:
+    """Wrong, missing and additional words of ``heard``, and words of ``reference``; normalised."""
+    normalise = _require("whisper_normalizer.english").EnglishTextNormalizer()
+    said, found = normalise(reference), normalise(heard)
+    if not said:
+        return len(found.split()), 0
+    result = _require("jiwer").process_words(said, found)
+    errors = result.substitutions + result.deletions + result.insertions
+    return errors, len(said.split())
+
+
 def similarity(one: Clip, other: Clip) -> float:
     """Cosine of Resemblyzer's embeddings of two clips ``(samples, rate)``."""
     return float(np.dot(resemblyzer_embedding(one), resemblyzer_embedding(other)))

@@ -85,10 +85,12 @@ class Reading:
 
     Attributes:
         takes: of each piece the first without a flag, else the one with the fewest.
+        attempts: that each of them took.
     """
 
     def __init__(self, pieces: list[str], settings: SynthesisConfig):
         self.takes: list[Take] = []
+        self.attempts: list[int] = []
         self._pieces = pieces
         # Greedy speech would only say the same again.
         self._most = 1 + (settings.retries if settings.temperature else 0)
@@ -107,6 +109,7 @@ class Reading:
             logger.info("%r: %s in attempt %d", piece[:40], told, len(self._tried))
         if not take.flags or len(self._tried) == self._most:
             self.takes.append(min(self._tried, key=lambda item: len(item.flags)))
+            self.attempts.append(len(self._tried))
             self._tried = []
 
     def waveform(self) -> np.ndarray:

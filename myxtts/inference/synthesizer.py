@@ -61,6 +61,7 @@ class Synthesis:
         codes: audio codes of each piece of the text.
         finished: for each piece, whether it ended by its stop code and not by the length bound.
         flags: for each piece, what is wrong with the best of its attempts.
+        attempts: that each piece took.
     """
 
     waveform: np.ndarray
@@ -69,6 +70,7 @@ class Synthesis:
     codes: list[np.ndarray]
     finished: list[bool]
     flags: list[tuple[str, ...]]
+    attempts: list[int]
 
     @property
     def duration(self) -> float:
@@ -139,6 +141,7 @@ class Synthesizer:
             codes=[take.codes for take in reading.takes],
             finished=[take.finished for take in reading.takes],
             flags=[take.flags for take in reading.takes],
+            attempts=reading.attempts,
         )
 
     def stream(self, text: str, voice: Voice, language: str = "en") -> SpeechStream:
