@@ -1,8 +1,11 @@
 """The objectives do what their formulas say."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from myxtts.errors import ConfigError
@@ -10,8 +13,10 @@ from myxtts.losses import (
     ContrastiveSpeakerLoss,
     GE2ELoss,
     adversarial_loss,
+    beta_binomial_log_prior,
     discriminator_loss,
     feature_matching_loss,
+    forward_sum_loss,
     masked_accuracy,
     masked_cross_entropy,
 )
@@ -293,3 +298,73 @@ def test_unknown_variants_of_ge2e_are_refused():
 def test_speaker_losses_stand_beside_the_encoders_too():
     assert speaker_encoder.GE2ELoss is GE2ELoss
     assert speaker_encoder.ContrastiveSpeakerLoss is ContrastiveSpeakerLoss
+
+
+def alignments(codes: int, tokens: int) -> list[tuple[int, ...]]:
+    """All ways to give each code a token, as the docstring of the loss describes them."""
+    ways = [
+        path
+        for path in itertools.product(range(tokens), repeat=codes)
+        if path[0] <= 1 and path[-1] >= tokens - 2
+    ]
+    return [path for path in ways if all(0 <= step <= 2 for step in np.diff(path))]
+
+
+def forward_sum_by_hand(log_weights: np.ndarray) -> tuple[float, np.ndarray]:
+    """Loss and probabilities of one row without padding, alignment by alignment."""
+    codes, tokens = log_weights.shape
+    ways = alignments(codes, tokens)
+    weights = np.exp([sum(log_weights[k, token] for k, token in enumerate(way)) for way in ways])
+    probabilities = np.zeros((codes, tokens))
+    for way, weight in zip(ways, weights / weights.sum(), strict=True):
+        probabilities[np.arange(codes), way] += weight
+    return -np.log(weights.sum()), probabilities
+
+
+def test_forward_sum_equals_the_sum_over_all_alignments():
+    rng = np.random.default_rng(4)
+    sizes = [(6, 4), (5, 5), (3, 4), (1, 2), (6, 1)]
+    log_weights = rng.normal(size=(len(sizes), 6, 5)).astype("float32")
+    lengths = np.array(sizes, "int32").T
+    losses, probabilities = forward_sum_loss(log_weights, *lengths)
+    for row, (codes, tokens) in enumerate(sizes):
+        loss, expected = forward_sum_by_hand(log_weights[row, :codes, :tokens])
+        assert float(losses[row]) == pytest.approx(loss, rel=1e-5)
+        np.testing.assert_allclose(probabilities[row, :codes, :tokens], expected, atol=1e-5)
+        assert not np.asarray(probabilities[row, codes:]).any()
+        assert not np.asarray(probabilities[row, :, tokens:]).any()
+
+
+def test_forward_sums_gradient_is_that_of_finite_differences():
+    weights = np.random.default_rng(5).normal(size=(1, 5, 4))
+    lengths = np.array([5], "int32"), np.array([4], "int32")
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(weights.astype("float32"))
+        loss = tf.reduce_sum(forward_sum_loss(variable, *lengths)[0])
+    found = np.asarray(tape.gradient(loss, variable))[0]
+    step = 1e-5
+    for place in [(0, 0), (2, 1), (4, 3), (3, 0)]:
+        moved = weights[0].copy()
+        moved[place] += step
+        slope = (forward_sum_by_hand(moved)[0] - forward_sum_by_hand(weights[0])[0]) / step
+        assert found[place] == pytest.approx(slope, abs=1e-4)
+
+
+def test_forward_sum_of_what_cannot_be_aligned_is_zero():
+    """Two codes cannot pass seven tokens."""
+    losses, probabilities = forward_sum_loss(
+        np.zeros((1, 2, 7), "float32"), np.array([2], "int32"), np.array([7], "int32")
+    )
+    assert float(losses[0]) == 0.0
+    assert not np.asarray(probabilities).any()
+
+
+def test_the_prior_is_the_beta_binomial_distribution():
+    codes, tokens = np.array([7, 4], "int32"), np.array([5, 3], "int32")
+    prior = np.exp(np.asarray(beta_binomial_log_prior(codes, tokens, 7, 5)))
+    for row in range(2):
+        for k in range(codes[row]):
+            last = tokens[row] - 1
+            expected = scipy.stats.betabinom.pmf(range(last + 1), last, k + 1, codes[row] - k)
+            np.testing.assert_allclose(prior[row, k, : last + 1], expected, rtol=1e-4)
+    assert prior[1, :, 3:].max() < 1e-6
