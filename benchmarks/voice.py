@@ -51,7 +51,7 @@ from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.files import write_whole
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
-from myxtts.presets.finding import find_preset
+from myxtts.presets.finding import add_preset_flag, find_preset
 from myxtts.presets.folder import CONFIG
 from myxtts.timing import OUTPUT_RATE
 
@@ -270,9 +270,7 @@ class Bench:
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("voice.py", __doc__, json=True)
-    parser.add_argument(
-        "--preset", "--run-dir", metavar="NAME", help="preset or run folder, or the name of one"
-    )
+    add_preset_flag(parser, "--run-dir")
     parser.add_argument("--recordings", help="real speakers: a folder with one for each")
     parser.add_argument("--transcribed", metavar="DIR", help="a corpus of recordings, for its WER")
     parser.add_argument("--kokoro-voices", metavar="DIR", help="Kokoro's voices (default: found)")

@@ -2,6 +2,7 @@
 
     python tools/export_saved_model.py --preset presets/my_xtts --output serving/my_xtts/1
 
+Without --preset it is the model that comes with MyXTTS.
 Text, voices, sampling and vocoder are all in the graph; docs/serving.md says how to serve it.
 """
 
@@ -19,6 +20,7 @@ from myxtts.config import SPEAKER_ENCODER_TYPES
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import replacing_folder
 from myxtts.flags import make_parser, run
+from myxtts.presets.finding import add_preset_flag
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +29,8 @@ ONLY_PRESETS = ("vocoder", "half")
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("export_saved_model.py", __doc__, json=True)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--preset",
-        metavar="NAME",
-        help="the model: a preset or run folder, or the name of one in presets/ or runs/",
-    )
+    what = parser.add_mutually_exclusive_group()
+    add_preset_flag(what)
     what.add_argument(
         "--speaker-encoder",
         choices=SPEAKER_ENCODER_TYPES,
@@ -113,7 +111,7 @@ def tell(args: argparse.Namespace, result: dict) -> None:
 
 def require_fitting_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError where a flag has no meaning beside the others."""
-    if args.checkpoint and args.preset:
+    if args.checkpoint and not args.speaker_encoder:
         raise ConfigError("--checkpoint is for --speaker-encoder; a preset has its weights.")
     for name in ONLY_PRESETS:
         if args.speaker_encoder and getattr(args, name):
@@ -125,7 +123,7 @@ def export(args: argparse.Namespace, fresh: Path):
     # Warnings of a page each about the names of inputs that nobody sees.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logging.getLogger("absl").setLevel(logging.ERROR)
-    return export_preset(args, fresh) if args.preset else export_encoder(args, fresh)
+    return export_encoder(args, fresh) if args.speaker_encoder else export_preset(args, fresh)
 
 
 def export_preset(args: argparse.Namespace, fresh: Path):

@@ -15,12 +15,12 @@ from myxtts.audio.io import write_growing
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import ConfigError, TextError
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
-from myxtts.presets.finding import find_preset
+from myxtts.presets.finding import add_preset_flag, find_preset
+from myxtts.presets.voices import preset_voices, voice_path
 from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_RUN = "runs/xtts"
 # Settings that are read where a voice is made, and where a stream is.
 OF_REFERENCES = (
     "synthesis.gpt_cond_len",
@@ -48,14 +48,22 @@ def parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "inference_main.py", "Speak a text in the voice of a reference recording.", json=True
     )
-    text = parser.add_mutually_exclusive_group(required=True)
+    text = parser.add_mutually_exclusive_group()
     text.add_argument("--text", help="what to say")
     text.add_argument("--text-file", metavar="FILE", help="UTF-8 file with what to say")
-    voice = parser.add_mutually_exclusive_group(required=True)
+    text.add_argument(
+        "--list-voices", action="store_true", help="print the names of the model's own voices"
+    )
+    voice = parser.add_mutually_exclusive_group()
     voice.add_argument(
         "--reference-audio", nargs="+", metavar="FILE", help="recordings of the voice"
     )
-    voice.add_argument("--voice", metavar="FILE", help="voice kept by --save-voice")
+    voice.add_argument(
+        "--voice",
+        metavar="NAME",
+        help="one of the model's own voices, or a file of --save-voice (default, without "
+        "references: the first of --list-voices)",
+    )
     parser.add_argument(
         "--save-voice", metavar="FILE", help="keep the voice of the references (.safetensors)"
     )
@@ -75,12 +83,7 @@ def parser() -> argparse.ArgumentParser:
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Flags that name a model, and what it must condition on."""
     model = parser.add_mutually_exclusive_group()
-    model.add_argument(
-        "--preset",
-        metavar="NAME",
-        help="the model: a preset folder, a run folder of train_main.py, or the name of a folder "
-        f"in presets/ or runs/ (default: {DEFAULT_RUN})",
-    )
+    add_preset_flag(model)
     model.add_argument("--checkpoint", metavar="DIR", help="the old name of --preset")
     model.add_argument("--checkpoint-dir", metavar="DIR", help="run folder of train_main.py")
     parser.add_argument(
@@ -97,15 +100,18 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Load the model, speak, write the audio and say how it went."""
-    text = read_text(args)
     if args.checkpoint:
         logger.info("--checkpoint is called --preset now; both do the same.")
-    preset = find_preset(args.preset or args.checkpoint or args.checkpoint_dir or DEFAULT_RUN)
+    name = args.preset or args.checkpoint or args.checkpoint_dir
+    if args.list_voices:
+        list_voices(find_preset(name), args.json)
+        return
+    text, preset = read_text(args), find_preset(name)
     stored = XTTSConfig.from_yaml(preset / "config.yaml")
     check_encoder(stored, args.use_pretrained_speaker_encoder, args.speaker_encoder_type, preset)
     settings = config_from_flags(args, stored).synthesis
-    if args.voice:
-        told = "is for --reference-audio; --voice has been made already."
+    if not args.reference_audio:
+        told = "is for --reference-audio; the voice has been made already."
         refuse_idle(args, dict.fromkeys(OF_REFERENCES, told))
     result = synthesize(preset, settings, text, args)
     print(json.dumps(asdict(result)) if args.json else result.output)
@@ -117,9 +123,10 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
     from myxtts.inference.synthesizer import Synthesizer
     from myxtts.models.xtts import XTTS
 
+    kept = None if args.reference_audio else voice_path(preset, args.voice)
     synthesizer = Synthesizer(XTTS.from_preset(preset), settings)
     check_stream_flags(args, synthesizer.vocoder)
-    voice = find_voice(synthesizer, args)
+    voice = find_voice(synthesizer, args, kept)
     started = time.perf_counter()
     if args.stream:
         stream = synthesizer.stream(text, voice, args.language)
@@ -167,12 +174,24 @@ def check_stream_flags(args: argparse.Namespace, vocoder: str) -> None:
         refuse_idle(args, dict.fromkeys(OF_STREAMS, told))
 
 
-def find_voice(synthesizer, args: argparse.Namespace):
-    """The voice of ``--voice`` or of the references, kept where ``--save-voice`` says."""
+def list_voices(preset: Path, as_json: bool) -> None:
+    """Print the voices of the model, the one that speaks unasked first."""
+    voices = preset_voices(preset)
+    if as_json:
+        print(json.dumps([asdict(voice) for voice in voices]))
+        return
+    if not voices:
+        logger.info("the model %s comes without voices of its own.", preset)
+    for voice in voices:
+        print(f"{voice.name:<10} {voice.about}".rstrip())
+
+
+def find_voice(synthesizer, args: argparse.Namespace, kept: Path | None):
+    """The voice ``kept`` in a file or of the references, kept where ``--save-voice`` says."""
     from myxtts.inference.voice import Voice
 
-    if args.voice:
-        voice = Voice.load(args.voice, synthesizer.model)
+    if kept:
+        voice = Voice.load(kept, synthesizer.model)
     else:
         voice = synthesizer.condition(args.reference_audio)
     if args.save_voice:
@@ -185,9 +204,12 @@ def read_text(args: argparse.Namespace) -> str:
     """The text of ``--text`` or ``--text-file``.
 
     Raises:
+        ConfigError: neither was given.
         TextError: the text is empty or the file cannot be read as UTF-8.
     """
     text, name = args.text, "--text"
+    if text is None and args.text_file is None:
+        raise ConfigError("there is nothing to say: give --text or --text-file.")
     if args.text_file is not None:
         name = args.text_file
         try:

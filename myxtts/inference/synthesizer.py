@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from myxtts.audio.io import padded
 from myxtts.config import SynthesisConfig
-from myxtts.errors import AudioError, ConfigError
+from myxtts.errors import AudioError, CheckpointError, ConfigError
 from myxtts.generation.bounds import code_bounds, heard_latents, piece_tokens
 from myxtts.generation.driver import FLAGS, Attempt, Reading, SpeechStream, text_pieces
 from myxtts.generation.guards import repeats, signs, stops_doubtfully
@@ -23,6 +23,8 @@ from myxtts.inference.coder import Coder, Codes, Request
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
+from myxtts.presets.finding import find_preset
+from myxtts.presets.voices import voice_path
 from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
@@ -82,12 +84,16 @@ class Synthesizer:
     """Speaks with an :class:`XTTS`.
 
     Args:
-        model: a trained model, as ``XTTS.from_preset`` gives it.
+        model: a trained model, as ``XTTS.from_preset`` gives it; the one that comes with
+            MyXTTS when None.
         settings: sampling and vocoder; the model's own when None.
+
+    Raises:
+        CheckpointError: no model was given and none comes with this copy of MyXTTS.
     """
 
-    def __init__(self, model: XTTS, settings: SynthesisConfig | None = None):
-        self.model = model
+    def __init__(self, model: XTTS | None = None, settings: SynthesisConfig | None = None):
+        self.model = model = model or XTTS.from_preset(find_preset())
         self.settings = settings or model.config.synthesis
         self.vocoder = choose_vocoder(model, self.settings.vocoder)
         self._coder = Coder(model.gpt, self.settings)
@@ -123,13 +129,27 @@ class Synthesizer:
             tuple(hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips),
         )
 
-    def speak(self, text: str, voice: Voice, language: str = "en") -> Synthesis:
-        """Speak ``text``, however long, in ``voice``.
+    def voice(self, name: str | Path | None = None) -> Voice:
+        """A voice that was kept: one of the model's own by its name, or a file.
+
+        Args:
+            name: None for the model's first voice.
+
+        Raises:
+            CheckpointError: there is none of that name, or it is another model's.
+        """
+        if self.model.preset is None and name is None:
+            raise CheckpointError("this model is of no preset, which could have voices of its own.")
+        return Voice.load(voice_path(self.model.preset or "", name), self.model)
+
+    def speak(self, text: str, voice: Voice | None = None, language: str = "en") -> Synthesis:
+        """Speak ``text``, however long, in ``voice``, or in the model's own first one.
 
         Raises:
             TextError: nothing in ``text`` can be spoken, or the language is unknown.
             CheckpointError: the voice is another model's.
         """
+        voice = voice or self.voice()
         voice.require(self.model)
         reading = Reading(self._pieces(text, language), self.settings)
         for attempt in reading:
@@ -144,7 +164,7 @@ class Synthesizer:
             attempts=reading.attempts,
         )
 
-    def stream(self, text: str, voice: Voice, language: str = "en") -> SpeechStream:
+    def stream(self, text: str, voice: Voice | None = None, language: str = "en") -> SpeechStream:
         """Speak ``text`` in chunks, float32 ``(samples,)`` at 24 kHz, while it is being made.
 
         Joined, they are what :meth:`speak` gives without retries. With Griffin-Lim, which
@@ -160,6 +180,7 @@ class Synthesizer:
                 "a beam search knows its codes only when it has ended, too late for a stream: "
                 "use --num-beams 1, or leave out --stream."
             )
+        voice = voice or self.voice()
         voice.require(self.model)
         chunks = self._hifi_chunks if self.vocoder == "hifi" else self._whole_chunk
         pieces = self._pieces(text, language)

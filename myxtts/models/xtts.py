@@ -48,6 +48,7 @@ class XTTS(keras.Model):
         source: SHA-256 of each file the model was converted from, empty for one trained here.
         licence: of the weights it was converted from or fine-tuned from, else None.
         fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
+        preset: the folder that it was read from, None for one that was not.
         vocoder_errors: mel errors of ``griffin_lim`` and ``hifi`` on validation speech,
             empty until the decoder stage has measured them.
     """
@@ -61,6 +62,7 @@ class XTTS(keras.Model):
         self.source: dict[str, str] = {}
         self.licence: str | None = None
         self.fingerprint = "unsaved"
+        self.preset: Path | None = None
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
         self.audio_encoder = AudioEncoder(config.model)
@@ -139,6 +141,7 @@ class XTTS(keras.Model):
         record = load(folder, XTTS_KIND, model._weight_files())
         model.take_record(record)
         model.fingerprint = record.sha256[MAIN]
+        model.preset = Path(folder)
         return model
 
     def _weight_files(self) -> dict[str, dict]:

@@ -242,3 +242,60 @@ def test_a_preset_is_found_by_its_name(speak_words, trained, monkeypatch, tmp_pa
     assert call(speak, monkeypatch, *words(speak_words), "--preset", "anna") == 0
     assert call(speak, monkeypatch, *words(speak_words), "--preset", "ben") == 1
     assert "no trained model in ben" in capsys.readouterr().err
+
+
+@pytest.fixture
+def shipped(trained, corpus, tmp_path, monkeypatch):
+    """The trained model as if it came with the package, with two voices of its own."""
+    from myxtts.inference.synthesizer import Synthesizer
+    from myxtts.models.xtts import XTTS
+    from myxtts.presets import finding
+    from myxtts.presets.voices import PresetVoice, file_of, write_list
+
+    folder = shutil.copytree(trained.preset, tmp_path / "data_files" / finding.SHIPPED)
+    monkeypatch.setattr(finding, "DATA_FILES", folder.parent)
+    synthesizer = Synthesizer(XTTS.from_preset(folder))
+    for number, name in enumerate(("anna", "ben")):
+        voice = synthesizer.condition([corpus / f"clip_{number}.wav"])
+        voice.save(file_of(folder, name))
+    write_list(folder, [PresetVoice("anna", "a hum"), PresetVoice("ben")])
+    return folder
+
+
+def test_the_shipped_model_speaks_in_its_own_voices(shipped, monkeypatch, tmp_path, capsys):
+    spoken = {}
+    for name in (None, "anna", "ben"):
+        output = tmp_path / f"{name}.wav"
+        options = ["--text", "Hello.", "--output", output, *(["--voice", name] if name else [])]
+        assert call(speak, monkeypatch, *options) == 0
+        spoken[name] = soundfile.read(output)[0]
+    np.testing.assert_array_equal(spoken[None], spoken["anna"])
+    assert not np.array_equal(spoken["anna"], spoken["ben"])
+    assert call(speak, monkeypatch, "--text", "Hello.", "--voice", "carl") == 1
+    assert "there is no voice carl" in capsys.readouterr().err
+
+
+def test_the_shipped_model_is_the_synthesizers_own(shipped):
+    import myxtts
+
+    synthesizer = myxtts.Synthesizer()
+    assert synthesizer.model.preset == shipped
+    spoken = synthesizer.speak("Hello.")
+    again = synthesizer.speak("Hello.", synthesizer.voice("anna"))
+    np.testing.assert_array_equal(spoken.waveform, again.waveform)
+
+
+def test_voices_are_listed(shipped, trained, monkeypatch, capsys):
+    assert call(speak, monkeypatch, "--list-voices") == 0
+    assert capsys.readouterr().out.splitlines() == ["anna       a hum", "ben"]
+    assert call(speak, monkeypatch, "--list-voices", "--json") == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["anna", "ben"]
+    assert call(speak, monkeypatch, "--list-voices", "--preset", trained.preset) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_without_text_or_voice_one_sentence_says_what_lacks(trained, monkeypatch, capsys):
+    assert call(speak, monkeypatch, "--preset", trained.preset) == 2
+    assert "give --text or --text-file" in capsys.readouterr().err
+    assert call(speak, monkeypatch, "--preset", trained.preset, "--text", "Hello.") == 1
+    assert "no voices of its own: give --reference-audio" in capsys.readouterr().err

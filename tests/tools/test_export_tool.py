@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 from myxtts.flags import run
+from myxtts.presets import finding
 from myxtts.serving import export as exporting
 from myxtts.serving.client.command import parser as client_parser
 from myxtts.serving.warmup import FILE
@@ -148,13 +149,14 @@ def test_an_export_that_fails_a_check_is_not_served(
             "absent.ckpt",
             1,
         ),
-        (("--output", "x/1"), "one of the arguments --preset --speaker-encoder", 2),
+        (("--output", "x/1"), "comes without its model", 1),
     ],
 )
 def test_bad_input_is_one_sentence(
     trained, quick, monkeypatch, capsys, tmp_path, words, message, status
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(finding, "DATA_FILES", tmp_path)
     (tmp_path / "there" / "1").mkdir(parents=True)
     (tmp_path / "file").write_text("no folder")
     words = [trained.preset if word == "P" else word for word in words]
