@@ -8,10 +8,10 @@ Example:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from myxtts.decoder_config import DecoderConfig, Discriminators
 from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
 from myxtts.settings import Settings, nearest, setting
@@ -111,27 +111,6 @@ class ECAPAConfig(Settings, section="model.ecapa"):
 @dataclass(frozen=True)
 class CoquiEncoderConfig(SpeakerConfig, section="model.coqui_encoder"):
     """Sizes of the pretrained residual speaker encoder; the defaults are XTTS-v2's."""
-
-
-@dataclass(frozen=True)
-class DecoderConfig(Settings, section="model.decoder"):
-    """HiFi-GAN decoder from GPT latents to a 24 kHz waveform."""
-
-    initial_channels: int = setting(512, "channels before upsampling")
-    upsample_rates: Sizes = setting((8, 8, 2, 2), "upsampling factors; their product is 256")
-    upsample_kernels: Sizes = setting((16, 16, 4, 4), "kernel of each upsampling")
-    resblock_kernels: Sizes = setting((3, 7, 11), "kernels of the parallel residual blocks")
-    resblock_dilations: Sizes = setting((1, 3, 5), "dilations inside each residual block")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        product = math.prod(self.upsample_rates)
-        if product != 256:
-            raise ConfigError(
-                f"model.decoder.upsample_rates multiplies to {product}; it must multiply to 256."
-            )
-        fits = len(self.upsample_kernels) == len(self.upsample_rates)
-        self.require(fits, "upsample_kernels", "as long as upsample_rates")
 
 
 @dataclass(frozen=True)
@@ -273,9 +252,24 @@ class TrainingConfig(Settings, section="training"):
         1e-5, "peak learning rate of an unfrozen speaker encoder", above=0
     )
     mel_loss_weight: float = setting(45.0, "decoder mel L1 loss")
+    stft_loss_weight: float = setting(
+        0.0, "decoder loss on magnitude spectra of three resolutions", at_least=0
+    )
     feature_loss_weight: float = setting(2.0, "decoder feature-matching loss")
+    discriminators: Discriminators = setting(
+        ("multi_period", "multi_scale"), "which judge the decoder: multi_{period,scale,resolution}"
+    )
+    discriminator_width: float = setting(
+        0.0, "their channels as a multiple of the published; 0: as wide as the decoder", at_least=0
+    )
+    adversarial_objective: Literal["least_squares", "hinge"] = setting(
+        "least_squares", "what discriminators and decoder play for"
+    )
     segment_codes: int = setting(
         16, "decoder training segment, in audio codes of 46 ms", "codes", at_least=1
+    )
+    segments_per_utterance: int = setting(
+        1, "decoder training segments cut from an utterance and its latents", at_least=1
     )
     adversarial_start: int = setting(
         0, "decoder step from which discriminators take part; beyond its steps: never", "steps"
@@ -348,8 +342,8 @@ class SynthesisConfig(Settings, section="synthesis"):
     max_ref_length: float = setting(30.0, "how much of each reference is used", "seconds", above=0)
     sound_norm_refs: bool = setting(False, "bring every reference to a peak of 0.75")
     xla: bool = setting(False, "compile the GPT's steps: faster speech after seconds of compiling")
-    vocoder: Literal["auto", "griffin_lim", "hifi"] = setting(
-        "auto", "auto takes hifi once the decoder stage has been trained"
+    vocoder: Literal["auto", "griffin_lim", "hifi", "istft"] = setting(
+        "auto", "auto takes the decoder's once its stage has been trained"
     )
 
     def __post_init__(self) -> None:

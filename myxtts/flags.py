@@ -164,6 +164,8 @@ def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) is Literal:
         return {"choices": typing.get_args(hint)}
+    if typing.get_origin(hint) is tuple and typing.get_origin(typing.get_args(hint)[0]) is Literal:
+        return {"nargs": "+", "choices": typing.get_args(typing.get_args(hint)[0])}
     if hint == tuple[str, ...]:
         return {"nargs": "+", "metavar": "TEXT"}
     if hint == tuple[int, ...]:

@@ -10,11 +10,16 @@ import keras
 from keras import ops
 
 from myxtts.audio.mel import sequence_mask
+from myxtts.audio.stft import power_spectrum
 from myxtts.errors import ConfigError
 
 IGNORED_TARGET = -1
 # Added to a logit that must not count.
 LEFT_OUT = -1e9
+# Sizes of the spectra that waveforms are compared by, in samples, and power below which there
+# is silence.
+RESOLUTIONS = (512, 1024, 2048)
+LEAST_POWER = 1e-5
 # Of the tokens of a text, so many may be passed by an alignment at once: spaces have no sound.
 LONGEST_STEP = 2
 
@@ -252,25 +257,49 @@ def _centroid_cosines(speakers, embeddings) -> tuple:
     return own, others, ops.sum(weights, axis=1), same
 
 
-def discriminator_loss(real_outputs, fake_outputs):
-    """Least-squares GAN loss of discriminators (HiFi-GAN, Kong et al. 2020).
+def stft_loss(real, fake):
+    """Distance of magnitude spectra in several resolutions (Yamamoto et al. 2020).
+
+    Of each, the spectral convergence (norm of the difference over that of ``real``) and the mean
+    absolute difference of the logarithms are added, and the mean is taken over the resolutions.
+
+    Args:
+        real, fake: waveforms float ``(batch, samples)``.
+    """
+    losses = []
+    for size in RESOLUTIONS:
+        target, found = (
+            ops.maximum(power_spectrum(wave, size, size // 4), LEAST_POWER) for wave in (real, fake)
+        )
+        off = ops.sum(ops.square(ops.sqrt(target) - ops.sqrt(found)))
+        # Where nothing differs the root has no gradient.
+        convergence = ops.sqrt(ops.maximum(off, LEAST_POWER) / ops.sum(target))
+        losses.append(convergence + 0.5 * ops.mean(ops.abs(ops.log(target) - ops.log(found))))
+    return sum(losses) / len(losses)
+
+
+def discriminator_loss(real_outputs, fake_outputs, objective="least_squares"):
+    """GAN loss of discriminators: least squares (Kong et al. 2020) or hinge (Siuzdak 2023).
 
     Args:
         real_outputs, fake_outputs: lists of ``(score, features)``, one a discriminator.
+        objective: ``least_squares`` or ``hinge``.
 
     Returns:
         Scalar summed over the discriminators.
     """
-    total = 0.0
+    total, cost = 0.0, ops.relu if objective == "hinge" else ops.square
     for (real, _), (fake, _) in zip(real_outputs, fake_outputs, strict=True):
-        total += ops.mean(ops.square(1.0 - ops.cast(real, "float32")))
-        total += ops.mean(ops.square(ops.cast(fake, "float32")))
+        total += ops.mean(cost(1.0 - ops.cast(real, "float32")))
+        fake = ops.cast(fake, "float32")
+        total += ops.mean(cost(1.0 + fake if objective == "hinge" else fake))
     return total
 
 
-def adversarial_loss(fake_outputs):
-    """Least-squares GAN loss of the generator over ``[(score, features), ...]``."""
-    return sum(ops.mean(ops.square(1.0 - ops.cast(fake, "float32"))) for fake, _ in fake_outputs)
+def adversarial_loss(fake_outputs, objective="least_squares"):
+    """GAN loss of the generator over ``[(score, features), ...]``, of the same objective."""
+    cost = ops.relu if objective == "hinge" else ops.square
+    return sum(ops.mean(cost(1.0 - ops.cast(fake, "float32"))) for fake, _ in fake_outputs)
 
 
 def feature_matching_loss(real_outputs, fake_outputs):

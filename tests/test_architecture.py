@@ -24,6 +24,7 @@ myxtts/__init__
 myxtts/errors myxtts/timing myxtts/recipes
 myxtts/files
 myxtts/plots myxtts/settings
+myxtts/decoder_config
 myxtts/config
 myxtts/flags
 myxtts/audio myxtts/text

@@ -55,8 +55,8 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how to export."""
     parser.add_argument(
         "--vocoder",
-        choices=("auto", "hifi", "griffin_lim"),
-        help="auto takes hifi once the decoder stage has been trained (default: auto)",
+        choices=("auto", "hifi", "istft", "griffin_lim"),
+        help="auto takes the decoder once its stage has been trained (default: auto)",
     )
     parser.add_argument(
         "--half", action="store_true", help="store weights in float16: half the size on disk"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+GRIFFIN_LIM = "griffin_lim"
 # Coqui's: slower is taken for this.
 SLOWEST = 0.05
 
@@ -28,19 +29,22 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
     """Resolve ``auto`` by what the decoder stage measured, and say so.
 
     Raises:
-        ConfigError: ``hifi`` is wanted and the decoder has never been trained.
+        ConfigError: a decoder is wanted that the model has not, or has never trained.
     """
     trained, errors = model.trained_steps.get("decoder", 0) > 0, model.vocoder_errors
-    if wanted == "hifi" and not trained:
-        raise ConfigError("--vocoder hifi: the decoder of this checkpoint has not been trained.")
+    own = model.decoder.vocoder
+    if wanted not in ("auto", GRIFFIN_LIM, own):
+        raise ConfigError(f"--vocoder {wanted}: the decoder of this checkpoint is {own}.")
+    if wanted == own and not trained:
+        raise ConfigError(f"--vocoder {own}: the decoder of this checkpoint has not been trained.")
     if wanted != "auto":
         return wanted
     if not trained:
         logger.info("vocoder: griffin_lim (the decoder stage has not been trained)")
-        return "griffin_lim"
+        return GRIFFIN_LIM
     if not errors:
         # A converted model: its decoder was trained elsewhere.
-        return "hifi"
+        return own
     chosen = min(errors, key=errors.get)
     told = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
     logger.info("vocoder: %s (mel error on validation speech: %s)", chosen, told)

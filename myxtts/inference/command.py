@@ -125,7 +125,7 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
 
     kept = None if args.reference_audio else voice_path(preset, args.voice)
     synthesizer = Synthesizer(XTTS.from_preset(preset), settings)
-    check_stream_flags(args, synthesizer.vocoder)
+    check_stream_flags(args, synthesizer.vocoder, synthesizer.model.decoder.vocoder)
     voice = find_voice(synthesizer, args, kept)
     started = time.perf_counter()
     if args.stream:
@@ -165,12 +165,15 @@ def _similarity(waveform: np.ndarray, references: list[str] | None) -> float | N
     return round(similarity, 4)
 
 
-def check_stream_flags(args: argparse.Namespace, vocoder: str) -> None:
-    """Raise ``ConfigError`` for a flag of streams that ``vocoder``, or no stream, ignores."""
+def check_stream_flags(args: argparse.Namespace, vocoder: str, own: str) -> None:
+    """Raise ``ConfigError`` for a flag of streams that ``vocoder``, or no stream, ignores.
+
+    ``own`` is the vocoder of the model's decoder, which alone makes pieces.
+    """
     if not args.stream:
         refuse_idle(args, dict.fromkeys(OF_STREAMS, "is for --stream; give that too."))
-    if vocoder != "hifi":
-        told = f"is for the hifi vocoder; {vocoder}, which speaks here, makes a piece at once."
+    if vocoder != own:
+        told = f"is for the {own} vocoder; {vocoder}, which speaks here, makes a piece at once."
         refuse_idle(args, dict.fromkeys(OF_STREAMS, told))
 
 

@@ -1,10 +1,9 @@
 """Speech in pieces while it is being made: a vocoder that decodes every frame once.
 
-The HiFi-GAN decoder hears a bounded number of frames around each sample
-(:attr:`~myxtts.models.hifigan.HifiDecoder.receptive_field`). A window with that many
-frames on either side therefore gives exactly the samples of the whole, and nothing
-has to be faded. Another speed is had as for the whole, too: by a linear interpolation of
-the latents, of which every one depends on two.
+A decoder hears a bounded number of frames around each sample (its ``receptive_field`` before,
+its ``lookahead`` behind). A window with that many frames on either side therefore gives exactly
+the samples of the whole, and nothing has to be faded. Another speed is had as for the whole, too:
+by a linear interpolation of the latents, of which every one depends on two.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import tensorflow as tf
 
 from myxtts.generation.frames import ready_frames, settled_frames
 from myxtts.generation.vocoding import length_scale
-from myxtts.models.hifigan import HifiDecoder, interpolate, scaled_length
+from myxtts.models.decoder import Decoder
+from myxtts.models.hifigan import interpolate, scaled_length
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
 # Latents that the interpolations reach beyond the frames they make.
@@ -104,7 +104,7 @@ class StreamingVocoder:
         speed: how fast to speak, see :func:`myxtts.generation.vocoding.stretched`.
     """
 
-    def __init__(self, decoder: HifiDecoder, speed: float = 1.0):
+    def __init__(self, decoder: Decoder, speed: float = 1.0):
         self.decoder = decoder
         self.speed = StreamingSpeed(speed)
         self.context = decoder.receptive_field
@@ -140,8 +140,8 @@ class StreamingVocoder:
         latents, speed = self.speed.push(state.speed, np.asarray(latents, "float32"), final)
         kept = np.concatenate([state.latents, latents])
         state = replace(state, latents=kept, speed=speed)
-        ready = int(ready_frames(state.first + len(kept), final))
-        last = int(settled_frames(ready, final, self.context))
+        ready = int(ready_frames(state.first + len(kept), final, self.decoder.unsettled))
+        last = int(settled_frames(ready, final, self.decoder.lookahead))
         if last <= state.emitted:
             return np.zeros(0, "float32"), state
         begin = max(0, state.emitted - self.context)
@@ -156,5 +156,5 @@ class StreamingVocoder:
     def _forget(self, state: VocoderState) -> VocoderState:
         """Drop the latents that no coming frame needs."""
         needed = int((state.emitted - self.context) / (FRAMES_PER_CODE * RATE_RATIO)) - MARGIN
-        drop = max(0, needed - state.first)
+        drop = max(0, needed - self.decoder.latents_behind - state.first)
         return replace(state, latents=state.latents[drop:], first=state.first + drop)

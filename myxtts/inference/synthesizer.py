@@ -18,7 +18,12 @@ from myxtts.generation.bounds import code_bounds, heard_latents, piece_tokens
 from myxtts.generation.driver import FLAGS, Attempt, Reading, SpeechStream, text_pieces
 from myxtts.generation.guards import repeats, signs, stops_doubtfully
 from myxtts.generation.references import read_reference, reference_chunks
-from myxtts.generation.vocoding import choose_vocoder, codes_to_waveform, stretched
+from myxtts.generation.vocoding import (
+    GRIFFIN_LIM,
+    choose_vocoder,
+    codes_to_waveform,
+    stretched,
+)
 from myxtts.inference.coder import Coder, Codes, Request
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
@@ -59,7 +64,7 @@ class Synthesis:
     Attributes:
         waveform: float32 ``(samples,)`` at ``sample_rate``.
         sample_rate: in Hz.
-        vocoder: ``griffin_lim`` or ``hifi``.
+        vocoder: ``griffin_lim``, or the decoder's: ``hifi`` or ``istft``.
         codes: audio codes of each piece of the text.
         finished: for each piece, whether it ended by its stop code and not by the length bound.
         flags: for each piece, what is wrong with the best of its attempts.
@@ -182,7 +187,7 @@ class Synthesizer:
             )
         voice = voice or self.voice()
         voice.require(self.model)
-        chunks = self._hifi_chunks if self.vocoder == "hifi" else self._whole_chunk
+        chunks = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._decoded_chunks
         pieces = self._pieces(text, language)
         return SpeechStream(pieces, lambda attempt: chunks(attempt, voice, language))
 
@@ -224,7 +229,7 @@ class Synthesizer:
         yield take.waveform
         return take.flags
 
-    def _hifi_chunks(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
+    def _decoded_chunks(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
         request = self._request(attempt, voice, language)
         spoken, codes, finished = self._streaming.start(), np.zeros(0, "int32"), False
         for piece in self._coder.pieces(request):
@@ -254,10 +259,10 @@ class Synthesizer:
         return made.latents[: int(heard_latents(len(made.codes), made.finished, self.settings))]
 
     def _vocode(self, codes: np.ndarray, latents, voice: Voice) -> np.ndarray:
-        hifi = self.vocoder == "hifi"
-        if not (len(latents) if hifi else len(codes)):
+        by_griffin_lim = self.vocoder == GRIFFIN_LIM
+        if not len(codes if by_griffin_lim else latents):
             return np.zeros(0, "float32")
-        if not hifi:
+        if by_griffin_lim:
             return codes_to_waveform(self.model, codes, self.settings.speed)
         latents = stretched(latents[None], self.settings.speed)
         return np.asarray(self._decode(tf.constant(latents), voice.speaker_embedding)[0], "float32")

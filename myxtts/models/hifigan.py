@@ -38,6 +38,12 @@ class HifiDecoder(keras.Model):
         resblock_dilations: inside each residual block.
     """
 
+    vocoder = "hifi"
+    # The latents are interpolated as they are: none hears another.
+    latents_behind = 0
+    # Quarter-latents at the end of a stream that two interpolations may still move.
+    unsettled = 3
+
     def __init__(
         self,
         latent_dim: int,
@@ -64,7 +70,9 @@ class HifiDecoder(keras.Model):
     def from_section(cls, config: ModelConfig) -> HifiDecoder:
         """Build from the ``model`` section of a configuration."""
         dims = (config.gpt.model_dim, config.speaker.embedding_dim)
-        return cls(*dims, **to_dict(config.decoder))
+        sizes = to_dict(config.decoder)
+        del sizes["kind"], sizes["istft"]
+        return cls(*dims, **sizes)
 
     def _make_layers(self) -> None:
         conv = keras.layers.Conv1D
@@ -132,16 +140,16 @@ class HifiDecoder(keras.Model):
             lengths: frames of each row; those behind them change nothing, and what the
                 waveform holds there means nothing. None: there is no padding.
         """
-        rate, own = 1, _own_steps(frames, lengths, 1)
-        hidden = self.conv_pre(_kept(frames, own)) + self.cond_pre(speaker_embedding)[:, None]
+        rate, own = 1, own_steps(frames, lengths, 1)
+        hidden = self.conv_pre(kept(frames, own)) + self.cond_pre(speaker_embedding)[:, None]
         stages = zip(self.ups, self.upsample_rates, self.conds, self.resblocks, strict=True)
         for up, factor, cond, blocks in stages:
-            hidden = up(_kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
+            hidden = up(kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
             rate *= factor
-            own = _own_steps(hidden, lengths, rate)
+            own = own_steps(hidden, lengths, rate)
             hidden = hidden + cond(speaker_embedding)[:, None]
             hidden = sum(block(hidden, own=own) for block in blocks) / len(blocks)
-        hidden = self.conv_post(_kept(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK), own))
+        hidden = self.conv_post(kept(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK), own))
         return ops.tanh(ops.cast(hidden[..., 0], "float32"))
 
     @property
@@ -154,6 +162,11 @@ class HifiDecoder(keras.Model):
             rate *= factor
             reach += Fraction(sum(widest * (d + 1) for d in self.resblock_dilations), rate)
         return math.ceil(reach + Fraction(3, rate))
+
+    @property
+    def lookahead(self) -> int:
+        """The same behind its own alone."""
+        return self.receptive_field
 
     def output_length(self, length):
         """Samples of ``length`` latents; works on integers and on integer tensors."""
@@ -190,13 +203,15 @@ class HifiResBlock(Layer):
     def call(self, inputs, own=None):
         """Apply them; ``own`` ``(batch, time, 1)`` is zero where there is only padding."""
         for dilated, plain in zip(self.dilated, self.plain, strict=True):
-            hidden = dilated(_kept(ops.leaky_relu(inputs, negative_slope=LEAK), own))
-            inputs = inputs + plain(_kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
+            hidden = dilated(kept(ops.leaky_relu(inputs, negative_slope=LEAK), own))
+            inputs = inputs + plain(kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
         return inputs
 
 
-def _own_steps(hidden, lengths, rate: int):
+def own_steps(hidden, lengths, rate: int):
     """One where rows of ``hidden`` have steps of their own, zero in their padding.
+
+    ``rate`` is how many steps each of the ``lengths`` ``(batch,)`` makes; without lengths, None.
 
     The convolutions of a row alone see zeros behind its end.
     """
@@ -206,7 +221,8 @@ def _own_steps(hidden, lengths, rate: int):
     return ops.cast(steps, hidden.dtype)[..., None]
 
 
-def _kept(hidden, own):
+def kept(hidden, own):
+    """``hidden`` with zeros in the padding that :func:`own_steps` marks."""
     return hidden if own is None else hidden * own
 
 

@@ -12,9 +12,9 @@ from myxtts.audio.mel import MelNorm
 from myxtts.config import XTTSConfig
 from myxtts.errors import CheckpointError
 from myxtts.models.audio_encoder import AudioEncoder
+from myxtts.models.decoder import make_decoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
-from myxtts.models.hifigan import HifiDecoder
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import XTTS_KIND, Record
 from myxtts.presets.variables import named_parts
@@ -49,8 +49,8 @@ class XTTS(keras.Model):
         licence: of the weights it was converted from or fine-tuned from, else None.
         fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
         preset: the folder that it was read from, None for one that was not.
-        vocoder_errors: mel errors of ``griffin_lim`` and ``hifi`` on validation speech,
-            empty until the decoder stage has measured them.
+        vocoder_errors: mel errors of ``griffin_lim`` and of the decoder's vocoder (``hifi`` or
+            ``istft``) on validation speech, empty until the decoder stage has measured them.
     """
 
     def __init__(self, config: XTTSConfig, tokenizer: VoiceBpeTokenizer | None = None):
@@ -67,7 +67,7 @@ class XTTS(keras.Model):
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
         self.audio_encoder = AudioEncoder(config.model)
         self.gpt = GPT.from_section(config.model)
-        self.decoder = HifiDecoder.from_section(config.model)
+        self.decoder = make_decoder(config.model)
         self.build()
 
     def build(self, input_shape=None):

@@ -35,7 +35,7 @@ def export_saved_model(
     Args:
         model: a trained model.
         folder: of the version, ``serving/my_xtts/1`` say; it must not be there yet, or be empty.
-        vocoder: ``hifi`` or ``griffin_lim``.
+        vocoder: the decoder's, ``hifi`` or ``istft``, or ``griffin_lim``.
         half: store weights as float16. They are computed with as float32.
 
     Returns:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from myxtts.generation.driver import FLAGS
+from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
 from myxtts.serving.contract import OPTIONS
 from myxtts.serving.graph.stream import GraphStream
@@ -67,14 +68,14 @@ class ServingModule(tf.Module):
     ``stream_next``: the state, a voice, options and ``count`` int32 ``(batch,)``, of which
     the largest says how many audio codes to make, to ``waveform``, ``samples``, the next
     ``codes`` and ``emitted``, and ``finished`` bool ``(batch,)``: nothing more comes. Only
-    with the HiFi decoder: Griffin-Lim needs the whole.
+    with the decoder: Griffin-Lim needs the whole.
 
     ``speaker_embedding``: ``audio`` float32 ``(batch, samples)`` at 16 kHz and ``lengths``
     to ``embedding``; only of a model with a pretrained speaker encoder.
 
     Args:
         model: a trained model.
-        vocoder: ``hifi`` or ``griffin_lim``.
+        vocoder: the decoder's, ``hifi`` or ``istft``, or ``griffin_lim``.
 
     Raises:
         TextError: the model's tokenizer cannot be put in a graph.
@@ -141,7 +142,7 @@ class ServingModule(tf.Module):
             "condition_wav": (self.condition_wav, wav),
             "synthesize_ids": (self.synthesize_ids, ids | voice | OPTION_SPECS),
         }
-        if self.speaker.vocoder.kind == "hifi":
+        if self.speaker.vocoder.kind != GRIFFIN_LIM:
             state = ids | STATE | voice | OPTION_SPECS | {"count": _spec((None,), "int32")}
             found["stream_start"] = (self.stream_start, text)
             found["stream_next"] = (self._with_weights(self.stream_next), state)

@@ -9,9 +9,9 @@ import keras
 
 from myxtts.config import ModelConfig, XTTSConfig
 from myxtts.models.audio_encoder import AudioEncoder
+from myxtts.models.decoder import make_decoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
-from myxtts.models.hifigan import HifiDecoder
 from myxtts.timing import FRAME_SECONDS, FRAMES_PER_CODE
 
 BYTES = 4
@@ -86,7 +86,7 @@ def _parameters(model: ModelConfig) -> tuple[int, int]:
     others = [
         encoder,
         _built(DVAE.from_section(model.dvae)),
-        _built(HifiDecoder.from_section(model)),
+        _built(make_decoder(model)),
     ]
     return gpt + sum(part.count_params() for part in others), gpt + conditioning
 

@@ -29,9 +29,12 @@ class Task:
         groups: pairs of an optimizer and its variables.
         variables: everything but the optimisers' state that a resumed run needs,
             random seeds included.
+        compiles_itself: whether the step asks XLA for what it can use it for, so that the
+            trainer must not compile the whole.
     """
 
     metric = "loss"
+    compiles_itself = False
     groups: list[tuple[keras.Optimizer, list]]
     variables: list
 

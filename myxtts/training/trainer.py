@@ -101,9 +101,10 @@ class Trainer:
 
     def _compile(self, spec: dict) -> None:
         # One graph for all lengths; XLA wants fixed ones and compiles a graph for each.
-        signature = None if self.xla else [spec]
+        xla = self.xla and not self.task.compiles_itself
+        signature = None if xla else [spec]
         self._train_step = tf.function(
-            self.task.train_step, input_signature=signature, jit_compile=self.xla
+            self.task.train_step, input_signature=signature, jit_compile=xla
         )
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 

@@ -20,7 +20,7 @@ class GraphStream(tf.Module):
     """Chunks of the speech that :meth:`GraphSpeaker.speak` makes as a whole.
 
     Args:
-        speaker: of a model with the ``hifi`` vocoder; Griffin-Lim needs the whole.
+        speaker: whose vocoder is the decoder; Griffin-Lim needs the whole.
     """
 
     def __init__(self, speaker: GraphSpeaker):
@@ -81,8 +81,9 @@ class GraphStream(tf.Module):
 
     def _chunks(self, latents, spoken, finished, emitted, embedding) -> tuple:
         """Audio of the frames that can no longer change and have not been given out."""
-        ready = ready_frames(spoken, finished)
-        last = settled_frames(ready, finished, self.model.decoder.receptive_field)
+        decoder = self.model.decoder
+        ready = ready_frames(spoken, finished, decoder.unsettled)
+        last = settled_frames(ready, finished, decoder.lookahead)
         samples = HOP_LENGTH * tf.maximum(last - emitted, 0)
         longest = tf.reduce_max(samples)
 

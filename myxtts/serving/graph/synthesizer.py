@@ -19,6 +19,7 @@ from myxtts.generation.references import (
 )
 from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import generate
+from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
 from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.vocoder import GraphVocoder
@@ -37,7 +38,7 @@ class GraphSpeaker(tf.Module):
 
     Args:
         model: a trained model.
-        vocoder: ``hifi`` or ``griffin_lim``.
+        vocoder: the decoder's, ``hifi`` or ``istft``, or ``griffin_lim``.
     """
 
     def __init__(self, model: XTTS, vocoder: str):
@@ -118,8 +119,9 @@ class GraphSpeaker(tf.Module):
 
     def heard(self, lengths, finished):
         """Codes of which each row's waveform is made."""
-        hifi = self.vocoder.kind == "hifi"
-        return heard_latents(lengths, finished, self.settings) if hifi else lengths
+        if self.vocoder.kind == GRIFFIN_LIM:
+            return lengths
+        return heard_latents(lengths, finished, self.settings)
 
     def _signs(self, result: dict, finished, waveform, samples) -> dict:
         lengths, latents, gpt = result["lengths"], result["latents"], self.model.gpt

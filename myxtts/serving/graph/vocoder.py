@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.resample import SincResampler, resampled_length
+from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
 from myxtts.serving.graph.griffin_lim import GraphGriffinLim
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, OUTPUT_RATE
@@ -22,14 +23,14 @@ class GraphVocoder(tf.Module):
 
     Args:
         model: a trained model.
-        kind: ``hifi`` or ``griffin_lim``.
+        kind: the decoder's vocoder or ``griffin_lim``.
     """
 
     def __init__(self, model: XTTS, kind: str):
         super().__init__(name="vocoder")
         self.model = model
         self.kind = kind
-        if kind == "griffin_lim":
+        if kind == GRIFFIN_LIM:
             self.griffin_lim = GraphGriffinLim(XTTS_DVAE)
             self.resampler = SincResampler(XTTS_DVAE.sample_rate, OUTPUT_RATE)
 
@@ -48,10 +49,10 @@ class GraphVocoder(tf.Module):
         def row(inputs):
             own_latents, own_codes, length, embedding = inputs
             length = tf.maximum(length, 1)
-            if self.kind == "hifi":
-                wave = self.vocode(self.model.decoder.frames(own_latents[None, :length]), embedding)
-            else:
+            if self.kind == GRIFFIN_LIM:
                 wave = self._by_griffin_lim(own_codes[None, :length])
+            else:
+                wave = self.vocode(self.model.decoder.frames(own_latents[None, :length]), embedding)
             return tf.pad(wave, [[0, size - tf.shape(wave)[0]]])
 
         rows = (latents, codes, lengths, speaker_embedding)
@@ -61,7 +62,7 @@ class GraphVocoder(tf.Module):
         return waves[:, : tf.reduce_max(samples)], samples
 
     def vocode(self, frames, embedding):
-        """Waveform ``(samples,)`` of frames ``(1, frames, latent_dim)`` of the HiFi decoder.
+        """Waveform ``(samples,)`` of frames ``(1, frames, channels)`` of the decoder.
 
         Few different lengths are ever decoded: for each, a server's kernels keep what they
         have prepared.
@@ -73,7 +74,7 @@ class GraphVocoder(tf.Module):
 
     def samples(self, codes):
         """Samples of so many codes."""
-        if self.kind == "hifi":
+        if self.kind != GRIFFIN_LIM:
             return self.model.decoder.output_length(codes)
         frames = FRAMES_PER_CODE * codes
         samples = (frames - 1) * XTTS_DVAE.hop_length

@@ -1,4 +1,4 @@
-"""Stage ``decoder``: HiFi-GAN from GPT latents to a waveform."""
+"""Stage ``decoder``: GPT latents to a waveform."""
 
 from __future__ import annotations
 
@@ -13,30 +13,42 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
 from myxtts.data.xtts import batch_options, decoder_batch
-from myxtts.generation.vocoding import codes_to_waveform
-from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss
-from myxtts.models.discriminators import MultiPeriodDiscriminator, MultiScaleDiscriminator
+from myxtts.generation.vocoding import GRIFFIN_LIM, codes_to_waveform
+from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss, stft_loss
+from myxtts.models.discriminators import (
+    MultiPeriodDiscriminator,
+    MultiResolutionDiscriminator,
+    MultiScaleDiscriminator,
+)
+from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
-from myxtts.timing import OUTPUT_RATE, SECONDS_PER_CODE
+from myxtts.timing import OUTPUT_RATE
 from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.segments import BareSegments, SegmentsInContext
 from myxtts.training.stage import Stage, Task
 from myxtts.training.stages.gpt import code_features, code_lengths, encode_codes, gpt_inputs
 
-SAMPLES_PER_CODE = SECONDS_PER_CODE * OUTPUT_RATE
 # The mel loss sees the decoder's whole band, unlike the 8 kHz of the codes' mels.
 LOSS_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE, f_max=12_000.0)
 
 # Griffin-Lim knows nothing above the 8 kHz of the codes' mels; both vocoders are judged below.
 JUDGE_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE)
 JUDGED_UTTERANCES = 8
+DISCRIMINATORS = {
+    "multi_period": MultiPeriodDiscriminator,
+    "multi_scale": MultiScaleDiscriminator,
+    "multi_resolution": MultiResolutionDiscriminator,
+}
 
 
 class DecoderTask(Task):
-    """Mel, adversarial and feature-matching losses on random segments (Kong et al. 2020).
+    """Mel, spectral, adversarial and feature-matching losses on random segments (Kong et al. 2020).
 
     GPT and DVAE stand still; the decoder and the audio encoder's own speaker path
     learn (a pretrained one has none: its projection conditions the GPT too). The
-    discriminators join at ``training.adversarial_start``.
+    discriminators join at ``training.adversarial_start``. All but the GPT's pass has one size
+    with the istft decoder, and is compiled by itself where XLA is not forbidden: the latents'
+    sizes would each want a graph of their own.
     """
 
     metric = "mel_loss"
@@ -46,6 +58,13 @@ class DecoderTask(Task):
         self.config = config.training
         self.mel = MelSpectrogram(LOSS_MEL, name="loss_mel")
         self.segments = keras.random.SeedGenerator(config.training.seed)
+        self.compiles_itself = isinstance(model.decoder, IstftDecoder)
+        kind = SegmentsInContext if self.compiles_itself else BareSegments
+        self.cutter = kind(model.decoder, self.config.segment_codes)
+        compiled = self.compiles_itself and self.config.xla is not False
+        if self.compiles_itself:
+            model.decoder.shift(compiled)
+        self._compiled = partial(tf.function, jit_compile=True) if compiled else lambda f: f
         self.discriminators = _discriminators(config)
         generator = model.decoder.trainable_variables + model.audio_encoder.speaker_variables
         judges = [var for item in self.discriminators for var in item.trainable_variables]
@@ -66,25 +85,35 @@ class DecoderTask(Task):
         return [*states, self.segments.state]
 
     def train_step(self, batch: dict) -> dict:
-        latents, wave = self._segments(batch, self._latents(batch))
+        inputs, wave = self._segments(batch, self._latents(batch))
         with tf.GradientTape() as tape:
-            fake = self.model.decoder(latents, self._speaker(batch, training=True), training=True)
-            mel_loss = self._mel_loss(wave, fake)
-            adversarial, features = self._once_started(
-                lambda: self._adversarial(wave, fake), (0.0, 0.0)
-            )
-            loss = self.config.mel_loss_weight * mel_loss + adversarial
+            speaker = self._repeated(self._speaker(batch, training=True))
+            fake, numbers = self._compiled(self._spoken)(inputs, speaker, wave)
+            judge = self._compiled(self._adversarial)
+            # XLA finds no gradient of a condition that another function has computed.
+            adversarial, features = self._once_started(lambda: judge(wave, fake), (0.0, 0.0))
+            loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
+            if "stft_loss" in numbers:
+                loss += self.config.stft_loss_weight * numbers["stft_loss"]
         norm = apply_gradients(self.groups[:1], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
             "loss": loss,
-            "mel_loss": mel_loss,
+            **numbers,
             "adversarial_loss": adversarial,
             "feature_loss": features,
             "discriminator_loss": judged,
             "gradient_norm": norm,
         }
+
+    def _spoken(self, inputs: tuple, speaker, wave) -> tuple:
+        """The decoder's rendering of segments, and how far its spectra are from ``wave``'s."""
+        fake = self.cutter.speak(inputs, speaker)
+        numbers = {"mel_loss": self._mel_loss(wave, fake)}
+        if self.config.stft_loss_weight:
+            numbers["stft_loss"] = stft_loss(wave, fake)
+        return fake, numbers
 
     def validation_step(self, batch: dict) -> dict:
         fake = self._speak(batch)
@@ -119,7 +148,8 @@ class DecoderTask(Task):
             batches: whose first utterances are judged.
         """
         mel = MelSpectrogram(JUDGE_MEL, name="judge_mel")
-        errors: dict[str, list[float]] = {"griffin_lim": [], "hifi": []}
+        own = self.model.decoder.vocoder
+        errors: dict[str, list[float]] = {GRIFFIN_LIM: [], own: []}
 
         def judge(vocoder: str, wave: np.ndarray, target: np.ndarray) -> None:
             size = min(len(wave), len(target))
@@ -131,9 +161,9 @@ class DecoderTask(Task):
             codes, lengths = (np.asarray(item) for item in encode_codes(self.model, batch))
             for row, length in enumerate(lengths):
                 target = np.asarray(batch["wave"][row, : batch["wave_lengths"][row]])
-                judge("griffin_lim", codes_to_waveform(self.model, codes[row, :length]), target)
-                judge("hifi", spoken[row], target)
-            if len(errors["hifi"]) >= JUDGED_UTTERANCES:
+                judge(GRIFFIN_LIM, codes_to_waveform(self.model, codes[row, :length]), target)
+                judge(own, spoken[row], target)
+            if len(errors[own]) >= JUDGED_UTTERANCES:
                 break
         self.model.vocoder_errors = {
             vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()
@@ -163,15 +193,18 @@ class DecoderTask(Task):
         return self.model.decoder(self._latents(batch), speaker, training=False)
 
     def _segments(self, batch: dict, latents) -> tuple:
-        """Cut one random segment of each utterance out of latents and waveform."""
-        size = self.config.segment_codes
-        spare = tf.maximum(code_lengths(batch["mel_lengths"]) - size, 0)
+        """Cut random segments of each utterance out of latents and waveform."""
+        rows = (latents, code_lengths(batch["mel_lengths"]), batch["wave"], batch["wave_lengths"])
+        latents, lengths, *waves = map(self._repeated, rows)
+        spare = tf.maximum(lengths - self.config.segment_codes, 0)
         draws = keras.random.uniform((tf.shape(latents)[0],), seed=self.segments)
         starts = tf.cast(draws * tf.cast(spare + 1, "float32"), "int32")
-        samples = self.model.decoder.output_length(size)
-        first = tf.cast(tf.round(tf.cast(starts, "float32") * SAMPLES_PER_CODE), "int32")
-        latents = _windows(latents, starts, size)
-        return latents, _windows(batch["wave"], first, samples)
+        return self.cutter.cut(starts, latents, lengths, *waves)
+
+    def _repeated(self, rows):
+        """A row for every segment of an utterance."""
+        count = self.config.segments_per_utterance
+        return rows if count == 1 else tf.repeat(rows, count, axis=0)
 
     def _mel_loss(self, real, fake):
         return tf.reduce_mean(tf.abs(self.mel(real) - self.mel(fake)))
@@ -183,33 +216,29 @@ class DecoderTask(Task):
     def _adversarial(self, real, fake) -> tuple:
         judged_fake = self._judge(fake)
         features = feature_matching_loss(self._judge(real), judged_fake)
-        return adversarial_loss(judged_fake), features
+        return adversarial_loss(judged_fake, self.config.adversarial_objective), features
+
+    def _judged(self, real, fake):
+        objective = self.config.adversarial_objective
+        return discriminator_loss(self._judge(real), self._judge(fake), objective)
 
     def _train_discriminators(self, real, fake):
         fake = tf.stop_gradient(fake)
         with tf.GradientTape() as tape:
-            loss = discriminator_loss(self._judge(real), self._judge(fake))
+            loss = self._compiled(self._judged)(real, fake)
         apply_gradients(self.groups[1:], tape, loss)
         return loss
 
 
 def _discriminators(config: XTTSConfig) -> list:
-    """Both HiFi-GAN discriminators, as wide as the decoder is."""
-    scale = config.model.decoder.initial_channels / 512
-    items = [
-        MultiPeriodDiscriminator(channels=scale, name="multi_period"),
-        MultiScaleDiscriminator(channels=scale, name="multi_scale"),
-    ]
+    """The discriminators, as wide as the configuration says or as the decoder is."""
+    training, decoder = config.training, config.model.decoder
+    width = decoder.istft.dim if decoder.kind == "istft" else decoder.initial_channels
+    scale = training.discriminator_width or width / 512
+    items = [DISCRIMINATORS[kind](channels=scale, name=kind) for kind in training.discriminators]
     for item in items:
         item.build((None, None, 1))
     return items
-
-
-def _windows(values, starts, size: int):
-    """Rows ``values[i, starts[i]:starts[i] + size]``, zero beyond the end."""
-    padding = [[0, 0], [0, size]] + [[0, 0]] * (len(values.shape) - 2)
-    positions = starts[:, None] + tf.range(size)[None]
-    return tf.gather(tf.pad(values, padding), positions, batch_dims=1)
 
 
 STAGE = Stage(

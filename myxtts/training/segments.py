@@ -1,0 +1,116 @@
+"""Segments of utterances that a decoder learns from, and what it says of them."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from myxtts.models.decoder import Decoder
+from myxtts.models.hifigan import scaled_length
+from myxtts.models.istft_decoder import IstftDecoder
+from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, OUTPUT_RATE, RATE_RATIO, SECONDS_PER_CODE
+
+SAMPLES_PER_CODE = SECONDS_PER_CODE * OUTPUT_RATE
+
+
+class BareSegments:
+    """Segments whose latents are decoded alone, as if silence lay around them.
+
+    Args:
+        decoder: speaks.
+        size: of a segment in codes.
+    """
+
+    def __init__(self, decoder: Decoder, size: int):
+        self.decoder, self.size = decoder, size
+        self.samples = decoder.output_length(size)
+
+    def cut(self, starts, latents, lengths, wave, wave_lengths) -> tuple:
+        """Cut a segment out of every row.
+
+        Args:
+            starts: first code of each, int ``(batch,)``.
+            latents: ``(batch, codes, latent_dim)`` of utterances of ``lengths`` codes.
+            lengths: int ``(batch,)``.
+            wave: ``(batch, samples)`` at 24 kHz of ``wave_lengths`` samples.
+            wave_lengths: int ``(batch,)``.
+
+        Returns:
+            What :meth:`speak` wants, and the recording ``(batch, samples)`` to compare it with.
+        """
+        first = samples_before(starts)
+        latents = windows(latents, starts, self.size)
+        return (latents,), windows(wave, first, self.samples)
+
+    def speak(self, inputs: tuple, speaker):
+        """The decoder's waveform ``(batch, samples)`` of what was cut."""
+        return self.decoder(*inputs, speaker, training=True)
+
+
+class SegmentsInContext:
+    """Segments decoded with as much around them as the decoder hears, of which only they count.
+
+    So the decoder learns from what it will hear when it speaks. Where a segment is near an end
+    of its utterance the window is moved, so that the end is an end here, too. All sizes are
+    fixed.
+
+    Args:
+        decoder: speaks.
+        size: of a segment in codes.
+    """
+
+    def __init__(self, decoder: IstftDecoder, size: int):
+        self.decoder = decoder
+        frames_per_code = FRAMES_PER_CODE * RATE_RATIO
+        behind = math.ceil(decoder.receptive_field / frames_per_code)
+        ahead = math.ceil(decoder.lookahead / frames_per_code)
+        self.before = decoder.latents_behind + behind + 1
+        self.codes = self.before + size + decoder.code_lookahead + ahead + 1
+        self.frames = frames_of(self.codes)
+        self.inner = frames_of(size)
+        whole = decoder.receptive_field + self.inner + decoder.lookahead
+        self.span = min(self.frames, whole)
+        self.samples = self.inner * HOP_LENGTH
+
+    def cut(self, starts, latents, lengths, wave, wave_lengths) -> tuple:
+        """See :meth:`BareSegments.cut`; behind its end an utterance is silent."""
+        begin = tf.clip_by_value(starts - self.before, 0, tf.maximum(lengths - self.codes, 0))
+        own = tf.minimum(lengths - begin, self.codes)
+        frame = frames_of(starts - begin)
+        first = samples_before(begin) + HOP_LENGTH * frame
+        heard = tf.clip_by_value(wave_lengths - first, 0, self.samples)
+        inputs = windows(latents, begin, self.codes), own, frame, heard
+        return inputs, windows(wave, first, self.samples)
+
+    def speak(self, inputs: tuple, speaker):
+        """See :meth:`BareSegments.speak`; samples beyond [-1, 1] stay there."""
+        latents, own, frame, heard = inputs
+        hidden = self.decoder.frames(latents, lengths=own)
+        first = tf.clip_by_value(frame - self.decoder.receptive_field, 0, self.frames - self.span)
+        lengths = tf.clip_by_value(frames_of(own) - first, 0, self.span)
+        hidden = _steps(hidden, first, self.span)
+        wave = self.decoder.unclipped(hidden, speaker, lengths)
+        hops = tf.reshape(wave, (-1, self.span, HOP_LENGTH))
+        wave = tf.reshape(_steps(hops, frame - first, self.inner), (-1, self.samples))
+        return wave * tf.sequence_mask(heard, self.samples, dtype=wave.dtype)
+
+
+def frames_of(codes):
+    """Frames of so many codes; works on integers and on integer tensors."""
+    return scaled_length(FRAMES_PER_CODE * codes, RATE_RATIO)
+
+
+def samples_before(codes):
+    """Samples at 24 kHz before codes of these numbers, int ``(batch,)``."""
+    return tf.cast(tf.round(tf.cast(codes, "float32") * SAMPLES_PER_CODE), "int32")
+
+
+def windows(values, starts, size: int):
+    """Rows ``values[i, starts[i]:starts[i] + size]``, zero beyond the end."""
+    padding = [[0, 0], [0, size]] + [[0, 0]] * (len(values.shape) - 2)
+    return _steps(tf.pad(values, padding), starts, size)
+
+
+def _steps(values, starts, size: int):
+    return tf.gather(values, starts[:, None] + tf.range(size)[None], batch_dims=1)
