@@ -29,7 +29,8 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
     """Resolve ``auto`` by what the decoder stage measured, and say so.
 
     Raises:
-        ConfigError: a decoder is wanted that the model has not, or has never trained.
+        ConfigError: a decoder is wanted that the model has not, or has never trained, or
+            Griffin-Lim of a model without its DVAE.
     """
     trained, errors = model.trained_steps.get("decoder", 0) > 0, model.vocoder_errors
     own = model.decoder.vocoder
@@ -37,6 +38,10 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
         raise ConfigError(f"--vocoder {wanted}: the decoder of this checkpoint is {own}.")
     if wanted == own and not trained:
         raise ConfigError(f"--vocoder {own}: the decoder of this checkpoint has not been trained.")
+    if wanted == GRIFFIN_LIM and model.lacks_dvae:
+        raise ConfigError(
+            "--vocoder griffin_lim: this model was converted without its dvae.pth, which it needs."
+        )
     if wanted != "auto":
         return wanted
     if not trained:

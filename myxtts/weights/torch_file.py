@@ -3,55 +3,57 @@
 from __future__ import annotations
 
 import pickle
-import re
+import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from myxtts.errors import WeightsError
+from myxtts.weights.inert import Allowed, Inert, pickle_module
 
-# Coqui's trainer writes its configuration objects beside the weights. Their names are
-# let through as empty classes of our own: the data is read, none of their code runs.
-PLACEHOLDERS = (
-    "TTS.tts.configs.xtts_config.XttsConfig",
-    "TTS.tts.configs.xtts_config.XttsArgs",
-    "TTS.tts.configs.xtts_config.XttsAudioConfig",
-    "TTS.tts.models.xtts.XttsArgs",
-    "TTS.tts.models.xtts.XttsAudioConfig",
-    "TTS.config.shared_configs.BaseDatasetConfig",
-)
+# What a pickle of tensors calls; arguments beyond the tensor's are left out.
+REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
 
 
 def read_torch_file(
-    path: str | Path, section: str | None = None, prefixes: Iterable[str] = ("",)
+    path: str | Path,
+    section: str | None = None,
+    prefixes: Iterable[str] = ("",),
+    bare: bool = False,
 ) -> dict[str, np.ndarray]:
     """Read a state dictionary without running any code the file may hold.
+
+    Objects beside the tensors are read past, whatever they are, and never made.
 
     Args:
         path: ``.pt`` or ``.pth`` file.
         section: key of the state dictionary inside the file; None when the file is one.
         prefixes: of the keys that are wanted; the first that occurs is cut off, and the
             other keys are left out.
+        bare: whether a file without the section may be the state dictionary itself.
 
     Raises:
         WeightsError: torch is not installed, the file is missing or no torch file, it
-            holds objects other than tensors, or it has no such section.
+            holds another object where tensors are wanted, or it has no such section.
     """
     path = Path(path)
     content = _load(path)
+    _refuse_inert(path, content)
     if section is not None:
-        if not isinstance(content, dict) or section not in content:
+        missing = not isinstance(content, dict) or section not in content
+        if missing and not (bare and isinstance(content, dict) and _tensors(content)):
             raise WeightsError(f"{path} has no {section!r}.")
-        content = content[section]
+        content = content if missing else content[section]
+        _refuse_inert(path, content)
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a state dictionary.")
-    tensors = {key: value for key, value in content.items() if hasattr(value, "detach")}
+    tensors = _tensors(content)
     prefix = _occurring(tensors, prefixes)
     return {
-        key.removeprefix(prefix): _array(value)
+        key.removeprefix(prefix): _array(path, value)
         for key, value in tensors.items()
         if key.startswith(prefix)
     }
@@ -64,9 +66,56 @@ def read_torch_tensor(path: str | Path) -> np.ndarray:
         WeightsError: as for :func:`read_torch_file`, or the file holds something else.
     """
     content = _load(Path(path))
+    _refuse_inert(path, content)
     if not hasattr(content, "detach"):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not a tensor.")
-    return _array(content)
+    return _array(Path(path), content)
+
+
+def read_torch_tables(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+    """Read a file of named dictionaries of tensors; other entries are left out.
+
+    Raises:
+        WeightsError: as for :func:`read_torch_file`.
+    """
+    path = Path(path)
+    content = _load(path)
+    _refuse_inert(path, content)
+    if not isinstance(content, dict):
+        raise WeightsError(f"{path} holds a {type(content).__name__}, not named tensors.")
+    if own := _tensors(content):
+        return {"": {key: _array(path, value) for key, value in own.items()}}
+    tables = {key: _tensors(value) for key, value in content.items() if isinstance(value, dict)}
+    return {
+        str(name): {key: _array(path, value) for key, value in table.items()}
+        for name, table in tables.items()
+    }
+
+
+def read_torch_step(path: str | Path) -> int | None:
+    """The optimiser step that a trainer's file says it is of; None where it says none.
+
+    Raises:
+        WeightsError: as for :func:`read_torch_file`.
+    """
+    content = _load(Path(path))
+    step = content.get("step") if isinstance(content, dict) else None
+    return step if isinstance(step, int) else None
+
+
+def _tensors(content: Mapping) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and hasattr(value, "detach")
+    }
+
+
+def _refuse_inert(path: str | Path, content: Any) -> None:
+    if isinstance(content, Inert):
+        raise WeightsError(
+            f"{path} is refused: it holds an object of {content.source} where tensors are wanted."
+        )
 
 
 def _occurring(keys: Iterable[str], prefixes: Iterable[str]) -> str:
@@ -74,10 +123,16 @@ def _occurring(keys: Iterable[str], prefixes: Iterable[str]) -> str:
     return next((item for item in prefixes if any(key.startswith(item) for key in keys)), "")
 
 
-def _array(tensor: Any) -> np.ndarray:
-    # numpy has no bfloat16; float32 holds every one of its values.
-    tensor = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
-    return tensor.detach().cpu().numpy()
+def _array(path: Path, tensor: Any) -> np.ndarray:
+    if tensor.numel() * tensor.element_size() > path.stat().st_size:
+        raise WeightsError(f"{path} holds a tensor of {tuple(tensor.shape)}, larger than the file.")
+    try:
+        return tensor.detach().cpu().numpy()
+    except TypeError:
+        # numpy has no bfloat16 and no float8; float32 holds every one of their values.
+        return tensor.detach().cpu().float().numpy()
+    except RuntimeError as error:
+        raise WeightsError(f"{path} holds a tensor that is no plain array: {error}.") from error
 
 
 def _load(path: Path) -> Any:
@@ -89,19 +144,28 @@ def _load(path: Path) -> Any:
         raise WeightsError(
             f"reading {path} needs torch, once: pip install torch (a CPU build will do)."
         ) from error
-    harmless = [(type(name.rpartition(".")[2], (), {}), name) for name in PLACEHOLDERS]
+    # A mapped file costs memory only for the tensors that are used.
+    options = {"map_location": "cpu", "mmap": zipfile.is_zipfile(path)}
     try:
-        with torch.serialization.safe_globals(harmless):
-            # A mapped file costs memory only for the tensors that are used.
-            mapped = zipfile.is_zipfile(path)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            # Of pickles in newer protocols, and of classes whose source is not here.
+            warnings.simplefilter("ignore")
+            try:
+                return torch.load(path, weights_only=True, **options)
+            except pickle.UnpicklingError:
+                # Objects beside the tensors, or a newer pickle than torch's own reader knows.
+                reader = pickle_module(_allowed(torch))
+                return torch.load(path, weights_only=False, pickle_module=reader, **options)
     except pickle.UnpicklingError as error:
-        culprit = re.search(r"GLOBAL (\S+)", str(error))
-        raise WeightsError(
-            f"{path} is refused: it is no torch file, or holds objects other than tensors"
-            + (f" ({culprit[1]})." if culprit else ".")
-        ) from error
+        raise WeightsError(f"{path} is refused: it is no torch file.") from error
     # A damaged file breaks torch, and safetensors behind it, in many ways.
     except Exception as error:
         reason = str(error) or type(error).__name__
         raise WeightsError(f"{path} is not a torch file that can be read: {reason}.") from error
+
+
+def _allowed(torch: Any) -> dict[tuple[str, str], Any]:
+    """What a pickle of tensors may name."""
+    functions = {("torch._utils", name): getattr(torch._utils, name) for name in REBUILD}
+    allowed = {name: Allowed(function) for name, function in functions.items()}
+    return allowed | {("torch", "Size"): tuple}

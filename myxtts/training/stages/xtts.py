@@ -72,7 +72,8 @@ def _fine_tuned(config: XTTSConfig) -> XTTS:
     """The model to fine-tune, under this run's configuration.
 
     Raises:
-        CheckpointError: the configuration describes a model of another shape.
+        CheckpointError: the configuration describes a model of another shape, or the model has
+            no DVAE.
     """
     folder = Path(config.training.init_from)
     sizes = read_config(folder, XTTS_KIND, XTTSConfig).model
@@ -83,7 +84,13 @@ def _fine_tuned(config: XTTSConfig) -> XTTS:
         )
     # Entries are added once the corpus is known, or were in the run that is resumed.
     gpt = {"num_text_tokens": sizes.gpt.num_text_tokens}
-    return XTTS.from_preset(folder, config.merged({"model": {"gpt": gpt}}))
+    model = XTTS.from_preset(folder, config.merged({"model": {"gpt": gpt}}))
+    if model.lacks_dvae:
+        raise CheckpointError(
+            f"--init-from {folder} was converted without its dvae.pth, which makes the audio codes "
+            "of a training corpus: put it beside the checkpoint and convert that again."
+        )
+    return model
 
 
 def introduce(model: XTTS, corpus: Corpus) -> XTTS:
