@@ -2,124 +2,357 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import os
+import re
+import secrets
 import shutil
+import socket
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from myxtts.errors import CheckpointError, MyXTTSError
 
 logger = logging.getLogger(__name__)
 
+# Names of what is not finished yet: who writes it, and a number nobody else draws.
+_TOKEN = r"[0-9a-f]+-[0-9a-f]{8}"
+# Says who has a locked folder, as long as somebody has it.
+HOLDER = ".lock"
+# How long a reader waits for a folder that another process is about to exchange.
+_PATIENCE_S = 1.0
+
 
 @contextmanager
-def replacing(path: str | Path, error: type[MyXTTSError] = CheckpointError) -> Iterator[Path]:
+def replacing(
+    path: str | Path, error: type[MyXTTSError] = CheckpointError, durable: bool = True
+) -> Iterator[Path]:
     """A temporary path, renamed to ``path`` once it has been written; folders are made.
+
+    Its permissions are those that the umask gives a new file.
 
     Args:
         path: of the file.
         error: raised, naming ``path``, when it cannot be written.
+        durable: bring the content to the disk before the rename, so that a loss of power leaves
+            no name without its bytes; what can be made anew does not need that.
     """
     path = Path(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        yield Path(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        temporary, mode = _new_file(path)
+        yield temporary
+        temporary.chmod(mode)
+        if durable:
+            _sync_file(temporary)
+        temporary.replace(path)
+        if durable:
+            _sync_folder(path.parent)
     except OSError as problem:
         raise error(f"cannot write {path}: {_reason(problem)}.") from problem
     finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def write_whole(
-    path: str | Path, content: str | bytes, error: type[MyXTTSError] = CheckpointError
+    path: str | Path,
+    content: str | bytes,
+    error: type[MyXTTSError] = CheckpointError,
+    durable: bool = True,
 ) -> None:
     """Write text (as UTF-8) or bytes to ``path``, see :func:`replacing`."""
-    with replacing(path, error) as fresh:
+    with replacing(path, error, durable) as fresh:
         fresh.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing_folder(
-    folder: str | Path, error: type[MyXTTSError] = CheckpointError
+    folder: str | Path, error: type[MyXTTSError] = CheckpointError, durable: bool = True
 ) -> Iterator[Path]:
     """A new folder beside ``folder`` that takes its place once everything is in it.
 
     What was there before goes only then. The new folder's name begins with a dot, so that
-    nobody who looks for finished ones takes it for one.
+    nobody who looks for finished ones takes it for one. A process that is killed between the
+    two renames of an exchange leaves the old folder beside; :func:`mend_folder` puts it back.
 
     Args:
         folder: to be replaced or made.
         error: raised, naming ``folder``, when it cannot be written.
+        durable: as in :func:`replacing`.
     """
     folder = Path(folder).absolute()
-    fresh = folder.with_name(f".{folder.name}.new")
+    fresh = folder.with_name(f".{folder.name}.{_token()}.new")
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
+        mend_folder(folder)
         fresh.mkdir(parents=True)
-        yield fresh
-        _swap(folder, fresh)
+        with _in_hand(fresh):
+            yield fresh
+            if durable:
+                _sync_tree(fresh)
+            _swap(folder, fresh)
+            if durable:
+                _sync_folder(folder.parent)
     except OSError as problem:
         raise error(f"cannot write {folder}: {_reason(problem)}.") from problem
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(fresh.with_suffix(".old"), ignore_errors=True)
+
+
+def mend_folder(folder: str | Path) -> None:
+    """Undo an exchange of ``folder`` that was broken off, and sweep up what it left.
+
+    Nothing happens to what another process is writing at this moment.
+    """
+    folder = Path(folder).absolute()
+    deadline = time.monotonic() + _PATIENCE_S
+    with suppress(OSError):
+        while not folder.exists() and (old := _left_of(folder, "old")):
+            writing = any(not abandoned(path) for path in _left_of(folder, "new"))
+            if writing and time.monotonic() < deadline:
+                # Somebody is between its two renames.
+                time.sleep(0.01)
+                continue
+            max(old, key=lambda path: path.stat().st_mtime).rename(folder)
+            logger.warning("%s: its exchange was broken off, the old one is back", folder)
+        for path in _left_of(folder, "new") + _left_of(folder, "old"):
+            if abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(folder: str | Path) -> None:
+    """Take away the files that killed writers had begun in ``folder``, which is locked."""
+    for path in Path(folder).iterdir():
+        if re.fullmatch(rf"\.{_TOKEN}(\..*)?", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+def abandoned(path: Path) -> bool:
+    """Whether no living process writes the unfinished folder ``path`` any more."""
+    try:
+        with _in_hand(path):
+            return True
+    except OSError:
+        return False
+
+
+def discard_folder(folder: Path) -> None:
+    """Remove a folder; at no time does a half of it stand under its name."""
+    gone = folder.with_name(f".{folder.name}.{_token()}.gone")
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _swap(folder: Path, fresh: Path) -> None:
     """Put ``fresh`` in the place of ``folder``; the old one goes only once the new one stands."""
-    old = folder.with_name(f".{folder.name}.old")
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
+    old = fresh.with_suffix(".old")
+    for again in (True, True, False):
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        try:
+            fresh.rename(folder)
+            return
+        except OSError as problem:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
+            # A reader may have put the old one back, or a second writer its own there.
+            if not again or problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def _left_of(folder: Path, kind: str) -> list[Path]:
+    """What unfinished exchanges of ``folder`` left beside it: ``new`` or ``old`` folders."""
+    pattern = re.compile(rf"\.{re.escape(folder.name)}(\.{_TOKEN})?\.{kind}")
+    if not folder.parent.is_dir():
+        return []
+    return [path for path in folder.parent.iterdir() if pattern.fullmatch(path.name)]
+
+
+@contextmanager
+def _in_hand(path: Path) -> Iterator[None]:
+    """Mark an unfinished folder as being written; ``OSError`` where another process does.
+
+    The mark ends with the process, however that ends.
+    """
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(path, os.O_RDONLY)
     try:
-        fresh.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        with _where_supported():
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _where_supported() -> Iterator[None]:
+    """Let pass that the file system knows no locks or no synchronisation of folders."""
+    try:
+        yield
+    except OSError as problem:
+        unknown = (errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.ENOLCK, errno.EBADF)
+        if problem.errno not in unknown:
+            raise
+        logger.debug("not supported here: %s", problem)
+
+
+def _token() -> str:
+    return f"{os.getpid():x}-{secrets.token_hex(4)}"
+
+
+def _new_file(path: Path) -> tuple[Path, int]:
+    """An empty file beside ``path``, and its permissions: some writers give it others."""
+    temporary = path.with_name(f".{_token()}{path.suffix}")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    try:
+        return temporary, stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    if os.name != "nt":
+        with _where_supported():
+            _sync_file(path)
+
+
+def _sync_tree(folder: Path) -> None:
+    for place, _, names in os.walk(folder):
+        for name in names:
+            if not (path := Path(place, name)).is_symlink():
+                _sync_file(path)
+        _sync_folder(Path(place))
 
 
 @contextmanager
 def locked(folder: str | Path, error: type[MyXTTSError] = CheckpointError) -> Iterator[None]:
     """Keep ``folder`` to this process; another that asks for it meanwhile is refused.
 
-    The lock ends with the process, however that ends. Where the system knows none (Windows),
-    nobody is refused.
+    The lock is the system's, on the folder itself, and ends with the process, however that
+    ends. The file ``.lock`` in it says meanwhile who has it: host, process id, and since when.
+    What a killed process left of that is taken over. Where the file system knows no locks that
+    file decides; on Windows nobody is refused.
 
     Args:
         folder: that exists.
-        error: raised when another process has it.
+        error: raised when another process has it; the sentence names that process.
     """
+    folder = Path(folder)
     if os.name == "nt":
         yield
         return
-    # The folder itself, so that no file is left in it.
+    # The folder itself: a file in it could be replaced under the lock.
     handle = os.open(folder, os.O_RDONLY)
     try:
-        _lock(handle, folder, error)
-        yield
+        holder = _read_holder(folder)
+        if not _lock(handle, holder):
+            raise error(_refusal(folder, _read_holder(folder)))
+        if holder:
+            logger.warning("%s: taking over from %s, which has ended", folder, _named(holder))
+        with suppress(MyXTTSError):
+            write_whole(folder / HOLDER, json.dumps(_this_process()), durable=False)
+        try:
+            yield
+        finally:
+            (folder / HOLDER).unlink(missing_ok=True)
     finally:
         os.close(handle)
 
 
-def _lock(handle: int, folder: str | Path, error: type[MyXTTSError]) -> None:
-    try:
-        import fcntl
+def _lock(handle: int, holder: dict) -> bool:
+    """Take the lock, unless somebody has it."""
+    import fcntl
 
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as problem:
-        raise error(f"{folder} is in use by another process.") from problem
-    except (ImportError, OSError) as problem:
-        logger.debug("%s is not locked: %s", folder, problem)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as problem:
+        logger.debug("the file system knows no locks: %s", problem)
+        return not _may_run(holder)
+
+
+def _this_process() -> dict:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "started": _start_of(os.getpid()),
+    }
+
+
+def _read_holder(folder: Path) -> dict:
+    """Who has, or had, the folder; empty where that is not written down."""
+    try:
+        holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
+        return holder if {"host", "pid", "since"} <= holder.keys() else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def _may_run(holder: dict) -> bool:
+    """Whether a holder still runs, as far as this host can know."""
+    if not holder:
+        return False
+    if holder["host"] != socket.gethostname():
+        return True
+    started = _start_of(holder["pid"])
+    # A number may have been given to another process since.
+    return started is not None and started == holder.get("started", started)
+
+
+def _start_of(pid: int) -> str | None:
+    """When a process began, in the system's own count; None where there is no such process."""
+    try:
+        text = Path(f"/proc/{int(pid)}/stat").read_text(encoding="utf-8", errors="replace")
+        return text.rpartition(")")[2].split()[19]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+    except (OSError, ValueError, IndexError):
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return ""
+
+
+def _named(holder: dict) -> str:
+    return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
+
+
+def _refusal(folder: Path, holder: dict) -> str:
+    told = f"{folder} is in use by another process"
+    if not holder:
+        return f"{told}."
+    return f"{told}: {_named(holder)}; wait for its end, or name another folder."
 
 
 def writable_folder(path: str | Path, error: type[MyXTTSError] = CheckpointError) -> Path:

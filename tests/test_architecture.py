@@ -22,7 +22,7 @@ import pytest
 FLOORS = """
 myxtts/__init__
 myxtts/errors myxtts/timing myxtts/recipes
-myxtts/files
+myxtts/digests myxtts/files
 myxtts/plots myxtts/settings
 myxtts/decoder_config
 myxtts/config

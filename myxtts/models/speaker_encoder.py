@@ -15,7 +15,7 @@ from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.ecapa_tdnn import ECAPATDNN
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.presets.folder import load, read_config, save
-from myxtts.presets.record import Record
+from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
 from myxtts.settings import to_dict
 
@@ -139,9 +139,10 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
         """
         encoder = cls.from_section(read_config(folder, KIND, ModelConfig))
         encoder.build()
-        record = load(folder, KIND, {WEIGHTS: encoder.variables_by_name()})
+        record = read_record(Path(folder), KIND)
         encoder.provenance, encoder.licence = record.provenance or RANDOM, record.licence
         encoder._require_weights()
+        load(folder, KIND, {WEIGHTS: encoder.variables_by_name()})
         return encoder
 
     def variables_by_name(self) -> dict:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import myxtts
 from myxtts.errors import CheckpointError
+from myxtts.files import mend_folder
 from myxtts.presets.record import MANIFEST
 
 SHIPPED = "base"
@@ -43,6 +44,7 @@ def find_preset(name: str | Path | None = None) -> Path:
     places = [Path(name), *(Path(room) / name for room in ("presets", "runs"))]
     for place in places:
         for folder in (place / "preset", place):
+            mend_folder(folder)
             if (folder / MANIFEST).is_file():
                 return folder
     if str(name) == SHIPPED:

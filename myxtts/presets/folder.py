@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from myxtts.digests import file_sha256
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing_folder
-from myxtts.presets.record import MANIFEST, Record, read_record
-from myxtts.presets.variables import file_sha256, load_variables, save_variables
+from myxtts.presets.record import MANIFEST, Record, check_record, read_record
+from myxtts.presets.variables import load_variables, save_variables
 from myxtts.settings import AnySettings
 
 CONFIG = "config.yaml"
@@ -34,7 +35,7 @@ def save(
 
     Args:
         folder: new, empty or a preset's.
-        record: of the model; the SHA-256 of each weights file is put into it.
+        record: of the model; the SHA-256 of each file is put into it.
         config: plain values, nested, that :func:`read_config` gives back.
         weights: what is to be kept.
         writers: what writes each file beside these (a tokenizer's, say), given its path.
@@ -52,6 +53,7 @@ def save(
         (fresh / CONFIG).write_text(text, encoding="utf-8")
         for name, write in writers.items():
             write(fresh / name)
+        record.files = {name: file_sha256(fresh / name) for name in (CONFIG, *writers)}
         for file, variables in weights.items():
             save_variables(fresh / file, variables, half=half)
             record.sha256[file] = file_sha256(fresh / file)
@@ -64,27 +66,45 @@ def read_config(folder: str | Path, kind: str, settings: type[AnySettings]) -> A
     """Configuration of a preset of this ``kind`` as ``settings``.
 
     Raises:
-        CheckpointError: the folder is no preset or one of another kind.
+        CheckpointError: the folder is no preset or one of another kind, or the configuration
+            is not the one that was written.
         ConfigError: the configuration is missing or damaged.
     """
-    read_record(Path(folder), kind)
-    return settings.from_yaml(Path(folder) / CONFIG)
+    record = read_record(Path(folder), kind)
+    read = settings.from_yaml(Path(folder) / CONFIG)
+    _check_files(Path(folder), record, CONFIG)
+    return read
 
 
 def load(folder: str | Path, kind: str, weights: Weights) -> Record:
     """Fill ``weights`` from a preset of this ``kind``; return its record.
 
     Raises:
-        CheckpointError: the folder is no preset or one of another kind, or its weights are
+        CheckpointError: the folder is no preset or one of another kind, or its files are
             damaged or do not fit.
     """
     folder = Path(folder)
     record = read_record(folder, kind)
+    check_record(folder)
+    _check_files(folder, record, *record.files)
     for file, variables in weights.items():
-        load_variables(folder / file, variables)
-        if file_sha256(folder / file) != record.sha256.get(file):
-            raise CheckpointError(f"{folder / file} is damaged or not the one of {MANIFEST}.")
+        # A file that the record does not name is none of this preset.
+        load_variables(folder / file, variables, record.sha256.get(file, "none"))
     return record
+
+
+def _check_files(folder: Path, record: Record, *names: str) -> None:
+    for name in names:
+        known = record.files.get(name)
+        try:
+            intact = known is None or file_sha256(folder / name) == known
+        except OSError as error:
+            raise CheckpointError(f"cannot read {folder / name}: {error.strerror}.") from error
+        if not intact:
+            raise CheckpointError(
+                f"{folder / name} is damaged or of another configuration: it is not the file that "
+                f"{MANIFEST} was written with."
+            )
 
 
 def _other_files(folder: Path, own: set[str]) -> list[Path]:

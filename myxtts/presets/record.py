@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import myxtts
+from myxtts.digests import check_seal, sealed
 from myxtts.errors import CheckpointError
+from myxtts.files import mend_folder
 
 MANIFEST = "manifest.json"
 # Also the kind of presets whose manifest names none: when they were written, there was no other.
@@ -29,6 +31,7 @@ class Record:
         vocoder_errors: mel errors of each vocoder on validation speech.
         parameters: of each part of the model.
         sha256: of each weights file.
+        files: SHA-256 of each other file of the preset; empty in presets of before it was kept.
         myxtts: version of the package that wrote the preset.
     """
 
@@ -41,15 +44,17 @@ class Record:
     vocoder_errors: dict[str, float] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
     myxtts: str = myxtts.__version__
 
     def __post_init__(self) -> None:
-        for name in ("source", "trained_steps", "vocoder_errors", "parameters", "sha256"):
+        for name in ("source", "trained_steps", "vocoder_errors", "parameters", "sha256", "files"):
             setattr(self, name, dict(getattr(self, name)))
 
     def write(self, folder: Path) -> None:
         """Write the manifest of ``folder``."""
-        (folder / MANIFEST).write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        content = json.dumps(sealed(asdict(self)), indent=2)
+        (folder / MANIFEST).write_text(content, encoding="utf-8")
 
 
 def read_record(folder: Path, kind: str) -> Record:
@@ -61,13 +66,34 @@ def read_record(folder: Path, kind: str) -> Record:
     """
     path = folder / MANIFEST
     if not path.is_file():
+        mend_folder(folder)
+    if not path.is_file():
         raise CheckpointError(f"{folder} is no preset: it has no {MANIFEST}.")
+    values = _read(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         known = {item.name for item in fields(Record)} & set(values)
         record = Record(**{name: values[name] for name in known})
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path} is missing or damaged: {error}.") from error
     if record.kind != kind:
         raise CheckpointError(f"{folder} is a preset of kind {record.kind!r}, not {kind!r}.")
     return record
+
+
+def check_record(folder: Path) -> None:
+    """Refuse a manifest that is not as it was written; one that cannot be checked is named.
+
+    Raises:
+        CheckpointError: it is damaged or was changed.
+    """
+    check_seal(_read(folder / MANIFEST), folder / MANIFEST)
+
+
+def _read(path: Path) -> dict:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is missing or damaged: {error}.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} is missing or damaged: it holds no JSON object.")
+    return values

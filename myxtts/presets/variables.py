@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from myxtts.digests import file_sha256
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing
 
@@ -45,6 +45,7 @@ def save_variables(
 ) -> None:
     """Write named variables to ``path``, whole or not at all.
 
+    For a cache or a file of a new folder, which is brought to the disk as a whole.
     With ``half``, trainable matrices are written in float16 where it can hold them.
 
     Raises:
@@ -52,20 +53,27 @@ def save_variables(
     """
     arrays = {name: _stored(value, half) for name, value in variables.items()}
     try:
-        with replacing(path) as fresh:
+        with replacing(path, durable=False) as fresh:
             save_file(arrays, fresh, metadata=metadata)
     except SafetensorError as error:
         raise CheckpointError(f"cannot write {path}: {error}.") from error
 
 
-def load_variables(path: Path, variables: dict) -> dict[str, str]:
+def load_variables(path: Path, variables: dict, sha256: str | None = None) -> dict[str, str]:
     """Assign the arrays of ``path`` to the named variables; return the file's metadata.
+
+    Args:
+        path: of the file.
+        variables: by their names in it.
+        sha256: of the file, from its record; None where there is none.
 
     Raises:
         CheckpointError: the file is missing or damaged, or its names or shapes are not
             those of the variables; then none of them has changed.
     """
     try:
+        if sha256 is not None and file_sha256(path) != sha256:
+            raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its record.")
         with safe_open(path, framework="numpy") as file:
             _check_names(path, set(file.keys()), set(variables))
             for name, variable in variables.items():
@@ -75,17 +83,10 @@ def load_variables(path: Path, variables: dict) -> dict[str, str]:
             return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(f"no weights file {path}.") from error
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
+    except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _stored(variable, half: bool) -> np.ndarray:

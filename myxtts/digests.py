@@ -1,0 +1,65 @@
+"""SHA-256 of what is written, kept in a record and compared when it is read again."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from myxtts.errors import CheckpointError, MyXTTSError
+
+logger = logging.getLogger(__name__)
+
+SEAL = "seal"
+# Of a file that stands beside another, in the form that `sha256sum -c` reads.
+BESIDE = ".sha256"
+
+
+def file_sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON values with one more at the end: the SHA-256 of all those before it."""
+    return {**values, SEAL: _digest_before_seal(values)}
+
+
+def check_seal(
+    values: Mapping[str, Any], name: object, error: type[MyXTTSError] = CheckpointError
+) -> bool:
+    """Whether ``values`` carry a seal, which then is whole.
+
+    A record from before there were seals is let through, and named in the log.
+
+    Args:
+        values: as they were read.
+        name: of the file they were read from.
+        error: raised, naming the file, when its seal is broken.
+    """
+    if SEAL not in values:
+        tell_unhashed(name)
+        return False
+    if values[SEAL] != _digest_before_seal(values):
+        raise error(f"{name} is damaged or was changed: its content is not what was sealed.")
+    return True
+
+
+def tell_unhashed(name: object) -> None:
+    """Say in the log that a file cannot be checked."""
+    logger.warning("%s carries no hash of its content: an earlier version wrote it.", name)
+
+
+def _digest_before_seal(values: Mapping[str, Any]) -> str:
+    # What a newer version adds after the seal is not under it.
+    covered = dict(itertools.takewhile(lambda item: item[0] != SEAL, values.items()))
+    text = json.dumps(covered, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
