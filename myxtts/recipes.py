@@ -43,6 +43,29 @@ _NORMAL_MODEL: dict[str, Any] = {
     "gpt": {"layers": 16, "model_dim": 768, "heads": 12, "num_text_tokens": 2048},
 }
 
+# The voice in the box: small enough to be shipped, and to learn to read within hours on two cores.
+_BASE_MODEL: dict[str, Any] = {
+    "dvae": {"hidden_dim": 192, "codebook_dim": 256, "num_codes": 1024, "num_resnet_blocks": 2},
+    "gpt": {
+        "layers": 6,
+        "model_dim": 256,
+        "heads": 4,
+        "num_text_tokens": 400,
+        "max_text_tokens": 256,
+        "max_audio_tokens": 320,
+        "dropout": 0.0,
+    },
+    "conditioning": {
+        "num_latents": 4,
+        "perceiver_depth": 1,
+        "perceiver_heads": 4,
+        "perceiver_head_dim": 64,
+    },
+    "speaker": {"embedding_dim": 256},
+    "use_pretrained_speaker_encoder": True,
+    "speaker_encoder_type": "resemblyzer",
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "tiny": {
         "model": _TINY_MODEL,
@@ -53,6 +76,36 @@ PRESETS: dict[str, dict[str, Any]] = {
             # Minutes do not train discriminators: tiny learns the mel loss alone.
             "adversarial_start": 300,
             "validate_every": 250,
+            "checkpoint_every": 250,
+        },
+    },
+    "base": {
+        "model": _BASE_MODEL,
+        "training": {
+            "dvae": {
+                "steps": 4000,
+                "batch_size": 24,
+                "learning_rate": 1e-3,
+                "warmup_steps": 100,
+                "final_lr_fraction": 0.02,
+            },
+            "gpt": {
+                "steps": 12_000,
+                "batch_size": 32,
+                "learning_rate": 1e-3,
+                "warmup_steps": 200,
+                "final_lr_fraction": 0.02,
+            },
+            "decoder": {
+                "steps": 6000,
+                "batch_size": 8,
+                "learning_rate": 5e-4,
+                "warmup_steps": 100,
+            },
+            "batch_codes": 1600,
+            "alignment_loss_weight": 0.3,
+            "token_loss_weight": 0.3,
+            "validate_every": 500,
             "checkpoint_every": 250,
         },
     },
