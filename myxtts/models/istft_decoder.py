@@ -235,7 +235,7 @@ class ConvNeXtBlock(Layer):
 
     Attributes:
         shifted: convolve by a sum of shifted products, which XLA makes twenty times faster than
-            its depthwise convolution on a processor; without XLA it is the other way round.
+            its depthwise convolution on a processor; without XLA that one is nine times faster.
     """
 
     def __init__(

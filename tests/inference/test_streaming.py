@@ -8,6 +8,7 @@ from myxtts.generation.vocoding import stretched
 from myxtts.inference.streaming import SpeedState, StreamingSpeed, StreamingVocoder
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.hifigan import HifiDecoder
+from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,34 @@ def test_chunks_joined_are_the_whole(decoder, vocoder, length, size):
     joined, _ = stream(vocoder, latents, [size] * -(-length // size))
     assert joined.shape == whole.shape
     np.testing.assert_allclose(joined, whole, atol=2e-5)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        {"dim": 12, "frame_blocks": 3},
+        # Hears as little as may be.
+        {"dim": 8, "code_blocks": 1, "code_lookahead": 0, "frame_blocks": 1, "frame_lookahead": 0},
+        {"dim": 8, "code_blocks": 1, "code_kernel": 1, "code_lookahead": 0, "hop": 128},
+    ],
+)
+def istft(request):
+    decoder = IstftDecoder(latent_dim=8, speaker_dim=6, **request.param)
+    decoder.build()
+    decoder.head.kernel.assign(3 * decoder.head.kernel)
+    return decoder
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 23, 148])
+def test_chunks_of_the_istft_decoder_are_the_whole(istft, length):
+    latents = RNG.normal(size=(length, 8)).astype("float32")
+    whole = np.asarray(istft(latents[None], SPEAKER))[0]
+    vocoder = StreamingVocoder(istft)
+    for size in (1, 7, 20, 300):
+        joined, kept = stream(vocoder, latents, [size] * -(-length // size))
+        assert joined.shape == whole.shape
+        np.testing.assert_allclose(joined, whole, atol=1e-6)
+        assert size > 20 or max(kept) <= 40
 
 
 def at_speed(speed: float, latents: np.ndarray, size: int) -> tuple[np.ndarray, list[int]]:

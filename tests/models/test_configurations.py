@@ -14,7 +14,14 @@ from myxtts.audio.mel import MelNorm, MelSpectrogram
 from myxtts.audio.resample import SincResampler
 from myxtts.config import ECAPAConfig
 from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
-from myxtts.models import conditioning, coqui_resnet, discriminators, dvae, ecapa_tdnn
+from myxtts.models import (
+    conditioning,
+    coqui_resnet,
+    discriminators,
+    dvae,
+    ecapa_tdnn,
+    istft_decoder,
+)
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
 from myxtts.models.layer import BatchNorm
@@ -42,6 +49,8 @@ LAYERS = [
     (coqui_resnet.SEBasicBlock(8, stride=2, project=True), (None, None, None, 8)),
     (discriminators.MultiPeriodDiscriminator(1 / 16, periods=(2, 5)), None),
     (discriminators.MultiScaleDiscriminator(1 / 16, scales=2, name="scales"), None),
+    (discriminators.MultiResolutionDiscriminator(1 / 8, resolutions=(256,)), None),
+    (discriminators.SpectrumDiscriminator(256, 1 / 8), None),
     (discriminators.PeriodDiscriminator(3, 1 / 16), None),
     (discriminators.ScaleDiscriminator(1 / 16), None),
     (dvae.DVAE(8, 4, num_codes=16, num_resnet_blocks=1, n_mels=5), None),
@@ -55,6 +64,8 @@ LAYERS = [
     (GPTBlock(8, 2, depth=3, dropout=0.2, name="block"), FRAMES),
     (HifiDecoder(8, 6, 16, (8, 32), (16, 64), (3,), (1, 2)), None),
     (HifiResBlock(8, 3, dilations=(1, 2)), FRAMES),
+    (istft_decoder.IstftDecoder(8, 6, 12, 1, 3, 1, 2, 5, 2, 2, 512, 128), None),
+    (istft_decoder.ConvNeXtBlock(8, 5, lookahead=1, layer_scale=0.5, name="block"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),

@@ -8,12 +8,14 @@ import tensorflow as tf
 from myxtts.losses import discriminator_loss
 from myxtts.models.discriminators import (
     MultiPeriodDiscriminator,
+    MultiResolutionDiscriminator,
     MultiScaleDiscriminator,
     PeriodDiscriminator,
     ScaleDiscriminator,
 )
 
 NARROW = 1 / 16
+KINDS = [MultiPeriodDiscriminator, MultiScaleDiscriminator, MultiResolutionDiscriminator]
 # Weights and biases of one HiFi-GAN discriminator, without the gains of its weight norm.
 PERIOD_PARAMETERS = 8_218_433
 SCALE_PARAMETERS = 9_870_209
@@ -32,7 +34,11 @@ def noise(samples: int, rows: int = 2) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("kind", "judges", "layers"),
-    [(MultiPeriodDiscriminator, 5, 6), (MultiScaleDiscriminator, 3, 8)],
+    [
+        (MultiPeriodDiscriminator, 5, 6),
+        (MultiScaleDiscriminator, 3, 8),
+        (MultiResolutionDiscriminator, 3, 6),
+    ],
 )
 def test_every_judge_gives_a_score_and_its_features(kind, judges, layers):
     outputs = narrow(kind)(noise(2_000))
@@ -65,7 +71,7 @@ def test_coquis_discriminators_have_that_size(kind, parameters):
     assert sum(p.numel() for p in module.parameters()) - gains == parameters
 
 
-@pytest.mark.parametrize("kind", [MultiPeriodDiscriminator, MultiScaleDiscriminator])
+@pytest.mark.parametrize("kind", KINDS)
 def test_narrow_ones_are_cheap(kind):
     assert narrow(kind).count_params() < 0.03 * 5 * PERIOD_PARAMETERS
 
@@ -94,13 +100,13 @@ def test_each_scale_hears_half_the_rate():
     assert lengths == [100, 50, 25]
 
 
-@pytest.mark.parametrize("kind", [MultiPeriodDiscriminator, MultiScaleDiscriminator])
+@pytest.mark.parametrize("kind", KINDS)
 def test_variable_names_are_unique(kind):
     paths = [weight.path for weight in narrow(kind).weights]
     assert len(set(paths)) == len(paths)
 
 
-@pytest.mark.parametrize("kind", [MultiPeriodDiscriminator, MultiScaleDiscriminator])
+@pytest.mark.parametrize("kind", KINDS)
 def test_they_learn_to_tell_tones_from_noise(kind):
     judge = narrow(kind)
     optimizer = keras.optimizers.Adam(1e-3)
@@ -121,7 +127,7 @@ def test_they_learn_to_tell_tones_from_noise(kind):
     assert last < 0.7 * first
 
 
-@pytest.mark.parametrize("kind", [MultiPeriodDiscriminator, MultiScaleDiscriminator])
+@pytest.mark.parametrize("kind", KINDS)
 def test_gradient_reaches_every_sample(kind):
     judge = narrow(kind)
     wave = tf.constant(noise(701, rows=1))

@@ -46,9 +46,9 @@ class DecoderTask(Task):
 
     GPT and DVAE stand still; the decoder and the audio encoder's own speaker path
     learn (a pretrained one has none: its projection conditions the GPT too). The
-    discriminators join at ``training.adversarial_start``. All but the GPT's pass has one size
-    with the istft decoder, and is compiled by itself where XLA is not forbidden: the latents'
-    sizes would each want a graph of their own.
+    discriminators join at ``training.adversarial_start``. With the istft decoder XLA compiles
+    what has one size alone, its pass and its spectra: the latents' sizes would each want a graph
+    of their own, and on a processor XLA's convolutions would make the discriminators slower.
     """
 
     metric = "mel_loss"
@@ -61,10 +61,12 @@ class DecoderTask(Task):
         self.compiles_itself = isinstance(model.decoder, IstftDecoder)
         kind = SegmentsInContext if self.compiles_itself else BareSegments
         self.cutter = kind(model.decoder, self.config.segment_codes)
-        compiled = self.compiles_itself and self.config.xla is not False
+        compiled = self.compiles_itself and bool(self.config.xla)
         if self.compiles_itself:
             model.decoder.shift(compiled)
-        self._compiled = partial(tf.function, jit_compile=True) if compiled else lambda f: f
+        self._compiled_spoken = self._spoken
+        if compiled:
+            self._compiled_spoken = tf.function(self._spoken, jit_compile=True)
         self.discriminators = _discriminators(config)
         generator = model.decoder.trainable_variables + model.audio_encoder.speaker_variables
         judges = [var for item in self.discriminators for var in item.trainable_variables]
@@ -88,10 +90,10 @@ class DecoderTask(Task):
         inputs, wave = self._segments(batch, self._latents(batch))
         with tf.GradientTape() as tape:
             speaker = self._repeated(self._speaker(batch, training=True))
-            fake, numbers = self._compiled(self._spoken)(inputs, speaker, wave)
-            judge = self._compiled(self._adversarial)
-            # XLA finds no gradient of a condition that another function has computed.
-            adversarial, features = self._once_started(lambda: judge(wave, fake), (0.0, 0.0))
+            fake, numbers = self._compiled_spoken(inputs, speaker, wave)
+            adversarial, features = self._once_started(
+                lambda: self._adversarial(wave, fake), (0.0, 0.0)
+            )
             loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
             if "stft_loss" in numbers:
@@ -218,14 +220,11 @@ class DecoderTask(Task):
         features = feature_matching_loss(self._judge(real), judged_fake)
         return adversarial_loss(judged_fake, self.config.adversarial_objective), features
 
-    def _judged(self, real, fake):
-        objective = self.config.adversarial_objective
-        return discriminator_loss(self._judge(real), self._judge(fake), objective)
-
     def _train_discriminators(self, real, fake):
         fake = tf.stop_gradient(fake)
+        objective = self.config.adversarial_objective
         with tf.GradientTape() as tape:
-            loss = self._compiled(self._judged)(real, fake)
+            loss = discriminator_loss(self._judge(real), self._judge(fake), objective)
         apply_gradients(self.groups[1:], tape, loss)
         return loss
 
