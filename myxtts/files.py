@@ -371,6 +371,26 @@ def writable_folder(path: str | Path, error: type[MyXTTSError] = CheckpointError
         raise error(f"cannot write to the folder {folder}: {_reason(problem)}.") from problem
 
 
+def check_writable(path: str | Path, error: type[MyXTTSError] = CheckpointError) -> None:
+    """See that a file could be written to ``path``; no file and no folder is made.
+
+    Args:
+        path: of the file; its folder need not be there yet.
+        error: raised, naming ``path``, where it could not.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise error(f"cannot write {path}: it is a folder; name a file in it.")
+        folder = path.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as problem:
+        raise error(f"cannot write {path}: {_reason(problem)}.") from problem
+
+
 def cache_folder() -> Path:
     """Folder of what is fetched or made once: ``MYXTTS_CACHE``, else ``~/.cache/myxtts``."""
     return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")

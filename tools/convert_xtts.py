@@ -1,6 +1,7 @@
-"""Convert Coqui's XTTS-v2 checkpoint folder to a preset, once.
+"""Convert Coqui's XTTS-v2 checkpoint folder, or a fine-tune of it, to a preset, once.
 
     python tools/convert_xtts.py --source XTTS-v2/ --output presets/xtts_v2
+    python tools/convert_xtts.py --source run/training/GPT_XTTS/ --output presets/anna
 
 Needs torch for reading (``pip install torch``); speaking with the preset does not.
 """
@@ -14,7 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from myxtts.files import check_writable
 from myxtts.flags import make_parser, run
+from myxtts.presets.record import MANIFEST
+
+SPEAKERS = "speakers_xtts.pth"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,8 +27,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         required=True,
-        metavar="DIR",
-        help="folder with model.pth, config.json, vocab.json, dvae.pth and mel_stats.pth",
+        metavar="PATH",
+        help="folder with config.json, vocab.json and weights: model.pth, or those of a trainer, "
+        "of which the newest best_model is taken; or a file of weights in such a folder",
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="preset folder to write")
     parser.add_argument(
@@ -34,16 +40,36 @@ def parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     """Convert, save, and say under which licence the weights are."""
+    from myxtts.weights.coqui_folder import open_folder
     from myxtts.weights.coqui_xtts import LICENCE, convert_checkpoint
     from myxtts.weights.model_card import write_card
 
-    model = convert_checkpoint(args.source)
+    # What is wrong with the output should be known before the long work.
+    check_writable(Path(args.output) / MANIFEST)
+    checkpoint = open_folder(args.source)
+    model = convert_checkpoint(checkpoint)
     model.save_to_preset(args.output, half=args.half)
     write_card(args.output, model)
+    speakers = checkpoint.find(SPEAKERS)
+    names = keep_voices(speakers, args.output, model) if speakers else []
     count = sum(part.count_params() for part in model.parts().values())
     print(f"licence of the weights: {LICENCE}", file=sys.stderr)
-    result = {"output": args.output, "parameters": count, "licence": LICENCE}
+    result = {"output": args.output, "parameters": count, "licence": LICENCE, "voices": names}
     print(json.dumps(result) if args.json else args.output)
+
+
+def keep_voices(speakers: Path, preset: str, model) -> list[str]:
+    """Give a preset the voices of ``speakers_xtts.pth`` as its own; their names."""
+    from myxtts.inference.voice import Voice
+    from myxtts.presets.voices import PresetVoice, file_of, write_list
+    from myxtts.weights.coqui_voices import read_voices
+
+    # A name becomes a file's.
+    names = [name for name in read_voices(speakers) if name and Path(name).name == name]
+    for name in names:
+        Voice.load(speakers, model, name).save(file_of(preset, name))
+    write_list(preset, [PresetVoice(name, f"of {speakers.name}") for name in names])
+    return names
 
 
 if __name__ == "__main__":

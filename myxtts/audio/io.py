@@ -16,7 +16,7 @@ import soundfile
 import soxr
 
 from myxtts.errors import AudioError, NotFiniteError
-from myxtts.files import replacing, writable_folder
+from myxtts.files import check_writable, replacing, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +139,15 @@ def write_growing(path: str | Path, chunks: Iterable[np.ndarray], sample_rate: i
                 file.flush()
             written.append(chunk)
     return np.concatenate(written)
+
+
+def check_output(path: str | Path) -> None:
+    """See that audio could be written to ``path``, before the work for it is done.
+
+    Raises:
+        AudioError: the suffix is no audio format, or no file can be written there.
+    """
+    check_writable(_audio_path(path), AudioError)
 
 
 def _audio_path(path: str | Path) -> Path:

@@ -25,8 +25,17 @@ GRIFFIN_LIM = "griffin_lim"
 SLOWEST = 0.05
 
 
+def lacks_dvae(trained_steps: dict[str, int]) -> bool:
+    """Whether a model was converted without its DVAE, whose weights are then no trained ones."""
+    return bool(trained_steps.get("gpt")) and not trained_steps.get("dvae")
+
+
 def choose_vocoder(model: XTTS, wanted: str) -> str:
     """Resolve ``auto`` by what the decoder stage measured, and say so.
+
+    Args:
+        model: its ``decoder.vocoder``, ``trained_steps`` and ``vocoder_errors`` are asked.
+        wanted: a vocoder or ``auto``.
 
     Raises:
         ConfigError: a decoder is wanted that the model has not, or has never trained, or
@@ -38,7 +47,7 @@ def choose_vocoder(model: XTTS, wanted: str) -> str:
         raise ConfigError(f"--vocoder {wanted}: the decoder of this checkpoint is {own}.")
     if wanted == own and not trained:
         raise ConfigError(f"--vocoder {own}: the decoder of this checkpoint has not been trained.")
-    if wanted == GRIFFIN_LIM and model.lacks_dvae:
+    if wanted == GRIFFIN_LIM and lacks_dvae(model.trained_steps):
         raise ConfigError(
             "--vocoder griffin_lim: this model was converted without its dvae.pth, which it needs."
         )

@@ -6,17 +6,18 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from myxtts.audio.io import write_growing
+from myxtts.audio.io import check_output, write_growing
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import ConfigError, TextError
+from myxtts.files import check_writable
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
 from myxtts.presets.finding import add_preset_flag, find_preset
-from myxtts.presets.voices import preset_voices, voice_path
+from myxtts.presets.voices import PresetVoice, preset_voices, voice_path
 from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,13 @@ def parser() -> argparse.ArgumentParser:
     voice.add_argument(
         "--voice",
         metavar="NAME",
-        help="one of the model's own voices, or a file of --save-voice (default, without "
-        "references: the first of --list-voices)",
+        help="one of the model's own voices, a file of --save-voice, or one of Coqui's programs "
+        "(.pth, .json; see --speaker) (default, without references: the first of --list-voices)",
+    )
+    parser.add_argument(
+        "--speaker",
+        metavar="NAME",
+        help="which voice of a --voice file of several, such as XTTS-v2's speakers_xtts.pth",
     )
     parser.add_argument(
         "--save-voice", metavar="FILE", help="keep the voice of the references (.safetensors)"
@@ -104,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
         logger.info("--checkpoint is called --preset now; both do the same.")
     name = args.preset or args.checkpoint or args.checkpoint_dir
     if args.list_voices:
-        list_voices(find_preset(name), args.json)
+        list_voices(find_preset(name), args.json, args.voice)
         return
     text, preset = read_text(args), find_preset(name)
     stored = XTTSConfig.from_yaml(preset / "config.yaml")
@@ -123,9 +129,8 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
     from myxtts.inference.synthesizer import Synthesizer
     from myxtts.models.xtts import XTTS
 
-    kept = None if args.reference_audio else voice_path(preset, args.voice)
+    settings, kept = check_call(preset, settings, text, args)
     synthesizer = Synthesizer(XTTS.from_preset(preset), settings)
-    check_stream_flags(args, synthesizer.vocoder, synthesizer.model.decoder.vocoder)
     voice = find_voice(synthesizer, args, kept)
     started = time.perf_counter()
     if args.stream:
@@ -150,6 +155,32 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
         finished=finished,
         similarity=_similarity(waveform, args.reference_audio),
     )
+
+
+def check_call(preset: Path, settings, text: str, args: argparse.Namespace) -> tuple:
+    """Look at all that can be looked at before the model is read, which takes long.
+
+    Returns:
+        The settings with the vocoder that will speak, and the voice of ``--voice`` or None.
+    """
+    from myxtts.inference import checks
+    from myxtts.models.decoder import KINDS
+
+    check_output(args.output)
+    if args.save_voice:
+        check_writable(args.save_voice)
+    stored, kept = XTTSConfig.from_yaml(preset / "config.yaml"), None
+    checks.check_text(preset, text, args.language)
+    vocoder = checks.check_vocoder(preset, stored, settings.vocoder)
+    check_stream_flags(args, vocoder, KINDS[stored.model.decoder.kind].vocoder)
+    if args.reference_audio:
+        if args.speaker:
+            raise ConfigError("--speaker is for --voice FILE; references are of one voice.")
+        checks.check_references(args.reference_audio, settings, stored.data.silence_db)
+    else:
+        path = voice_path(preset, args.voice)
+        kept = checks.read_kept_voice(path, args.speaker, preset, stored)
+    return replace(settings, vocoder=vocoder), kept
 
 
 def _similarity(waveform: np.ndarray, references: list[str] | None) -> float | None:
@@ -177,9 +208,13 @@ def check_stream_flags(args: argparse.Namespace, vocoder: str, own: str) -> None
         refuse_idle(args, dict.fromkeys(OF_STREAMS, told))
 
 
-def list_voices(preset: Path, as_json: bool) -> None:
-    """Print the voices of the model, the one that speaks unasked first."""
+def list_voices(preset: Path, as_json: bool, file: str | None = None) -> None:
+    """Print the voices of the model, the one that speaks unasked first, or those of a file."""
     voices = preset_voices(preset)
+    if file is not None:
+        from myxtts.weights.coqui_voices import read_voices
+
+        voices = [PresetVoice(name) for name in read_voices(file)]
     if as_json:
         print(json.dumps([asdict(voice) for voice in voices]))
         return
@@ -189,14 +224,9 @@ def list_voices(preset: Path, as_json: bool) -> None:
         print(f"{voice.name:<10} {voice.about}".rstrip())
 
 
-def find_voice(synthesizer, args: argparse.Namespace, kept: Path | None):
-    """The voice ``kept`` in a file or of the references, kept where ``--save-voice`` says."""
-    from myxtts.inference.voice import Voice
-
-    if kept:
-        voice = Voice.load(kept, synthesizer.model)
-    else:
-        voice = synthesizer.condition(args.reference_audio)
+def find_voice(synthesizer, args: argparse.Namespace, kept):
+    """The voice ``kept``, else that of the references, kept where ``--save-voice`` says."""
+    voice = kept or synthesizer.condition(args.reference_audio)
     if args.save_voice:
         voice.save(args.save_voice)
         logger.info("voice kept in %s", args.save_voice)

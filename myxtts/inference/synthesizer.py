@@ -134,18 +134,19 @@ class Synthesizer:
             tuple(hashlib.sha256(clip.tobytes()).hexdigest() for clip in clips),
         )
 
-    def voice(self, name: str | Path | None = None) -> Voice:
+    def voice(self, name: str | Path | None = None, speaker: str | None = None) -> Voice:
         """A voice that was kept: one of the model's own by its name, or a file.
 
         Args:
             name: None for the model's first voice.
+            speaker: name of the voice in a file of several (``speakers_xtts.pth``).
 
         Raises:
             CheckpointError: there is none of that name, or it is another model's.
         """
         if self.model.preset is None and name is None:
             raise CheckpointError("this model is of no preset, which could have voices of its own.")
-        return Voice.load(voice_path(self.model.preset or "", name), self.model)
+        return Voice.load(voice_path(self.model.preset or "", name), self.model, speaker)
 
     def speak(self, text: str, voice: Voice | None = None, language: str = "en") -> Synthesis:
         """Speak ``text``, however long, in ``voice``, or in the model's own first one.

@@ -10,9 +10,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from myxtts.config import ModelConfig
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
 from myxtts.models.xtts import XTTS
+from myxtts.weights.coqui_voices import is_voice_file, read_voice
 
 KIND = "myxtts voice 1"
 UNSAVED = "unsaved"
@@ -53,12 +55,24 @@ class Voice:
         write_whole(path, content)
 
     @classmethod
-    def load(cls, path: str | Path, model: XTTS) -> Voice:
+    def load(cls, path: str | Path, model: XTTS, speaker: str | None = None) -> Voice:
         """Read a voice that was made with ``model``.
 
+        Args:
+            path: a file of :meth:`save`, or one of Coqui's programs: ``speakers_xtts.pth`` or
+                latents as JSON (:mod:`myxtts.weights.coqui_voices`), which do not say of
+                which model they are.
+            model: that is to speak.
+            speaker: name of the voice in a file of several.
+
         Raises:
-            CheckpointError: the file is missing, is no voice, or is another model's.
+            CheckpointError: the file is missing, is no voice, or is another model's, or has
+                none of that name.
         """
+        if is_voice_file(path):
+            return cls.from_coqui(path, speaker, model.config.model, model.fingerprint)
+        if speaker is not None:
+            raise CheckpointError(f"--speaker is for files of several voices; {path} holds one.")
         try:
             with safe_open(path, framework="numpy") as file:
                 facts = file.metadata() or {}
@@ -75,6 +89,28 @@ class Voice:
             raise CheckpointError(f"{path} cannot be read as a voice: {error}.") from error
         voice.require(model, str(path))
         return voice
+
+    @classmethod
+    def from_coqui(
+        cls, path: str | Path, speaker: str | None, sizes: ModelConfig, fingerprint: str
+    ) -> Voice:
+        """The voice ``speaker`` of a file of Coqui's programs, for the model of these sizes.
+
+        Raises:
+            CheckpointError: it cannot be read, has no such voice, or that fits other sizes.
+        """
+        found = read_voice(path, speaker)
+        pairs = (
+            (found.latents, (1, sizes.conditioning.num_latents, sizes.gpt.model_dim), "latents"),
+            (found.speaker_embedding, (1, sizes.speaker.embedding_dim), "a speaker embedding"),
+        )
+        for array, wanted, what in pairs:
+            if array.shape != wanted:
+                raise CheckpointError(
+                    f"{path} holds {what} of shape {array.shape}; this model wants {wanted}: they "
+                    "were made with another one."
+                )
+        return cls(found.latents, found.speaker_embedding, fingerprint)
 
     def require(self, model: XTTS, name: str = "the voice") -> None:
         """Raise ``CheckpointError`` unless the voice was made with ``model``."""

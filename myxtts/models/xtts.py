@@ -93,11 +93,6 @@ class XTTS(keras.Model):
         """Where a pretrained speaker encoder's weights came from; None in ``original`` mode."""
         return getattr(self.audio_encoder.speaker_encoder, "provenance", None)
 
-    @property
-    def lacks_dvae(self) -> bool:
-        """Whether it was converted without its DVAE, whose weights are then no trained ones."""
-        return bool(self.trained_steps.get("gpt")) and not self.trained_steps.get("dvae")
-
     def take_record(self, other: Record | XTTS) -> None:
         """Take over what ``other`` knows of where its weights came from and their training."""
         for name in ("trained_steps", "vocoder_errors", "source"):

@@ -23,6 +23,7 @@ from myxtts.weights.coqui_folder import (
     MODEL,
     NEEDED,
     VOCABULARY,
+    Checkpoint,
     open_folder,
 )
 from myxtts.weights.coqui_gpt import below
@@ -49,20 +50,20 @@ WITHOUT_DVAE = (
 )
 
 
-def convert_checkpoint(source: str | Path) -> XTTS:
+def convert_checkpoint(source: str | Path | Checkpoint) -> XTTS:
     """Read the checkpoint folder ``source`` into a new model.
 
     Args:
         source: folder of ``config.json``, ``vocab.json`` and the weights, published or a
             trainer's (see :func:`myxtts.weights.coqui_folder.open_folder`), or its file of
-            weights. ``dvae.pth``, which speaking does not need, and ``mel_stats.pth``, which
+            weights, or what that function gives. ``dvae.pth``, which speaking does not need, and ``mel_stats.pth``, which
             the weights hold too, may be missing.
 
     Raises:
         WeightsError: a file is missing or unreadable, the configuration asks for another
             architecture, or keys and shapes do not fit.
     """
-    checkpoint = open_folder(source)
+    checkpoint = source if isinstance(source, Checkpoint) else open_folder(source)
     config_path = checkpoint.require(CONFIGURATION)
     args = read_json(config_path)["model_args"]
     vocabulary = checkpoint.require(VOCABULARY, args)

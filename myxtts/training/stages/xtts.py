@@ -10,13 +10,15 @@ from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance
 from myxtts.data.screening import Report
 from myxtts.data.xtts import mel_stats, open_corpus, open_store
+from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError, ConfigError
+from myxtts.generation.vocoding import lacks_dvae
 from myxtts.models.xtts import XTTS
 from myxtts.presets.folder import read_config
 from myxtts.presets.record import XTTS_KIND
 from myxtts.settings import to_dict
 from myxtts.text.extension import extend_tokenizer
-from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
+from myxtts.text.tokenizer import VoiceBpeTokenizer, character_tokenizer, train_tokenizer
 from myxtts.training.stage import System
 from myxtts.training.stages import decoder, dvae, gpt
 from myxtts.training.start import CONFIG, PRESET, differing_keys, open_corpora
@@ -85,7 +87,7 @@ def _fine_tuned(config: XTTSConfig) -> XTTS:
     # Entries are added once the corpus is known, or were in the run that is resumed.
     gpt = {"num_text_tokens": sizes.gpt.num_text_tokens}
     model = XTTS.from_preset(folder, config.merged({"model": {"gpt": gpt}}))
-    if model.lacks_dvae:
+    if lacks_dvae(model.trained_steps):
         raise CheckpointError(
             f"--init-from {folder} was converted without its dvae.pth, which makes the audio codes "
             "of a training corpus: put it beside the checkpoint and convert that again."
@@ -124,11 +126,18 @@ def choose_tokenizer(
     if config.data.tokenizer:
         tokenizer = VoiceBpeTokenizer(config.data.tokenizer)
     elif kept.is_file():
+        check_beside(kept)
         tokenizer = VoiceBpeTokenizer(kept)
     elif known is not None:
         tokenizer = extend_tokenizer(known, pairs, added) if added else known
     else:
-        tokenizer = train_tokenizer(pairs, gpt.num_text_tokens)
+        make = character_tokenizer if config.data.vocabulary == "characters" else train_tokenizer
+        tokenizer = make(pairs, gpt.num_text_tokens)
+    if config.data.phoneme_share and not tokenizer.has_phonemes:
+        raise ConfigError(
+            "data.phoneme_share wants a vocabulary with phonemes; give --vocabulary characters, "
+            "or a share of 0."
+        )
     if tokenizer.vocab_size > gpt.num_text_tokens + added:
         raise ConfigError(
             f"the tokenizer has {tokenizer.vocab_size} entries, model.gpt.num_text_tokens is "
@@ -139,7 +148,8 @@ def choose_tokenizer(
             f"the tokenizer's [START] and [STOP] are {tokenizer.start_id} and {tokenizer.stop_id}, "
             f"the model's {gpt.start_text_token} and {gpt.stop_text_token}."
         )
-    tokenizer.save(kept)
+    with hashed_beside(kept):
+        tokenizer.save(kept)
     return tokenizer
 
 
