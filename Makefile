@@ -3,6 +3,7 @@
 PYTHON3 ?= python3
 VENV ?= .venv
 JOBS ?= 2
+VOICE ?= runs/voice
 PYTHON := $(VENV)/bin/python
 PYTEST := TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 # Versions that a green run was seen with: of this Python's series where it needs its own.
@@ -18,16 +19,26 @@ REFERENCE_MODULES := TTS.tts.models.xtts, TTS.tts.layers.xtts.trainer.gpt_traine
 	resemblyzer, faster_whisper, speechmos.dnsmos, onnxruntime, transformers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format reference constraints clean
+.PHONY: help demo demo-train voice test test-all lint format reference constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
 	@echo "MyXTTS: make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: VENV=$(VENV) (environment), PYTHON3=$(PYTHON3) (its Python), JOBS=$(JOBS) (test processes)"
+	@echo "           VOICE=$(VOICE) (folder of make voice)"
 
-demo: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves WAV, picture and report in outputs/demo
-	$(PYTHON) tools/demo.py
+demo: $(VENV)/.core  ## Speak with the shipped model; leaves WAV, picture and report in outputs/demo
+	@TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tools/demo.py
+
+demo-train: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves all in outputs/demo_train
+	$(PYTHON) tools/demo_train.py
+
+voice: $(VENV)/.voice  ## Make the corpus of the shipped model and train the recipe base on it (many hours)
+	$(PYTHON) tools/make_voice_corpus.py --output $(VOICE)/corpus
+	$(PYTHON) train_main.py $(if $(wildcard $(VOICE)/run/config.yaml),--resume,--preset base) \
+	    --train-data $(VOICE)/corpus/train --val-data $(VOICE)/corpus/val --output-dir $(VOICE)/run
+	@echo "The model lies in $(VOICE)/run/preset; benchmarks/voice.py judges it, tools/pack_voice.py packs it."
 
 test: $(VENV)/.dev  ## Run the fast tests; parity with Coqui runs live only after `make reference`
 	$(PYTEST) $(ARGS)
@@ -68,6 +79,12 @@ $(VENV)/.core: requirements.txt $(CONSTRAINTS) $(VENV)/.created
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.core
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+# Torch reads Resemblyzer's weights, once.
+$(VENV)/.voice: requirements-voice.txt $(VENV)/.core
+	@$(PIP) -r requirements-voice.txt torch
+	@$(PIP) --no-deps resemblyzer==0.1.4
 	@touch $@
 
 # torchaudio's libraries want CUDA; without them its pure-torch part works on any machine.

