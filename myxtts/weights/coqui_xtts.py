@@ -55,9 +55,9 @@ def convert_checkpoint(source: str | Path | Checkpoint) -> XTTS:
 
     Args:
         source: folder of ``config.json``, ``vocab.json`` and the weights, published or a
-            trainer's (see :func:`myxtts.weights.coqui_folder.open_folder`), or its file of
-            weights, or what that function gives. ``dvae.pth``, which speaking does not need, and ``mel_stats.pth``, which
-            the weights hold too, may be missing.
+            trainer's (see :func:`myxtts.weights.coqui_folder.open_folder`), its file of weights,
+            or what that function gives. ``dvae.pth``, which speaking does not need, and
+            ``mel_stats.pth``, which the weights hold too, may be missing.
 
     Raises:
         WeightsError: a file is missing or unreadable, the configuration asks for another
