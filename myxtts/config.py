@@ -152,6 +152,16 @@ class DataConfig(Settings, section="data"):
     language: str = setting("en", "language of utterances whose metadata names none")
     cache_dir: str | None = setting(None, "folder of cached features (default: inside the run)")
     tokenizer: str | None = setting(None, "existing tokenizer.json to use instead of training one")
+    vocabulary: Literal["bpe", "characters"] = setting(
+        "bpe", "of a new model: learned pieces of words, or single characters and all phonemes"
+    )
+    phoneme_share: float = setting(
+        0.0,
+        "mean share of the words read in phonemes, drawn anew each epoch; needs 'word_phonemes' "
+        "in metadata.jsonl and the characters vocabulary",
+        at_least=0,
+        at_most=1,
+    )
     min_seconds: float = setting(0.5, "shorter utterances are skipped", "seconds")
     max_seconds: float = setting(12.0, "longer utterances are skipped", "seconds")
     silence_db: float = setting(-60.0, "an utterance whose peak is below this is silent", "dBFS")

@@ -38,6 +38,8 @@ def word_seconds(utterance: Utterance) -> list[float] | None:
     words = len(utterance.text.split())
     if not utterance.timed_phonemes:
         return list(utterance.durations) or None
+    if utterance.word_phonemes:
+        return [sum(seconds) for seconds in by_word(utterance)]
     sums, after_space = [0.0], False
     for phoneme, seconds in zip(utterance.phonemes, utterance.durations, strict=True):
         if after_space and not phoneme.isspace():
@@ -45,6 +47,19 @@ def word_seconds(utterance: Utterance) -> list[float] | None:
         after_space = phoneme.isspace()
         sums[-1] += seconds
     return sums if len(sums) == words else None
+
+
+def by_word(utterance: Utterance) -> list[tuple[float, ...]]:
+    """Seconds of each of a word's phonemes, the space behind it included.
+
+    Args:
+        utterance: with ``word_phonemes`` and their durations.
+    """
+    first, parts = 0, []
+    for word in utterance.word_phonemes:
+        parts.append(utterance.durations[first : first + len(word) + 1])
+        first += len(word) + 1
+    return parts
 
 
 def token_ends(utterance: Utterance, tokenizer: VoiceBpeTokenizer) -> np.ndarray | None:
@@ -84,14 +99,14 @@ def letter_ends(
     text = clean(words)
     steps = np.zeros(len(text))
     first_word = first_letter = 0
-    for word, end in _boundaries(words, text, clean):
+    for word, end in boundaries(words, text, clean):
         own = [place for place in range(first_letter, end) if not text[place].isspace()]
         steps[own] = sum(seconds[first_word:word]) / max(len(own), 1)
         first_word, first_letter = word, end
     return np.cumsum(steps)
 
 
-def _boundaries(words: Sequence[str], text: str, clean: Callable) -> list[tuple[int, int]]:
+def boundaries(words: Sequence[str], text: str, clean: Callable) -> list[tuple[int, int]]:
     """Numbers of words and of letters after which one knows that a word of both ends.
 
     Words that are read otherwise together than alone (``$ 3``), or not at all, are one with

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
-from myxtts.data.alignment import token_ends
 from myxtts.data.formats import Utterance
+from myxtts.data.readings import Readings
 from myxtts.data.store import Feature, FeatureStore
 
 # Features of smaller corpora than this stay in memory after their first use.
@@ -25,29 +25,32 @@ class Corpus:
         store: their features.
         measure: name of the feature whose length is the utterance's.
         tokenizer: its ``encode`` turns a text and its language into ids.
+        phoneme_share: see :class:`~myxtts.data.readings.Readings`.
 
     Attributes:
         lengths: int ``(utterances,)``.
         speakers: int ``(utterances,)``, places in ``speaker_names``.
-        token_ends: of each utterance when each of its text ids has been spoken, in seconds of
-            the untrimmed clip, or None.
+        readings: of each utterance, where there is a tokenizer.
+
+    Raises:
+        DataError: phonemes are wanted, and an utterance has none.
     """
 
     def __init__(
-        self, utterances: list[Utterance], store: FeatureStore, measure: str, tokenizer=None
+        self,
+        utterances: list[Utterance],
+        store: FeatureStore,
+        measure: str,
+        tokenizer=None,
+        phoneme_share: float = 0.0,
     ):
         self.utterances = utterances
         self.store = store
         self.measure = measure
         self.tokenizer = tokenizer
-        self.text_ids = [
-            np.array(tokenizer.encode(item.text, item.language), "int32")
-            for item in utterances
-            if tokenizer is not None
-        ]
-        timed = tokenizer is not None
-        self.token_ends = [
-            token_ends(item, tokenizer) if timed and item.durations else None for item in utterances
+        self.phoneme_share = phoneme_share
+        self.readings = [
+            Readings(item, tokenizer, phoneme_share) for item in utterances if tokenizer is not None
         ]
         names, numbers = np.unique([item.speaker for item in utterances], return_inverse=True)
         self.speaker_names = names.tolist()
@@ -96,5 +99,6 @@ class Corpus:
         rest = [item for index, item in enumerate(self.utterances, 1) if index % every]
         held = self.utterances[every - 1 :: every]
         return tuple(
-            Corpus(part, self.store, self.measure, self.tokenizer) for part in (rest, held)
+            Corpus(part, self.store, self.measure, self.tokenizer, self.phoneme_share)
+            for part in (rest, held)
         )

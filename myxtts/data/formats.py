@@ -28,6 +28,8 @@ class Utterance:
         durations: seconds of each word of the text or of each phoneme, pauses included, which
             add up to the recording; empty where nobody measured them.
         phonemes: how the text is pronounced; empty where nobody wrote it.
+        word_phonemes: those of each word of ``text.split()``, which with one space between are
+            ``phonemes``; empty where nobody told them apart.
     """
 
     path: Path
@@ -36,6 +38,7 @@ class Utterance:
     language: str
     durations: tuple[float, ...] = ()
     phonemes: tuple[str, ...] = ()
+    word_phonemes: tuple[str, ...] = ()
 
     @property
     def timed_phonemes(self) -> bool:
@@ -124,6 +127,7 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
             _field(item, "speaker", folder.resolve().name),
             _field(item, "language", language),
             *_timing(item, f"{metadata}, line {number}"),
+            _word_phonemes(item, f"{metadata}, line {number}"),
         )
 
 
@@ -215,6 +219,19 @@ def _timing(item: dict, place: str) -> tuple[tuple[float, ...], tuple[str, ...]]
             f"{len(phonemes)} 'phonemes'; one for each word or one for each phoneme is wanted."
         )
     return tuple(float(value) for value in durations), tuple(phonemes)
+
+
+def _word_phonemes(item: dict, place: str) -> tuple[str, ...]:
+    """Phonemes of each word of a line's text, empty where it has none."""
+    found = item.get("word_phonemes") or ()
+    if not isinstance(found, (list, tuple)) or not all(isinstance(word, str) for word in found):
+        raise DataError(f"{place}: 'word_phonemes' is no list of strings.")
+    words = len(item["text"].split())
+    if found and (len(found) != words or " ".join(found) != "".join(item.get("phonemes") or ())):
+        raise DataError(
+            f"{place}: 'word_phonemes' are not the 'phonemes' of the {words} words of 'text'."
+        )
+    return tuple(found)
 
 
 def _is_duration(value) -> bool:

@@ -21,6 +21,7 @@ from myxtts.data.batches import lengths_of, pad, rounded_down
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance, find_utterances
+from myxtts.data.readings import Readings
 from myxtts.data.screening import Report, Screen, screen_corpus
 from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, trimming, waveform
 from myxtts.errors import AudioError, TextError
@@ -142,7 +143,7 @@ def open_corpus(
         if not is_speakable(utterance.text):
             return "no text"
         try:
-            length = len(tokenizer.encode(utterance.text, utterance.language))
+            length = Readings(utterance, tokenizer, config.data.phoneme_share).longest
         except TextError as error:
             return str(error).rstrip(".")
         return f"text too long: {length} tokens" if length > limit else None
@@ -152,7 +153,7 @@ def open_corpus(
     logger.info("%s", report)
     if timed := sum(bool(item.durations) for item in usable):
         logger.info("%s: durations of %d utterances are known", folder, timed)
-    return Corpus(usable, store, "dvae_mel", tokenizer), report
+    return Corpus(usable, store, "dvae_mel", tokenizer, config.data.phoneme_share), report
 
 
 def hear(
@@ -194,6 +195,10 @@ class BatchOptions:
     def rng(self, epoch: int, index: int) -> np.random.Generator:
         """Of one utterance in one epoch, whatever the batch."""
         return np.random.default_rng([self.seed, epoch, int(index)])
+
+    def text_rng(self, epoch: int, index: int) -> np.random.Generator:
+        """Of how the utterance's text is read."""
+        return np.random.default_rng([self.seed, epoch, int(index), 1])
 
 
 def batch_options(config: XTTSConfig, hears_speaker: bool = False) -> BatchOptions:
@@ -243,7 +248,8 @@ def gpt_batch(
         when the options ask for it, ``prompt_frames`` ``(batch, 2)``, first and end of the
         frames of ``mel`` that the reference is, for masked prompts.
     """
-    texts = [corpus.text_ids[index] for index in indices]
+    drawn = [corpus.readings[index].draw(options.text_rng(epoch, index)) for index in indices]
+    texts = [ids for ids, _ in drawn]
     frames = corpus.lengths[indices].astype("int32")
     sizes = buckets.fit(codes_of(frames), lengths_of(texts)) if buckets else (0, 0)
     batch = {
@@ -251,7 +257,7 @@ def gpt_batch(
         "text_lengths": lengths_of(texts),
         "mel_lengths": frames,
         "speaker_ids": corpus.speakers[indices],
-        "code_tokens": _code_tokens(corpus, indices, frames, sizes[0]),
+        "code_tokens": _code_tokens(corpus, indices, [ends for _, ends in drawn], sizes[0]),
     }
     batch |= _speech(corpus, indices, sizes[0])
     return batch | _references(corpus, indices, epoch, options)
@@ -264,7 +270,7 @@ def codes_of(frames):
 
 def length_buckets(corpus: Corpus, batch_codes: int) -> Buckets:
     """Sizes for batches of a corpus of about ``batch_codes`` audio codes each."""
-    texts = [len(ids) for ids in corpus.text_ids]
+    texts = [reading.longest for reading in corpus.readings]
     return Buckets(codes_of(corpus.lengths), texts, batch_codes)
 
 
@@ -285,12 +291,13 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
     }
 
 
-def _code_tokens(corpus: Corpus, indices: np.ndarray, frames: np.ndarray, size: int) -> np.ndarray:
+def _code_tokens(
+    corpus: Corpus, indices: np.ndarray, ends: list[np.ndarray | None], size: int
+) -> np.ndarray:
     rows = []
-    for index, codes in zip(indices, codes_of(frames), strict=True):
-        ends = corpus.token_ends[index]
-        trimmed = 0.0 if ends is None else float(corpus.feature(index, "trim")[0])
-        rows.append(code_tokens(ends, codes, trimmed))
+    for index, times in zip(indices, ends, strict=True):
+        trimmed = 0.0 if times is None else float(corpus.feature(index, "trim")[0])
+        rows.append(code_tokens(times, int(codes_of(corpus.lengths[index])), trimmed))
     return pad(rows, CODE_MULTIPLE, UNKNOWN_TOKEN, "int32", size)
 
 

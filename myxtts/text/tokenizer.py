@@ -6,6 +6,7 @@ are the GPT's and never part of the ids.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from myxtts.errors import ConfigError, TextError
 from myxtts.files import write_whole
 from myxtts.text.cleaners import clean_text
 from myxtts.text.languages import base_language, vocabulary_language
+from myxtts.text.phonemes import TOKENS, with_brackets, without_brackets
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 # Ids of Coqui's vocabulary, kept by vocabularies trained here.
@@ -50,8 +52,29 @@ class VoiceBpeTokenizer:
         )
 
     def clean(self, text: str, language: str) -> str:
-        """``text`` as it is read aloud, see :func:`myxtts.text.cleaners.clean_text`."""
-        return clean_text(text, language)
+        """``text`` as it is read aloud, see :func:`myxtts.text.cleaners.clean_text`.
+
+        Where the vocabulary has phonemes, stretches in brackets become their characters.
+
+        Raises:
+            TextError: a symbol in brackets is no phoneme, or the package that reads the
+                language is missing.
+        """
+        return clean_text(without_brackets(text) if self.has_phonemes else text, language)
+
+    @functools.cached_property
+    def has_phonemes(self) -> bool:
+        """Whether the vocabulary has phonemes beside the letters."""
+        return set(TOKENS.values()) <= self.vocabulary.keys()
+
+    def pieces(self, cleaned: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Ids of a piece of cleaned text, and first and end of the letters that each is."""
+        found = self._tokenizer.encode(cleaned.replace(" ", SPACE))
+        before = []
+        for place, letter in enumerate(cleaned):
+            before += [place] * (len(SPACE) if letter == " " else 1)
+        before.append(len(cleaned))
+        return found.ids, [(before[first], before[end]) for first, end in found.offsets]
 
     def encode(self, text: str, language: str) -> list[int]:
         """Ids of ``text``, its language token first, without start and stop.
@@ -84,6 +107,7 @@ class VoiceBpeTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         """Cleaned text of ``ids``, its language token included."""
         joined = self._tokenizer.decode(list(ids), skip_special_tokens=False).replace(" ", "")
+        joined = with_brackets(joined) if self.has_phonemes else joined
         return joined.replace(SPACE, " ").replace(STOP, "").replace(UNKNOWN, "")
 
     @property
@@ -121,6 +145,32 @@ class VoiceBpeTokenizer:
         write_whole(path, self.to_json())
 
 
+def character_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceBpeTokenizer:
+    """A vocabulary of single characters: those of a corpus, and all phonemes.
+
+    Args:
+        texts: pairs of a text and its language code; every language gets a token.
+        vocab_size: bound of the ids.
+
+    Raises:
+        ConfigError: there are more characters than ``vocab_size`` has room for.
+        TextError: the package that reads a language is missing.
+    """
+    cleaned = [(clean_text(*pair), base_language(pair[1])) for pair in texts]
+    names = sorted({vocabulary_language(language) for _, language in cleaned})
+    seen = sorted({sign for text, _ in cleaned for sign in text if not sign.isspace()})
+    characters = dict.fromkeys([*_BASE_CHARACTERS, *seen, *TOKENS.values()])
+    if (
+        START_ID + 1 + len(names) > vocab_size
+        or len(characters) + len(names) + len(_SPECIAL_NAMES) > vocab_size
+    ):
+        raise ConfigError(
+            f"a vocabulary of {vocab_size} is too small for {len(characters)} characters."
+        )
+    learned = {"vocab": {sign: number for number, sign in enumerate(characters)}, "merges": []}
+    return VoiceBpeTokenizer(_with_xtts_ids(learned, names))
+
+
 def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceBpeTokenizer:
     """Learn a byte-pair vocabulary (Sennrich et al. 2016) from a corpus.
 
@@ -153,12 +203,11 @@ def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceB
         show_progress=False,
     )
     learner.train_from_iterator((clean_text(*pair) for pair in texts), trainer)
-    return VoiceBpeTokenizer(_with_xtts_ids(learner, names))
+    return VoiceBpeTokenizer(_with_xtts_ids(json.loads(learner.to_str())["model"], names))
 
 
-def _with_xtts_ids(learner: Tokenizer, languages: list[str]) -> Tokenizer:
-    """The learner's tokens renumbered around the fixed ids of the special tokens."""
-    learned = json.loads(learner.to_str())["model"]
+def _with_xtts_ids(learned: dict, languages: list[str]) -> Tokenizer:
+    """Learned ``vocab`` and ``merges`` renumbered around the fixed ids of the special tokens."""
     special = {STOP: STOP_ID, UNKNOWN: UNKNOWN_ID, SPACE: SPACE_ID, START: START_ID}
     special |= {f"[{name}]": START_ID + 1 + i for i, name in enumerate(languages)}
     taken = set(special.values())

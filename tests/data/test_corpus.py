@@ -19,7 +19,9 @@ def test_a_corpus_knows_texts_speakers_and_lengths(corpus, micro_config, tmp_pat
     assert opened.speaker_names == ["speaker_0", "speaker_1"]
     assert opened.speakers.tolist() == [0, 1, 0, 1, 0, 1]
     assert opened.companions(2).tolist() == [0, 4]
-    assert opened.text_ids[3].tolist() == opened.tokenizer.encode("This is clip number 3.", "en")
+    assert opened.readings[3].ids.tolist() == opened.tokenizer.encode(
+        "This is clip number 3.", "en"
+    )
     assert opened.lengths.tolist() == [len(opened.feature(i, "dvae_mel")) for i in range(6)]
 
 
@@ -42,7 +44,7 @@ def test_a_corpus_without_texts_needs_no_tokenizer(corpus, micro_config, tmp_pat
     opened, _ = reopen(corpus, micro_config, tmp_path)
     bare = Corpus(opened.utterances, opened.store, measure="wave")
     assert bare.lengths.tolist() == [len(bare.feature(i, "wave")) for i in range(6)]
-    assert bare.text_ids == []
+    assert bare.readings == []
 
 
 def test_every_so_many_th_utterance_can_be_held_out(corpus, micro_config, tmp_path):

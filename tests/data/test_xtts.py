@@ -182,7 +182,7 @@ def test_a_gpt_batch_holds_whole_texts_and_mels(clips):
     assert batch["text_ids"].shape[1] % TEXT_MULTIPLE == 0
     assert batch["mel"].shape[1] % FRAME_MULTIPLE == 0
     for index in EVERY:
-        text, mel = clips.text_ids[index], clips.feature(index, "dvae_mel")
+        text, mel = clips.readings[index].ids, clips.feature(index, "dvae_mel")
         assert batch["text_lengths"][index] == len(text)
         assert batch["text_ids"][index, : len(text)].tolist() == text.tolist()
         assert not batch["text_ids"][index, len(text) :].any()

@@ -266,7 +266,7 @@ def fit_for_reading(corpus: Corpus, config: XTTSConfig) -> None:
     Raises:
         DataError: it is nothing: no utterance has durations.
     """
-    training, timed = config.training, any(ends is not None for ends in corpus.token_ends)
+    training, timed = config.training, any(item.ends is not None for item in corpus.readings)
     if training.token_loss_weight and not timed:
         raise DataError(
             f"{config.data.train_data}: training.token_loss_weight needs 'durations' in "

@@ -1,0 +1,54 @@
+"""Phonemes in a text: ``[hˈɛɹiət]``, in the alphabet of misaki, which is Kokoro's.
+
+Letters and phonemes share signs and mean different sounds by them, so inside a vocabulary each
+phoneme is a private-use character of its own. Punctuation and spaces are the same in both.
+"""
+
+from __future__ import annotations
+
+import re
+
+from myxtts.errors import TextError
+
+ALPHABET = "AIOQTWYabdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɫɹɾʃʊʌʒʔʤʧʰˈˌːθᵊᵻ"
+_FIRST = 0xE000  # of the private-use characters
+TOKENS = {symbol: chr(_FIRST + place) for place, symbol in enumerate(ALPHABET)}
+_SYMBOLS = {token: symbol for symbol, token in TOKENS.items()}
+# What misaki leaves of a text's punctuation, in the signs that letters have beside them.
+_PUNCTUATION = {sign: sign for sign in " .,!?-;:"} | {"—": "-", "…": "."}
+_SILENT = '"“”()'
+STRETCH = re.compile(r"\[([^\[\]]*)\]")
+
+
+def has_phonemes(text: str) -> bool:
+    """Whether a stretch of ``text`` is in brackets."""
+    return STRETCH.search(text) is not None
+
+
+def without_brackets(text: str) -> str:
+    """``text`` with the vocabulary's characters for each bracketed phoneme.
+
+    Raises:
+        TextError: a symbol in brackets is no phoneme; the sentence names it.
+    """
+    return STRETCH.sub(lambda found: "".join(map(token, found[1])), text)
+
+
+def with_brackets(text: str) -> str:
+    """The opposite of :func:`without_brackets`, word by word."""
+    stretches = re.compile(f"[{''.join(_SYMBOLS)}]+")
+    return stretches.sub(lambda found: f"[{''.join(_SYMBOLS[sign] for sign in found[0])}]", text)
+
+
+def token(symbol: str) -> str:
+    """The character of a phoneme or of punctuation beside it; nothing for a quotation mark.
+
+    Raises:
+        TextError: it is neither.
+    """
+    if symbol in _SILENT:
+        return ""
+    found = TOKENS.get(symbol) or _PUNCTUATION.get(symbol)
+    if found is None:
+        raise TextError(f"{symbol!r} in brackets is no phoneme; known are {ALPHABET}")
+    return found
