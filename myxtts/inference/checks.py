@@ -1,0 +1,83 @@
+"""What can be known of a call before its model is read: minutes are not spent for nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+from myxtts.config import SynthesisConfig, XTTSConfig
+from myxtts.errors import TextError
+from myxtts.generation.references import read_reference
+from myxtts.generation.vocoding import choose_vocoder
+from myxtts.inference.voice import Voice
+from myxtts.models.decoder import KINDS
+from myxtts.models.xtts import MAIN, TOKENIZER
+from myxtts.presets.record import XTTS_KIND, read_record
+from myxtts.text.cleaners import is_speakable
+from myxtts.text.tokenizer import VoiceBpeTokenizer
+from myxtts.weights.coqui_voices import is_voice_file, read_voices
+
+# Of a long text; what its language needs to be read is seen on so much of it.
+_TRIED = 200
+
+
+def check_text(preset: Path, text: str, language: str) -> None:
+    """Read some of a text as the model of ``preset`` will.
+
+    Raises:
+        TextError: the model does not speak the language, nothing can be spoken, or the
+            package that reads the language is missing.
+    """
+    tokenizer = VoiceBpeTokenizer(preset / TOKENIZER)
+    tokenizer.language_token(language)
+    if not is_speakable(text):
+        raise TextError(f"the text {text[:40]!r} has nothing that can be spoken.")
+    tokenizer.encode(text[:_TRIED], language)
+
+
+def check_vocoder(preset: Path, config: XTTSConfig, wanted: str) -> str:
+    """Name of the vocoder that the model of ``preset`` will speak with, asked for ``wanted``.
+
+    Raises:
+        ConfigError: the model has none of that name.
+    """
+    record = read_record(preset, XTTS_KIND)
+    facts = SimpleNamespace(
+        decoder=KINDS[config.model.decoder.kind],
+        trained_steps=record.trained_steps,
+        vocoder_errors=record.vocoder_errors,
+    )
+    return choose_vocoder(facts, wanted)
+
+
+def check_references(
+    references: Sequence[str | Path], settings: SynthesisConfig, silence_db: float
+) -> None:
+    """Read recordings as the model will hear them.
+
+    Raises:
+        AudioError: one cannot be read, is silent or is too short.
+    """
+    for reference in references:
+        read_reference(reference, settings, silence_db)
+
+
+def read_kept_voice(path: Path, speaker: str | None, preset: Path, config: XTTSConfig) -> Voice:
+    """A voice from its file, for the model of ``preset``, which need not be there yet.
+
+    Raises:
+        CheckpointError: as :meth:`Voice.load`.
+    """
+    fingerprint = read_record(preset, XTTS_KIND).sha256[MAIN]
+    facts = SimpleNamespace(fingerprint=fingerprint, config=config)
+    return Voice.load(path, facts, speaker)
+
+
+def voice_names(path: str | Path) -> list[str]:
+    """Names in a file of several voices; none of another file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    return list(read_voices(path)) if is_voice_file(path) else []
