@@ -1,6 +1,7 @@
-"""A text read in letters or phonemes, each word in one or the other .
+"""A text read in letters or phonemes, each word in one or the other.
 
-So does Deep Voice 3 (Ping et al. 2018). A model that has met both speaks plain letters, and as it is told where phonemes are given.
+So does Deep Voice 3 (Ping et al. 2018). A model that has met both speaks plain letters, and as it
+is told where phonemes are given.
 """
 
 from __future__ import annotations
