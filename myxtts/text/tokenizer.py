@@ -160,13 +160,9 @@ def character_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> Vo
     names = sorted({vocabulary_language(language) for _, language in cleaned})
     seen = sorted({sign for text, _ in cleaned for sign in text if not sign.isspace()})
     characters = dict.fromkeys([*_BASE_CHARACTERS, *seen, *TOKENS.values()])
-    if (
-        START_ID + 1 + len(names) > vocab_size
-        or len(characters) + len(names) + len(_SPECIAL_NAMES) > vocab_size
-    ):
-        raise ConfigError(
-            f"a vocabulary of {vocab_size} is too small for {len(characters)} characters."
-        )
+    wanted = max(START_ID + 1, len(_SPECIAL_NAMES) + len(characters)) + len(names)
+    if wanted > vocab_size:
+        raise ConfigError(f"a vocabulary of {vocab_size} is too small; it needs {wanted} entries.")
     learned = {"vocab": {sign: number for number, sign in enumerate(characters)}, "merges": []}
     return VoiceBpeTokenizer(_with_xtts_ids(learned, names))
 
