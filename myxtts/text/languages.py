@@ -208,6 +208,24 @@ LANGUAGES: dict[str, Language] = {
 }
 
 
+# Short forms without a reading of their own, whose dot ends no sentence; without it.
+SHORT_FORMS = {
+    "en": "vs cf no nos vol fig figs sec eq prof gov sen rep pres supt cmdr adm mt mts messrs "
+    "mme mlle approx ca viz dept e.g i.e",
+    "es": "ud uds prof núm pág ing lic",
+    "fr": "m mm mlle mlles prof env vol fig",
+    "de": "bzw ca nr prof vgl hr hrn dipl ing abs bd geb inkl zzgl evtl",
+    "it": "sigg sig.ra prof ing avv dott pag fig",
+    "pt": "prof eng pág núm exmo",
+    "pl": "prof inż mgr ul nr np al św",
+    "tr": "prof doç sok cad",
+    "ru": "проф ул им стр рис см напр акад",
+    "nl": "nr prof ir mr drs ing blz bijv mej",
+    "cs": "prof mgr ul tj např str",
+    "hu": "prof ifj id sz",
+}
+
+
 def base_language(language: str) -> str:
     """The language of a code without its region: ``zh`` of ``zh-CN``."""
     return language.split("-")[0].lower()

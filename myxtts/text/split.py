@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from myxtts.text.cleaners import is_speakable
-from myxtts.text.languages import Language, table_of
+from myxtts.text.languages import SHORT_FORMS, base_language, table_of
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 # From the best place to cut to the worst; a cut is at a match's end.
@@ -17,6 +17,11 @@ _GAPS = (
     re.compile(r"(?<=[,;:،؛])\s+|\s+(?=[—–-]\s)|(?<=[、，；：])"),
     re.compile(r"\s+"),
 )
+# "J." and "U.S.", "z.B.": single letters, each with its dot.
+_INITIALS = re.compile(r"(?:[^\W\d_]\.-?)+")
+_OPENING = "([{\"'“‘„«»¿¡‹"
+# Letters of a short form before a number, at most.
+_SHORT = 5
 # Longer texts are cut before their tokens are counted.
 _COUNTABLE = 4000
 
@@ -55,23 +60,59 @@ def split_text(
             return False
         return tokenizer is None or len(tokenizer.encode(piece, language)) <= max_tokens
 
-    pieces = _cut(" ".join(text.split()), fits, _gap_finders(table_of(language)))
+    pieces = _cut(" ".join(text.split()), fits, _gap_finders(language))
     return [piece.strip() for piece in pieces if is_speakable(piece)]
 
 
-def _gap_finders(table: Language) -> list[Callable[[str], list[int]]]:
+def _gap_finders(language: str) -> list[Callable[[str], list[int]]]:
     """For each kind of gap what finds the places to cut at."""
-    short_forms = {f"{short}." for short in table.abbreviations}
+    table = table_of(language)
+    short_forms = {*table.abbreviations, *SHORT_FORMS.get(base_language(language), "").split()}
+    dotted_ordinals = r"\." in (table.ordinal or "")
 
-    def sentence_ends(text: str) -> list[int]:
+    def sentence_ends(text: str, doubtful: bool) -> list[int]:
         return [
             match.end()
             for match in _GAPS[0].finditer(text)
-            if text[: match.start()].rpartition(" ")[2].lower() not in short_forms
+            # Before a small letter few sentences end, but for those who write no capitals.
+            if (doubtful or not text[match.end() : match.end() + 1].islower())
+            and not _goes_on(text, match, short_forms, dotted_ordinals)
         ]
 
+    ends = [functools.partial(sentence_ends, doubtful=doubtful) for doubtful in (False, True)]
     others = [lambda text, gap=gap: [m.end() for m in gap.finditer(text)] for gap in _GAPS[1:]]
-    return [sentence_ends, *others]
+    return [*ends, *others]
+
+
+def _goes_on(text: str, gap: re.Match, short_forms: set[str], dotted_ordinals: bool) -> bool:
+    """Whether the dot before ``gap`` is that of a short form, an ordinal or an item's number.
+
+    Args:
+        text: all of it.
+        gap: the space behind a mark.
+        short_forms: words whose dot is no end, without it.
+        dotted_ordinals: whether "3." is an ordinal number.
+    """
+    before, word = _last_word(text, gap.start())
+    if not word.endswith("."):
+        return False
+    stem = word[:-1]
+    if stem.isdigit():
+        # "3. Oktober", or "1. Open the box." after a sentence or nothing.
+        previous = _last_word(before, len(before))[1]
+        begins = not previous or previous[-1] in ".!?…:"
+        is_item = begins and previous[:-1].lower() not in short_forms
+        return is_item or (dotted_ordinals and len(stem) <= 2)
+    # "No. 5", "Fig. 3": a short word before a number.
+    if stem.isalpha() and len(stem) <= _SHORT and text[gap.end() : gap.end() + 1].isdigit():
+        return True
+    return stem.lower() in short_forms or _INITIALS.fullmatch(word) is not None
+
+
+def _last_word(text: str, end: int) -> tuple[str, str]:
+    """What stands before the last word of ``text[:end]``, and that word without what opens it."""
+    before, _, word = text[:end].rpartition(" ")
+    return before.rstrip(), word.lstrip(_OPENING)
 
 
 def _cut(text: str, fits: Callable[[str], bool], finders: list) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from myxtts.plots import new_figure, save_figure
 P_TARGET = 0.01
 
 _LABELS = {"0": False, "1": True, "nontarget": False, "target": True}
+# A text in double quotes, or a word.
+_WORDS = re.compile(r'"([^"]*)"(?=\s|$)|(\S+)')
 _TICKS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 80, 95)
 
 
@@ -39,7 +42,8 @@ def read_trials(path: str | Path) -> list[Trial]:
     """Read lines ``label enrol test``; blank lines and lines that start with ``#`` are skipped.
 
     The label is ``1`` or ``target`` for the same speaker, else ``0`` or ``nontarget``.
-    Clips are paths without blanks, relative to the folder of the file.
+    Clips are paths relative to the folder of the file; those with blanks stand between tabs or
+    in double quotes.
 
     Raises:
         DataError: the file cannot be read, a line is malformed, a clip is missing, or
@@ -61,16 +65,24 @@ def read_trials(path: str | Path) -> list[Trial]:
 
 
 def _parse(line: str, path: Path, number: int) -> Trial:
-    words = line.split()
+    words = _columns(line)
     if len(words) != 3 or words[0] not in _LABELS:
         raise DataError(
             f"{path}, line {number}: {line.strip()[:80]!r} is not 'label enrol test' with a label "
-            f"of {', '.join(_LABELS)}."
+            f"of {', '.join(_LABELS)}; paths with blanks stand in double quotes or between tabs."
         )
     for clip in words[1:]:
         if not (path.parent / clip).is_file():
             raise DataError(f"{path}, line {number}: there is no clip {path.parent / clip}.")
     return Trial(_LABELS[words[0]], words[1], words[2])
+
+
+def _columns(line: str) -> list[str]:
+    """Parts of a line: between tabs where there are two or more, else words and quoted texts."""
+    if line.strip().count("\t") >= 2:
+        parts = (part.strip() for part in line.strip().split("\t"))
+        return [part.removeprefix('"').removesuffix('"') for part in parts if part]
+    return [quoted or word for quoted, word in _WORDS.findall(line)]
 
 
 @dataclass(frozen=True)
