@@ -6,11 +6,13 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from myxtts.errors import CheckpointError, MyXTTSError
+from myxtts.files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,54 @@ def check_seal(
 def tell_unhashed(name: object) -> None:
     """Say in the log that a file cannot be checked."""
     logger.warning("%s carries no hash of its content: an earlier version wrote it.", name)
+
+
+@contextmanager
+def hashed_beside(path: str | Path) -> Iterator[None]:
+    """Around the writing of ``path``: its SHA-256 will stand beside it, in ``NAME.sha256``.
+
+    Killed at any moment, the writer leaves a file with its own hash or with none.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    path = Path(path)
+    try:
+        _beside(path).unlink(missing_ok=True)
+    except OSError as problem:
+        raise CheckpointError(f"cannot replace {_beside(path)}: {problem.strerror}.") from problem
+    yield
+    write_whole(_beside(path), f"{file_sha256(path)}  {path.name}\n")
+
+
+def check_beside(
+    path: str | Path, error: type[MyXTTSError] = CheckpointError, unhashed: bool = True
+) -> None:
+    """Compare a file with the hash beside it, see :func:`hashed_beside`.
+
+    Args:
+        path: of the file.
+        error: raised, naming the file, when they do not belong together.
+        unhashed: whether the log names a file that has none.
+    """
+    beside = _beside(Path(path))
+    if not beside.is_file():
+        if unhashed:
+            tell_unhashed(path)
+        return
+    try:
+        same = beside.read_text(encoding="utf-8", errors="replace")[:64] == file_sha256(path)
+    except OSError as problem:
+        raise error(f"cannot read {path}: {problem.strerror}.") from problem
+    if not same:
+        raise error(
+            f"{path} is damaged or was changed: its SHA-256 is not the one in {beside.name} "
+            "(remove that file if the change is meant)."
+        )
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + BESIDE)
 
 
 def _digest_before_seal(values: Mapping[str, Any]) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
 import secrets
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -18,13 +16,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from myxtts.errors import CheckpointError, MyXTTSError
+from myxtts.locks import locked
+
+__all__ = [
+    "abandoned",
+    "cache_folder",
+    "check_writable",
+    "discard_folder",
+    "locked",
+    "mend_folder",
+    "replacing",
+    "replacing_folder",
+    "sweep",
+    "writable_folder",
+    "write_whole",
+]
 
 logger = logging.getLogger(__name__)
 
 # Names of what is not finished yet: who writes it, and a number nobody else draws.
 _TOKEN = r"[0-9a-f]+-[0-9a-f]{8}"
-# Says who has a locked folder, as long as somebody has it.
-HOLDER = ".lock"
 # How long a reader waits for a folder that another process is about to exchange.
 _PATIENCE_S = 1.0
 
@@ -245,114 +256,6 @@ def _sync_tree(folder: Path) -> None:
             if not (path := Path(place, name)).is_symlink():
                 _sync_file(path)
         _sync_folder(Path(place))
-
-
-@contextmanager
-def locked(folder: str | Path, error: type[MyXTTSError] = CheckpointError) -> Iterator[None]:
-    """Keep ``folder`` to this process; another that asks for it meanwhile is refused.
-
-    The lock is the system's, on the folder itself, and ends with the process, however that
-    ends. The file ``.lock`` in it says meanwhile who has it: host, process id, and since when.
-    What a killed process left of that is taken over. Where the file system knows no locks that
-    file decides; on Windows nobody is refused.
-
-    Args:
-        folder: that exists.
-        error: raised when another process has it; the sentence names that process.
-    """
-    folder = Path(folder)
-    if os.name == "nt":
-        yield
-        return
-    # The folder itself: a file in it could be replaced under the lock.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        holder = _read_holder(folder)
-        if not _lock(handle, holder):
-            raise error(_refusal(folder, _read_holder(folder)))
-        if holder:
-            logger.warning("%s: taking over from %s, which has ended", folder, _named(holder))
-        with suppress(MyXTTSError):
-            write_whole(folder / HOLDER, json.dumps(_this_process()), durable=False)
-        try:
-            yield
-        finally:
-            (folder / HOLDER).unlink(missing_ok=True)
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, holder: dict) -> bool:
-    """Take the lock, unless somebody has it."""
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-    except OSError as problem:
-        logger.debug("the file system knows no locks: %s", problem)
-        return not _may_run(holder)
-
-
-def _this_process() -> dict:
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "started": _start_of(os.getpid()),
-    }
-
-
-def _read_holder(folder: Path) -> dict:
-    """Who has, or had, the folder; empty where that is not written down."""
-    try:
-        holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
-        return holder if {"host", "pid", "since"} <= holder.keys() else {}
-    except (OSError, ValueError, AttributeError):
-        return {}
-
-
-def _may_run(holder: dict) -> bool:
-    """Whether a holder still runs, as far as this host can know."""
-    if not holder:
-        return False
-    if holder["host"] != socket.gethostname():
-        return True
-    started = _start_of(holder["pid"])
-    # A number may have been given to another process since.
-    return started is not None and started == holder.get("started", started)
-
-
-def _start_of(pid: int) -> str | None:
-    """When a process began, in the system's own count; None where there is no such process."""
-    try:
-        text = Path(f"/proc/{int(pid)}/stat").read_text(encoding="utf-8", errors="replace")
-        return text.rpartition(")")[2].split()[19]
-    except FileNotFoundError:
-        if Path("/proc/self/stat").exists():
-            return None
-    except (OSError, ValueError, IndexError):
-        return None
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        pass
-    return ""
-
-
-def _named(holder: dict) -> str:
-    return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
-
-
-def _refusal(folder: Path, holder: dict) -> str:
-    told = f"{folder} is in use by another process"
-    if not holder:
-        return f"{told}."
-    return f"{told}: {_named(holder)}; wait for its end, or name another folder."
 
 
 def writable_folder(path: str | Path, error: type[MyXTTSError] = CheckpointError) -> Path:

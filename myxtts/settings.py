@@ -31,6 +31,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from myxtts.errors import ConfigError
+from myxtts.files import write_whole
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
 
@@ -107,8 +108,12 @@ class Settings:
         return (base or cls()).merged(read_yaml(path), source=str(path))
 
     def to_yaml(self, path: str | Path) -> None:
-        """Write every field to ``path``."""
-        Path(path).write_text(yaml.safe_dump(to_dict(self), sort_keys=False), encoding="utf-8")
+        """Write every field to ``path``, whole or not at all.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        write_whole(path, yaml.safe_dump(to_dict(self), sort_keys=False))
 
 
 def to_dict(config: Settings) -> dict[str, Any]:

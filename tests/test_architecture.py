@@ -22,7 +22,9 @@ import pytest
 FLOORS = """
 myxtts/__init__
 myxtts/errors myxtts/timing myxtts/recipes
-myxtts/digests myxtts/files
+myxtts/locks
+myxtts/files
+myxtts/digests
 myxtts/plots myxtts/settings
 myxtts/decoder_config
 myxtts/config

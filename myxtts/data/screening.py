@@ -18,6 +18,7 @@ from tqdm import tqdm
 from myxtts.data.formats import Utterance
 from myxtts.data.store import Clip, FeatureStore
 from myxtts.errors import AudioError, DataError
+from myxtts.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class Report:
         return ", ".join(f"{count} {reason}" for reason, count in self.counts().items())
 
     def write(self, path: Path) -> None:
-        """Write the report as JSON."""
+        """Write the report as JSON, whole or not at all."""
         content = dataclasses.asdict(self) | {"counts": self.counts()}
-        path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_whole(path, json.dumps(content, indent=2, ensure_ascii=False), DataError, False)
 
     def __str__(self) -> str:
         text = f"{self.corpus}: {self.kept} utterances, {self.seconds / 60:.1f} minutes"

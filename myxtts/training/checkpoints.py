@@ -6,12 +6,14 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from myxtts.digests import check_seal, file_sha256, sealed
 from myxtts.errors import CheckpointError
-from myxtts.files import replacing_folder, write_whole
+from myxtts.files import abandoned, discard_folder, replacing_folder, write_whole
 from myxtts.presets.variables import load_variables, save_variables
 
 logger = logging.getLogger(__name__)
@@ -42,56 +44,89 @@ class Progress:
 class CheckpointFolder:
     """Checkpoints of one stage under ``folder``.
 
+    A checkpoint is a folder that appears by one rename, and everything that a step produced is
+    in it: weights, optimisers, progress, history, and the SHA-256 of each. What else is told of
+    checkpoints (``best.json``, which of them are kept) follows from the newest one and is
+    completed by :meth:`restore` where a killed process left it undone.
+
     Args:
         folder: made when the first checkpoint is written.
         task: its ``variables`` and the ``variables`` of its ``optimizers`` are the state.
         keep: latest checkpoints to keep, beside the best.
+
+    Attributes:
+        history: records of the stage up to the checkpoint that was restored; None where it
+            brought none.
     """
 
     folder: Path
     task: Any
     keep: int
+    history: list[dict] | None = None
 
-    def save(self, progress: Progress) -> None:
+    def save(
+        self, progress: Progress, history: Sequence[dict] | None = None, passing: bool = False
+    ) -> None:
         """Write a checkpoint, point to the best and drop those that are no longer kept.
+
+        Args:
+            progress: of the stage.
+            history: the stage's records so far.
+            passing: whether an unbroken run would not have written this one; it goes with the
+                next.
 
         Raises:
             CheckpointError: it cannot be written; earlier checkpoints are untouched.
         """
         target = self._path(progress.step)
+        state: dict[str, Any] = {**asdict(progress), "passing": passing}
+        state["history"] = None if history is None else list(history)
         with replacing_folder(target) as fresh:
             for file, variables in self._files().items():
                 save_variables(fresh / file, variables)
-            (fresh / STATE).write_text(json.dumps(asdict(progress)), encoding="utf-8")
-        self._point_best(progress)
-        self._prune(progress)
+            state["sha256"] = {file: file_sha256(fresh / file) for file in self._files()}
+            (fresh / STATE).write_text(json.dumps(sealed(state)), encoding="utf-8")
+        self._tidy(progress)
 
     def restore(self) -> Progress | None:
         """Load the newest checkpoint that is whole; None when there is none at all.
 
         Raises:
-            CheckpointError: there are checkpoints and not one can be read, or the newest
-                belongs to another configuration.
+            CheckpointError: there are checkpoints and not one is whole, or the newest belongs
+                to another configuration or cannot be read for a reason outside of it.
         """
         problem: CheckpointError | None = None
         for step in reversed(self.steps()):
             try:
-                return self._load(step)
+                progress = self._load(step)
             except CheckpointError as error:
-                if "another configuration" in str(error):
+                if "another configuration" in str(error) or _may_pass(error):
                     raise
                 problem = problem or error
                 logger.warning("%s Trying the checkpoint before it.", error)
+                continue
+            self._complete(progress, newest=problem is None)
+            return progress
         if problem is not None:
             raise problem
         return None
 
     def load_best(self) -> int | None:
-        """Load the weights of the best checkpoint; return its step, None without one."""
+        """Load the weights of the best checkpoint; return its step, None without one.
+
+        Where that is damaged the weights stay as they are, and the log says so.
+        """
         step = self.best_step()
         if step is None:
             return None
-        load_variables(self._path(step) / TASK_FILE, self._files()[TASK_FILE])
+        try:
+            sha256 = self._state(step).get("sha256", {}).get(TASK_FILE)
+            load_variables(self._path(step) / TASK_FILE, self._files()[TASK_FILE], sha256)
+        except CheckpointError as error:
+            if _may_pass(error):
+                raise
+            logger.warning("%s It was the best; the weights of the last step stay.", error)
+            return None
         return step
 
     def steps(self) -> list[int]:
@@ -108,14 +143,45 @@ class CheckpointFolder:
         return step if step in self.steps() else None
 
     def _load(self, step: int) -> Progress:
-        path = self._path(step)
+        path, state = self._path(step), self._state(step)
+        check_seal(state, path / STATE)
         try:
-            progress = Progress(**json.loads((path / STATE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            known = {item.name for item in fields(Progress)} & state.keys()
+            progress = Progress(**{name: state[name] for name in known})
+            digests, history = dict(state.get("sha256", {})), state.get("history")
+        except (TypeError, ValueError) as error:
             raise CheckpointError(f"{path / STATE} is missing or damaged: {error}.") from error
+        if progress.step != step:
+            raise CheckpointError(f"{path / STATE} is damaged: it is of step {progress.step}.")
         for file, variables in self._files().items():
-            load_variables(path / file, variables)
+            load_variables(path / file, variables, digests.get(file))
+        self.history = history
         return progress
+
+    def _state(self, step: int) -> dict:
+        path = self._path(step) / STATE
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path} is missing or damaged: {error}.") from error
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{path} is missing or damaged: it holds no JSON object.")
+        return state
+
+    def _complete(self, progress: Progress, newest: bool) -> None:
+        """Do what the process that wrote the checkpoint may not have come to."""
+        if newest:
+            self._tidy(progress)
+        else:
+            # Damaged ones stay until the next save, for whoever can mend them.
+            self._point_best(progress)
+        if progress.best is not None and self.best_step() is None:
+            told = "the best checkpoint, of step %d, is no longer in %s; the last will stand for it"
+            logger.warning(told, progress.best_step, self.folder)
+
+    def _tidy(self, progress: Progress) -> None:
+        self._point_best(progress)
+        self._prune(progress)
 
     def _files(self) -> dict[str, dict]:
         """Variables of every file, numbered: names of optimiser slots are not unique."""
@@ -130,17 +196,34 @@ class CheckpointFolder:
     def _point_best(self, progress: Progress) -> None:
         if progress.best is None or progress.best_step == self.best_step():
             return
-        write_whole(self.folder / BEST, json.dumps({"step": progress.best_step}))
+        if progress.best_step in self.steps():
+            content = json.dumps({"step": progress.best_step})
+            write_whole(self.folder / BEST, content, durable=False)
 
     def _prune(self, progress: Progress) -> None:
         # Later ones are of a course that was left: they were damaged, or restore() had used them.
-        latest = [step for step in self.steps() if step <= progress.step][-self.keep :]
+        earlier = [step for step in self.steps() if step < progress.step]
+        lasting = [step for step in earlier if not self._is_passing(step)]
+        latest = [*lasting, progress.step][-self.keep :]
         for step in self.steps():
             if step not in latest and step != self.best_step():
-                shutil.rmtree(self._path(step), ignore_errors=True)
-        # What a killed process had begun to write.
+                discard_folder(self._path(step))
+        # What a killed process had begun to write, or to remove.
         for path in self.folder.glob(".step-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if abandoned(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _is_passing(self, step: int) -> bool:
+        try:
+            return bool(self._state(step).get("passing"))
+        except CheckpointError:
+            return False
+
+
+def _may_pass(error: CheckpointError) -> bool:
+    """Whether the environment is at fault, and the file may be read another time."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
 
 
 def _numbered(variables: list) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,12 +28,16 @@ class RunLog:
         stage: name of the stage; prefix of everything written.
         step: step a resumed stage goes on from; later records of the history are dropped,
             and at 0 all of this stage.
+        records: of this stage up to ``step``, as its checkpoint has them; None takes those of
+            the history file.
 
     Raises:
         CheckpointError: the folder cannot be written to; so does :meth:`flush`.
     """
 
-    def __init__(self, run_dir: Path, stage: str, step: int = 0):
+    def __init__(
+        self, run_dir: Path, stage: str, step: int = 0, records: Sequence[dict] | None = None
+    ):
         self.stage = stage
         self.path = run_dir / HISTORY
         with self._writing():
@@ -43,6 +47,12 @@ class RunLog:
             for record in read_history(run_dir)
             if record["stage"] != stage or 0 < step >= record["step"]
         ]
+        if step and records is not None:
+            self._replace_own(list(records))
+
+    def own(self) -> list[dict]:
+        """Records of this stage."""
+        return [record for record in self.records if record["stage"] == self.stage]
 
     def numbers(self, step: int, values: dict[str, float], kind: str) -> None:
         """Record scalars under ``kind`` (``train`` or ``validation``)."""
@@ -65,11 +75,18 @@ class RunLog:
                 tf.summary.audio(f"{self.stage}/{name}", clipped, rate)
 
     def flush(self) -> None:
-        """Bring everything to disk; the history is replaced as a whole."""
+        """Write everything; the history is replaced as a whole, and can be from checkpoints."""
         text = "[\n" + ",\n".join(json.dumps(record) for record in self.records) + "\n]\n"
         with self._writing():
             self.writer.flush()
-        write_whole(self.path, text)
+        write_whole(self.path, text, durable=False)
+
+    def _replace_own(self, records: list[dict]) -> None:
+        """Take these in the place of this stage's: the file may be damaged, or a step behind."""
+        places = [place for place, item in enumerate(self.records) if item["stage"] == self.stage]
+        first = places[0] if places else len(self.records)
+        others = [item for item in self.records[first:] if item["stage"] != self.stage]
+        self.records = self.records[:first] + records + others
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

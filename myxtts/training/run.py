@@ -17,11 +17,11 @@ from myxtts.data.corpus import Corpus
 from myxtts.data.plan import BatchPlan
 from myxtts.data.store import Feature
 from myxtts.errors import CheckpointError
-from myxtts.files import locked
+from myxtts.locks import locked
 from myxtts.settings import Settings
 from myxtts.training.stage import Stage, System
 from myxtts.training.stages.xtts import XTTS_SYSTEM
-from myxtts.training.start import CONFIG, PRESET, prepare_folder
+from myxtts.training.start import PRESET, keep_config, mend_run, prepare_folder
 from myxtts.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ def train(config: Settings, system: System = XTTS_SYSTEM) -> TrainingResult:
     """
     run_dir = prepare_folder(config)
     with locked(run_dir):
+        mend_run(run_dir)
         keras.utils.set_random_seed(config.training.seed)
         if config.training.mixed_precision:
             keras.config.set_dtype_policy("mixed_bfloat16")
@@ -67,7 +68,7 @@ def train(config: Settings, system: System = XTTS_SYSTEM) -> TrainingResult:
         stages = [item for item in system.stages if config.training.stage in ("all", item.name)]
         # All at once: what a later stage cannot do is said before the first.
         streams = [Streams(stage, corpus, validation, config) for stage in stages]
-        config.to_yaml(run_dir / CONFIG)
+        keep_config(config, run_dir)
         best = {
             stage.name: train_stage(stage, model, stream, run_dir)
             for stage, stream in zip(stages, streams, strict=True)

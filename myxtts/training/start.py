@@ -8,8 +8,9 @@ from pathlib import Path
 
 from myxtts.data.corpus import Corpus
 from myxtts.data.screening import Report
+from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError, ConfigError
-from myxtts.files import writable_folder
+from myxtts.files import mend_folder, sweep, writable_folder
 from myxtts.settings import Settings, to_dict
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def prepare_folder(config: Settings) -> Path:
         raise ConfigError("no training corpus: give --train-data (data.train_data).")
     run_dir = writable_folder(config.training.output_dir)
     if (run_dir / CONFIG).is_file():
+        check_beside(run_dir / CONFIG, unhashed=False)
         stored = type(config).from_yaml(run_dir / CONFIG)
         changed = differing_keys(to_dict(stored.model), to_dict(config.model))
         if changed:
@@ -34,6 +36,22 @@ def prepare_folder(config: Settings) -> Path:
                 "name another --output-dir."
             )
     return run_dir
+
+
+def mend_run(run_dir: Path) -> None:
+    """Complete or undo what a killed run left half done in its folder, which is locked."""
+    mend_folder(run_dir / PRESET)
+    sweep(run_dir)
+
+
+def keep_config(config: Settings, run_dir: Path) -> None:
+    """Write the configuration that a resumed run brings along.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    with hashed_beside(run_dir / CONFIG):
+        config.to_yaml(run_dir / CONFIG)
 
 
 def open_corpora(

@@ -70,8 +70,9 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
         """
         self._start()
-        self.log = RunLog(self.run_dir, self.stage, self.progress.step)
-        batches = self.batches(self.progress.step * self.config.gradient_accumulation)
+        step = self.progress.step
+        self.log = RunLog(self.run_dir, self.stage, step, self.checkpoints.history)
+        batches = self.batches(step * self.config.gradient_accumulation)
         self._compile(batches.element_spec)
         bar = tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
         with self._catching_signals(), bar:
@@ -121,7 +122,7 @@ class Trainer:
         stopping, last = self._stopping, step == self.total
         validates = step % self.config.validate_every == 0 or last
         saves = validates or step % self.config.checkpoint_every == 0 or stopping
-        logs = step % LOG_EVERY == 0 or last or stopping
+        logs = step % LOG_EVERY == 0 or last
         self._unread.append((step, numbers))
         if saves or logs:
             values = self._read_numbers()
@@ -191,7 +192,9 @@ class Trainer:
             progress.stalled += 1
 
     def _save(self) -> None:
-        self.checkpoints.save(self.progress)
+        step, config = self.progress.step, self.config
+        due = step % config.checkpoint_every == 0 or step % config.validate_every == 0
+        self.checkpoints.save(self.progress, self.log.own(), not due and step < self.total)
         self.log.flush()
 
     def _done_early(self) -> bool:
