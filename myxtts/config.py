@@ -146,21 +146,27 @@ class DataConfig(Settings, section="data"):
 
     train_data: str | None = setting(None, "folder of the training corpus")
     val_data: str | None = setting(None, "folder of the validation corpus")
-    dataset_format: Literal["auto", "ljspeech", "vctk", "libritts", "jsonl"] = setting(
+    dataset_format: Literal["auto", "ljspeech", "coqui", "vctk", "libritts", "jsonl"] = setting(
         "auto", "layout of the corpora"
     )
     language: str = setting("en", "language of utterances whose metadata names none")
     cache_dir: str | None = setting(None, "folder of cached features (default: inside the run)")
     tokenizer: str | None = setting(None, "existing tokenizer.json to use instead of training one")
     vocabulary: Literal["bpe", "characters"] = setting(
-        "bpe", "of a new model: learned pieces of words, or single characters and all phonemes"
+        "bpe", "of a new model: learned pieces of words, or single characters"
     )
     phoneme_share: float = setting(
         0.0,
         "mean share of the words read in phonemes, drawn anew each epoch; needs 'word_phonemes' "
-        "in metadata.jsonl and the characters vocabulary",
+        "in metadata.jsonl and the characters vocabulary, which then has all phonemes",
         at_least=0,
         at_most=1,
+    )
+    duration_lag: float = setting(
+        0.0,
+        "how much later than the sound the corpora's durations have it; speech of hibari-tts and "
+        "Kokoro: 0.05",
+        "seconds",
     )
     min_seconds: float = setting(0.5, "shorter utterances are skipped", "seconds")
     max_seconds: float = setting(12.0, "longer utterances are skipped", "seconds")
@@ -351,6 +357,9 @@ class SynthesisConfig(Settings, section="synthesis"):
     )
     max_ref_length: float = setting(30.0, "how much of each reference is used", "seconds", above=0)
     sound_norm_refs: bool = setting(False, "bring every reference to a peak of 0.75")
+    front_end: Literal["none", "hibari"] = setting(
+        "none", "what turns letters into the phonemes that the model's vocabulary has"
+    )
     xla: bool = setting(False, "compile the GPT's steps: faster speech after seconds of compiling")
     vocoder: Literal["auto", "griffin_lim", "hifi", "istft"] = setting(
         "auto", "auto takes the decoder's once its stage has been trained"

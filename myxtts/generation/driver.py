@@ -15,6 +15,7 @@ import numpy as np
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import TextError
+from myxtts.text.front_end import Reader
 from myxtts.text.languages import table_of
 from myxtts.text.split import split_text
 from myxtts.text.tokenizer import VoiceBpeTokenizer
@@ -37,7 +38,7 @@ def text_pieces(
     text: str,
     language: str,
     settings: SynthesisConfig,
-    tokenizer: VoiceBpeTokenizer | None = None,
+    tokenizer: VoiceBpeTokenizer | Reader | None = None,
     max_tokens: int = 0,
 ) -> list[str]:
     """What of ``text`` is spoken at once, one piece after the other.

@@ -30,6 +30,7 @@ from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
 from myxtts.presets.finding import find_preset
 from myxtts.presets.voices import voice_path
+from myxtts.text.front_end import Reader
 from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Synthesizer:
     def __init__(self, model: XTTS | None = None, settings: SynthesisConfig | None = None):
         self.model = model = model or XTTS.from_preset(find_preset())
         self.settings = settings or model.config.synthesis
+        self.reader = Reader(model.tokenizer, self.settings.front_end)
         self.vocoder = choose_vocoder(model, self.settings.vocoder)
         self._coder = Coder(model.gpt, self.settings)
         # In a graph, features that nothing reads are never computed.
@@ -201,12 +203,12 @@ class Synthesizer:
         return [self._ids(piece, language) for piece in self._pieces(text, language)]
 
     def _ids(self, piece: str, language: str) -> np.ndarray:
-        return np.array(self.model.tokenizer.encode(piece, language), "int32")
+        return np.array(self.reader.encode(piece, language), "int32")
 
     def _pieces(self, text: str, language: str) -> list[str]:
-        tokenizer, gpt = self.model.tokenizer, self.model.gpt
+        gpt = self.model.gpt
         most = piece_tokens(gpt.max_text_tokens, gpt.max_new_codes)
-        return text_pieces(text, language, self.settings, tokenizer, most)
+        return text_pieces(text, language, self.settings, self.reader, most)
 
     def _take(self, attempt: Attempt, voice: Voice, language: str) -> Take:
         made = self._coder.whole(self._request(attempt, voice, language))

@@ -7,17 +7,24 @@ phoneme is a private-use character of its own. Punctuation and spaces are the sa
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from myxtts.errors import TextError
 
+# Only ever to be added to at its end: the places are in people's vocabularies.
 ALPHABET = "AIOQTWYabdefhijklmnoprstuvwxzæðŋɐɑɒɔəɚɛɜɡɪɫɹɾʃʊʌʒʔʤʧʰˈˌːθᵊᵻ"
 _FIRST = 0xE000  # of the private-use characters
 TOKENS = {symbol: chr(_FIRST + place) for place, symbol in enumerate(ALPHABET)}
 _SYMBOLS = {token: symbol for symbol, token in TOKENS.items()}
-# What misaki leaves of a text's punctuation, in the signs that letters have beside them.
-_PUNCTUATION = {sign: sign for sign in " .,!?-;:"} | {"—": "-", "…": "."}
+# What misaki leaves of a text's punctuation, in signs that every vocabulary has.
+_PUNCTUATION = {sign: sign for sign in " .,!?-;:"} | {"—": ",", "…": "."}
 _SILENT = '"“”()'
 STRETCH = re.compile(r"\[([^\[\]]*)\]")
+
+
+def is_known(symbol: str) -> bool:
+    """Whether a symbol may stand in brackets."""
+    return symbol in TOKENS or symbol in _PUNCTUATION or symbol in _SILENT
 
 
 def has_phonemes(text: str) -> bool:
@@ -25,13 +32,17 @@ def has_phonemes(text: str) -> bool:
     return STRETCH.search(text) is not None
 
 
-def without_brackets(text: str) -> str:
+def without_brackets(text: str, phonemes: Mapping[str, str] = TOKENS) -> str:
     """``text`` with the vocabulary's characters for each bracketed phoneme.
+
+    Args:
+        text: any text.
+        phonemes: symbols that the vocabulary knows, and their characters.
 
     Raises:
         TextError: a symbol in brackets is no phoneme; the sentence names it.
     """
-    return STRETCH.sub(lambda found: "".join(map(token, found[1])), text)
+    return STRETCH.sub(lambda found: "".join(token(symbol, phonemes) for symbol in found[1]), text)
 
 
 def with_brackets(text: str) -> str:
@@ -40,15 +51,19 @@ def with_brackets(text: str) -> str:
     return stretches.sub(lambda found: f"[{''.join(_SYMBOLS[sign] for sign in found[0])}]", text)
 
 
-def token(symbol: str) -> str:
+def token(symbol: str, phonemes: Mapping[str, str] = TOKENS) -> str:
     """The character of a phoneme or of punctuation beside it; nothing for a quotation mark.
+
+    Args:
+        symbol: one sign within brackets.
+        phonemes: as of :func:`without_brackets`.
 
     Raises:
         TextError: it is neither.
     """
     if symbol in _SILENT:
         return ""
-    found = TOKENS.get(symbol) or _PUNCTUATION.get(symbol)
+    found = phonemes.get(symbol) or _PUNCTUATION.get(symbol)
     if found is None:
-        raise TextError(f"{symbol!r} in brackets is no phoneme; known are {ALPHABET}")
+        raise TextError(f"{symbol!r} in brackets is no phoneme; known are {''.join(phonemes)}.")
     return found

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import functools
-import importlib
-import importlib.metadata
-import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from myxtts.errors import WeightsError
+from myxtts.text.front_end import hibari_g2p, spoken_words
 
-PACKAGE = "hibari-tts==0.2.1"
 INSTALL = "pip install -r requirements-voice.txt"
-_NO_NUMERAL = re.compile(r"(?<= )(?:the zeroth|0) ?(?=[A-Z])")
 MOST_PHONEMES = 400  # of one sentence, which is what the teachers take at once
 
 
@@ -38,26 +30,10 @@ class Reading:
         return " ".join(self.words)
 
 
-def hibari(module: str = "hibari"):
-    """hibari-tts or a module of it.
-
-    Raises:
-        WeightsError: it is not installed, or is another version than the one tried.
-    """
-    name, wanted = PACKAGE.split("==")
-    try:
-        found = importlib.metadata.version(name)
-        if found == wanted:
-            return importlib.import_module(module)
-        reason = f"this is version {found}"
-    except ImportError as error:  # also of a package that is not there
-        reason = str(error)
-    raise WeightsError(f"the speech needs {PACKAGE} ({reason}); run: {INSTALL}")
-
-
 def read(text: str) -> Reading | None:
     """Phonemes of ``text``; None where a word has none, or where it is too long."""
-    spoken, phonemes = _spoken(text)
+    pairs = spoken_words(hibari_g2p(), text)
+    spoken, phonemes = [word for word, _ in pairs], [sound for _, sound in pairs]
     if spoken.count("I") != text.split().count("I"):
         return None  # "Henry I agree with" is read as of a king
     words = by_written_word(text.split(), spoken, phonemes)
@@ -89,42 +65,3 @@ def by_written_word(
         for offset in range(end - start):
             given[start + offset].append(phonemes[first + extra + offset])
     return [" ".join(part) for part in given]
-
-
-def _spoken(text: str) -> tuple[list[str], list[str]]:
-    """Words as hibari's normaliser writes them out, and the phonemes of each."""
-    tokens = _g2p().phonemize_tokens(_g2p().tokenize(normalised(text)))
-    words, phonemes = [""], [""]
-    for token in tokens:
-        words[-1] += token.text
-        phonemes[-1] += _known(token.phonemes or "")
-        if token.whitespace:
-            words.append("")
-            phonemes.append("")
-    pairs = [(word, sound.strip()) for word, sound in zip(words, phonemes, strict=True) if word]
-    return [word for word, _ in pairs], [sound for _, sound in pairs]
-
-
-def _known(phonemes: Iterable[str]) -> str:
-    return "".join(symbol for symbol in phonemes if symbol in vocabulary())
-
-
-@functools.cache
-def vocabulary() -> dict[str, int]:
-    """Ids of the phonemes, Kokoro's own; 0 is the pad at both ends."""
-    path = Path(hibari().__file__).parent / "assets" / "vocab.json"
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _g2p():
-    return hibari("hibari.g2p").G2P()
-
-
-def normalised(text: str) -> str:
-    """Numbers, dates, times and abbreviations written out.
-
-    hibari-tts 0.2.1 takes the start of a capitalised word for a Roman number of value 0:
-    "Henry Crawford" would be "Henry the zeroth Crawford", "Part Ludo" "Part 0 Ludo".
-    """
-    return _NO_NUMERAL.sub("", hibari("hibari.g2p.normalize").normalize(text))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from tools.voice_corpus.front_end import hibari, vocabulary
+from myxtts.text.front_end import hibari, hibari_vocabulary
 from tools.voice_corpus.speakers import PseudoSpeaker
 from tools.voice_corpus.speech import SAMPLE_RATE, STEP, Speech, session_with_durations
 
@@ -47,7 +47,7 @@ class HibariSpeech:
             pace: of this clip, on top of the speaker's.
             rng: draws the noise in the voice.
         """
-        ids = [0, *(vocabulary()[symbol] for symbol in phonemes), 0]
+        ids = [0, *(hibari_vocabulary()[symbol] for symbol in phonemes), 0]
         speed = speaker.pace * pace / speaker.formants
         feed = {"ids": np.array([ids], "int64"), "speed": np.array([speed], "float32")}
         *parts, steps = self._session.run(None, feed)

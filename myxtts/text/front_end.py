@@ -1,0 +1,161 @@
+"""Front-ends: a text of letters becomes one of phonemes in brackets, as models of phonemes want.
+
+The one there is now reads with hibari-tts' lexicon, tagger and rules, in misaki's alphabet, with
+no program of the system and no network; numbers, dates, money and unknown words are read too.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from myxtts.errors import ConfigError, WeightsError
+from myxtts.text.languages import base_language
+from myxtts.text.phonemes import STRETCH, is_known
+from myxtts.text.tokenizer import VoiceBpeTokenizer
+
+HIBARI = "hibari-tts==0.2.1"
+_NO_NUMERAL = re.compile(r"(?<= )(?:the zeroth|0) ?(?=[A-Z])")
+
+
+class Reader:
+    """A tokenizer that reads letters by way of a front-end.
+
+    Stretches in brackets, and languages that the front-end does not know, stay as they are.
+
+    Args:
+        tokenizer: of the model.
+        front_end: a key of ``FRONT_ENDS``, or ``none``.
+
+    Raises:
+        ConfigError: the vocabulary has no phonemes.
+        WeightsError: the front-end's package is not installed; the sentence says how to get it.
+    """
+
+    def __init__(self, tokenizer: VoiceBpeTokenizer, front_end: str = "none"):
+        self.tokenizer = tokenizer
+        self._read = None
+        if front_end == "none":
+            return
+        if not tokenizer.has_phonemes:
+            raise ConfigError(
+                f"synthesis.front_end {front_end} gives phonemes, and this model's vocabulary has "
+                "letters only; give --front-end none."
+            )
+        self._read, self._languages = FRONT_ENDS[front_end]
+        self._read("ready")
+
+    def encode(self, text: str, language: str) -> list[int]:
+        """Ids of ``text``, see :meth:`~myxtts.text.tokenizer.VoiceBpeTokenizer.encode`."""
+        return self.tokenizer.encode(self.in_phonemes(text, language), language)
+
+    def language_token(self, language: str) -> str:
+        """The tokenizer's."""
+        return self.tokenizer.language_token(language)
+
+    def in_phonemes(self, text: str, language: str) -> str:
+        """``text`` with all its words in brackets.
+
+        >>> Reader(tokenizer, "hibari").in_phonemes("Say [hˈɛɹiət] now.", "en")
+        '[sˈA] [hˈɛɹiət] [nˈW.]'
+        """
+        if self._read is None or base_language(language) not in self._languages:
+            return text
+        return _outside(text, self._read)
+
+
+def _outside(text: str, read: Callable[[str], str]) -> str:
+    """``text`` whose parts outside of brackets have been read."""
+    parts, place = [], 0
+    for found in [*STRETCH.finditer(text), None]:
+        plain = text[place : found.start() if found else len(text)]
+        parts.append(_bracketed(plain, read))
+        if found:
+            parts.append(found[0])
+            place = found.end()
+    return "".join(parts)
+
+
+def _bracketed(text: str, read: Callable[[str], str]) -> str:
+    """One stretch in brackets, the blanks around it kept."""
+    words = text.strip()
+    if not words:
+        return text
+    phonemes = "".join(sign for sign in read(words) if is_known(sign)).strip()
+    before, behind = (" " if edge.isspace() else "" for edge in (text[0], text[-1]))
+    return f"{before}[{phonemes}]{behind}" if phonemes else text
+
+
+def read_by_hibari(text: str) -> str:
+    """Phonemes of an English text, words apart.
+
+    Raises:
+        WeightsError: hibari-tts is not installed, or is another version than the one tried.
+    """
+    g2p = hibari_g2p()
+    return " ".join(phonemes for _, phonemes in spoken_words(g2p, text))
+
+
+FRONT_ENDS: dict[str, tuple[Callable[[str], str], tuple[str, ...]]] = {
+    "hibari": (read_by_hibari, ("en",))
+}
+
+
+def hibari(module: str = "hibari"):
+    """hibari-tts or a module of it.
+
+    Raises:
+        WeightsError: it is not installed, or is another version than the one tried.
+    """
+    name, wanted = HIBARI.split("==")
+    try:
+        found = importlib.metadata.version(name)
+        if found == wanted:
+            return importlib.import_module(module)
+        reason = f"this is version {found}"
+    except ImportError as error:  # also of a package that is not there
+        reason = str(error)
+    raise WeightsError(
+        f"reading letters as phonemes needs {HIBARI} ({reason}); run: pip install {HIBARI}, or "
+        "speak from letters by --front-end none."
+    )
+
+
+@functools.cache
+def hibari_g2p():
+    """hibari-tts' reader of American English."""
+    return hibari("hibari.g2p").G2P()
+
+
+@functools.cache
+def hibari_vocabulary() -> dict[str, int]:
+    """Ids of hibari-tts' phonemes, Kokoro's own; 0 is the pad at both ends."""
+    path = Path(hibari().__file__).parent / "assets" / "vocab.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def spoken_words(g2p, text: str) -> list[tuple[str, str]]:
+    """Words as hibari's normaliser writes them out, each with its phonemes."""
+    words, phonemes = [""], [""]
+    for token in g2p.phonemize_tokens(g2p.tokenize(normalised(text))):
+        words[-1] += token.text
+        phonemes[-1] += "".join(x for x in token.phonemes or "" if x in hibari_vocabulary())
+        if token.whitespace:
+            words.append("")
+            phonemes.append("")
+    pairs = zip(words, phonemes, strict=True)
+    return [(word, sound.strip()) for word, sound in pairs if word]
+
+
+def normalised(text: str) -> str:
+    """Numbers, dates, times and abbreviations written out.
+
+    hibari-tts 0.2.1 takes the start of a capitalised word for a Roman number of value 0:
+    "Henry Crawford" would be "Henry the zeroth Crawford", "Part Ludo" "Part 0 Ludo".
+    """
+    return _NO_NUMERAL.sub("", hibari("hibari.g2p.normalize").normalize(text))
