@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from myxtts.audio.frontends import MelSpec, spec_dict
 from myxtts.audio.io import read_audio, resample
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.data.formats import Utterance, is_file
+from myxtts.digests import check_seal, sealed
 from myxtts.errors import AudioError, DataError, NotFiniteError
 from myxtts.files import replacing, writable_folder, write_whole
 
@@ -178,17 +180,17 @@ class FeatureStore:
         if array is not None:
             return array
         refusal = path.with_suffix(".refused")
-        if refusal.is_file():
-            raise AudioError(refusal.read_text(encoding="utf-8", errors="replace"))
+        if refusal.is_file() and (reason := _read_refusal(refusal)):
+            raise AudioError(reason)
         try:
             array = self.features[name].compute(clip)
         except AudioError as error:
             # A file that may not be read today may be readable tomorrow, unchanged.
             if os.access(clip.path, os.R_OK):
-                write_whole(refusal, str(error).encode("utf-8", "replace"), DataError)
+                write_whole(refusal, json.dumps(sealed({"refused": str(error)})), DataError, False)
             raise
-        with replacing(path, DataError) as fresh:
-            np.savez(fresh, array)
+        with replacing(path, DataError, durable=False) as fresh:
+            _write(fresh, array, _place(path))
         return array
 
     def _clip(self, utterance: Utterance) -> Clip:
@@ -250,13 +252,47 @@ def log_mel(spec: MelSpec) -> Feature:
     return Feature(compute, spec_dict(spec))
 
 
+def _place(path: Path) -> str:
+    """What a cached file is of: feature, settings and recording, as its path has them."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _write(path: Path, array: np.ndarray, place: str) -> None:
+    """Write an array as ``numpy.savez`` would; the archive also says what it is of."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = place.encode("utf-8")
+        with archive.open("arr_0.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+
+
 def _read(path: Path) -> np.ndarray | None:
     """A cached array, or None where there is none or it is damaged."""
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return archive["arr_0"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-        logger.warning("the cached feature %s is damaged; computing it again", path)
+        with zipfile.ZipFile(path) as archive:
+            told = archive.comment.decode("utf-8", "replace")
+            if told and told != _place(path):
+                raise ValueError(f"it is {told}")
+            # As a whole: the sum over its bytes is compared at the end of them only.
+            content = archive.read("arr_0.npy")
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    # Of no one kind: damage meets the archive, the packing, the header, or what that promises.
+    except Exception as error:
+        logger.warning("the cached feature %s is damaged (%s); computing it again", path, error)
+        return None
+
+
+def _read_refusal(path: Path) -> str | None:
+    """Why a recording was refused, or None where that is damaged."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if not text.startswith("{"):
+        # As they were written before they were sealed; an empty one lost its bytes.
+        return text.strip() or None
+    try:
+        values = json.loads(text)
+        check_seal(values, path, DataError)
+        return str(values["refused"])
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("the kept refusal %s is damaged (%s); trying again", path, error)
         return None

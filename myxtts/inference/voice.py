@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from myxtts.config import ModelConfig
+from myxtts.digests import SEAL, tell_unhashed
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
 from myxtts.models.xtts import XTTS
@@ -39,7 +42,7 @@ class Voice:
     references: tuple[str, ...] = ()
 
     def save(self, path: str | Path) -> None:
-        """Write as safetensors, whole or not at all.
+        """Write as safetensors, whole or not at all, with the SHA-256 of its content.
 
         Raises:
             CheckpointError: the file cannot be written.
@@ -51,8 +54,8 @@ class Voice:
             "references": json.dumps(list(self.references)),
         }
         arrays = {"latents": self.latents, "speaker_embedding": self.speaker_embedding}
-        content = save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, facts)
-        write_whole(path, content)
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        write_whole(path, save(arrays, {**facts, SEAL: _seal(facts, arrays)}))
 
     @classmethod
     def load(cls, path: str | Path, model: XTTS, speaker: str | None = None) -> Voice:
@@ -66,8 +69,8 @@ class Voice:
             speaker: name of the voice in a file of several.
 
         Raises:
-            CheckpointError: the file is missing, is no voice, or is another model's, or has
-                none of that name.
+            CheckpointError: the file is missing, damaged, is no voice, or is another model's,
+                or has none of that name.
         """
         if is_voice_file(path):
             return cls.from_coqui(path, speaker, model.config.model, model.fingerprint)
@@ -79,6 +82,7 @@ class Voice:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if facts.get("kind") != KIND:
                 raise CheckpointError(f"{path} is no voice.")
+            _check_seal(path, facts, arrays)
             voice = cls(
                 **arrays,
                 model=facts["model"],
@@ -119,3 +123,23 @@ class Voice:
                 f"{name} was made with another model (weights {self.model[:12]}, these are "
                 f"{model.fingerprint[:12]}); make it again from its reference."
             )
+
+
+def _check_seal(path: str | Path, facts: Mapping[str, str], arrays: Mapping) -> None:
+    if SEAL not in facts:
+        tell_unhashed(path)
+    elif facts[SEAL] != _seal(facts, arrays):
+        raise CheckpointError(
+            f"{path} is damaged: its content is not what was sealed; make the voice again from "
+            "its reference."
+        )
+
+
+def _seal(facts: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of what a voice's file says and of its arrays, whatever their order in it."""
+    told = sorted((name, text) for name, text in facts.items() if name != SEAL)
+    digest = hashlib.sha256(json.dumps(told).encode("utf-8"))
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
