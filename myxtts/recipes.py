@@ -62,6 +62,7 @@ _BASE_MODEL: dict[str, Any] = {
         "perceiver_head_dim": 64,
     },
     "speaker": {"embedding_dim": 256},
+    "decoder": {"kind": "istft"},
     "use_pretrained_speaker_encoder": True,
     "speaker_encoder_type": "resemblyzer",
 }
@@ -81,6 +82,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "base": {
         "model": _BASE_MODEL,
+        "data": {"vocabulary": "characters", "phoneme_share": 0.7},
+        "synthesis": {"front_end": "hibari", "temperature": 0.4},
         "training": {
             "dvae": {
                 "steps": 4000,
