@@ -48,6 +48,17 @@ def test_unknown_preset_names_the_nearest():
         ({"model": {"speaker_encoder_type": "resemblizer"}}, "did you mean 'resemblyzer'"),
         ({"model": {"decoder": {"upsample_rates": []}}}, "non-empty list"),
         ({"model": {"decoder": {"upsample_rates": [8, 8, 2, 4]}}}, "multiplies to 512"),
+        ({"model": {"decoder": {"kind": "istf"}}}, "did you mean 'istft'"),
+        ({"model": {"decoder": {"istft": {"hop": 96}}}}, "istft.hop must be an even number that"),
+        ({"model": {"decoder": {"istft": {"n_fft": 1000}}}}, "n_fft must be a multiple of hop"),
+        (
+            {"model": {"decoder": {"istft": {"code_blocks": 1, "code_lookahead": 3}}}},
+            "istft.code_lookahead must be at most .* which is 2",
+        ),
+        (
+            {"training": {"discriminators": ["multi_band"]}},
+            "training.discriminators is 'multi_band'",
+        ),
         ({"model": {"gpt": {"model_dim": 30, "heads": 4}}}, "multiple of"),
         ({"synthesis": {"top_p": 1.5}}, "synthesis.top_p must be in"),
         ({"training": {"seed": -1}}, "training.seed must be at least 0"),

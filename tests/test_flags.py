@@ -27,6 +27,11 @@ def test_flags_reach_their_fields():
         "--no-freeze-speaker-encoder",
         "--speaker-encoder-type=resemblyzer",
         "--decoder-resblock-kernels=3,5",
+        "--decoder-kind=istft",
+        "--decoder-istft-dim=32",
+        "--discriminators",
+        "multi_resolution",
+        "multi_period",
     )
     config = config_from_flags(args, XTTSConfig())
     assert config.data.train_data == "corpus"
@@ -34,6 +39,8 @@ def test_flags_reach_their_fields():
     assert config.model.freeze_speaker_encoder is False
     assert config.model.speaker_encoder_type == "resemblyzer"
     assert config.model.decoder.resblock_kernels == (3, 5)
+    assert (config.model.decoder.kind, config.model.decoder.istft.dim) == ("istft", 32)
+    assert config.training.discriminators == ("multi_resolution", "multi_period")
 
 
 def test_flag_beats_base():

@@ -3,6 +3,7 @@
 import itertools
 
 import keras
+import librosa
 import numpy as np
 import pytest
 import scipy.stats
@@ -19,6 +20,7 @@ from myxtts.losses import (
     forward_sum_loss,
     masked_accuracy,
     masked_cross_entropy,
+    stft_loss,
 )
 from myxtts.models import speaker_encoder
 
@@ -368,3 +370,43 @@ def test_the_prior_is_the_beta_binomial_distribution():
             expected = scipy.stats.betabinom.pmf(range(last + 1), last, k + 1, codes[row] - k)
             np.testing.assert_allclose(prior[row, k, : last + 1], expected, rtol=1e-4)
     assert prior[1, :, 3:].max() < 1e-6
+
+
+def test_the_stft_loss_is_its_formula():
+    rng = np.random.default_rng(6)
+    real, fake = rng.normal(size=(2, 2, 4096), scale=0.1).astype("float32")
+    expected = []
+    for size in (512, 1024, 2048):
+        edge = (size - size // 4) // 2
+        target, found = (
+            np.abs(
+                librosa.stft(
+                    np.pad(wave, [(0, 0), (edge, edge)]),
+                    n_fft=size,
+                    hop_length=size // 4,
+                    center=False,
+                )
+            )
+            for wave in (real, fake)
+        )
+        target, found = (np.maximum(item, 1e-5**0.5) for item in (target, found))
+        convergence = np.linalg.norm(target - found) / np.linalg.norm(target)
+        expected.append(convergence + np.mean(np.abs(np.log(target) - np.log(found))))
+    assert float(stft_loss(real, fake)) == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_the_stft_loss_of_the_same_is_nothing_and_has_a_gradient():
+    wave = tf.constant(np.random.default_rng(7).normal(size=(1, 4096)).astype("float32"))
+    with tf.GradientTape() as tape:
+        tape.watch(wave)
+        loss = stft_loss(wave, wave)
+    assert float(loss) < 1e-4
+    assert np.isfinite(tape.gradient(loss, wave)).all()
+    assert np.isfinite(stft_loss(tf.zeros((1, 4096)), wave))
+
+
+def test_hinge_losses_are_their_formulas():
+    real, fake = ([(np.array(values, "float32"), [])] for values in ([2.0, 0.5], [-3.0, 0.25]))
+    expected = np.mean([0.0, 0.5]) + np.mean([0.0, 1.25])
+    assert float(discriminator_loss(real, fake, "hinge")) == pytest.approx(expected)
+    assert float(adversarial_loss(fake, "hinge")) == pytest.approx(np.mean([4.0, 0.75]))

@@ -26,6 +26,20 @@ OF_PRETRAINED = (
     ENCODER_RATE,
 )
 OF_ORIGINAL = ("model.conditioning.num_blocks", "model.speaker.blocks", "model.speaker.channels")
+# What only one of the decoders reads.
+OF_DECODERS = {
+    "istft": ("model.decoder.istft.",),
+    "hifigan": tuple(
+        f"model.decoder.{name}"
+        for name in (
+            "initial_channels",
+            "upsample_rates",
+            "upsample_kernels",
+            "resblock_kernels",
+            "resblock_dilations",
+        )
+    ),
+}
 ENCODER_SECTIONS = {"ecapa_tdnn": "model.ecapa.", "coqui": "model.coqui_encoder."}
 _EPILOG = (
     "A flag beats the YAML file of --config, and the YAML file beats --preset or, for "
@@ -113,10 +127,23 @@ def check_encoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
     refuse_idle(args, idle)
 
 
+def check_decoder_flags(args: argparse.Namespace, config: XTTSConfig) -> None:
+    """Raise ``ConfigError`` for a flag of another decoder than the configuration's."""
+    own = config.model.decoder.kind
+    idle: dict[str, str] = {}
+    for kind, names in OF_DECODERS.items():
+        if kind != own:
+            idle |= dict.fromkeys(
+                names, f"is for --decoder-kind {kind}; the decoder here is {own}."
+            )
+    refuse_idle(args, idle)
+
+
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the trained preset lies."""
     config = resolve(args)
     check_encoder_flags(args, config)
+    check_decoder_flags(args, config)
     if args.dry_run:
         yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
         return

@@ -3,7 +3,12 @@
 import pytest
 
 from myxtts.errors import ConfigError
-from myxtts.training.command import check_encoder_flags, parser, resolve
+from myxtts.training.command import (
+    check_decoder_flags,
+    check_encoder_flags,
+    parser,
+    resolve,
+)
 
 
 def check(*words: str) -> None:
@@ -64,3 +69,24 @@ def test_flags_of_another_encoder_are_refused(words, others, sentence):
 )
 def test_flags_of_the_own_encoder_are_taken(words):
     check(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--decoder-istft-dim=32",), "^--decoder-istft-dim is for --decoder-kind istft"),
+        (
+            ("--decoder-kind=istft", "--decoder-initial-channels=32"),
+            "^--decoder-initial-channels is for --decoder-kind hifigan; the decoder here is istft",
+        ),
+    ],
+)
+def test_flags_of_the_other_decoder_are_refused(words, message):
+    args = parser().parse_args(list(words))
+    with pytest.raises(ConfigError, match=message):
+        check_decoder_flags(args, resolve(args))
+
+
+def test_flags_of_the_own_decoder_are_taken():
+    args = parser().parse_args(["--decoder-kind=istft", "--decoder-istft-dim=32"])
+    check_decoder_flags(args, resolve(args))
