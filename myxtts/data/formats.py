@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from myxtts.data.tables import Recordings, lines, read_rows
 from myxtts.errors import DataError
 
 logger = logging.getLogger(__name__)
 
+# Of Coqui's layout; the second holds what is kept for validation.
+TRAINING, VALIDATION = "metadata_train.csv", "metadata_eval.csv"
 AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg")
 
 
@@ -52,7 +55,7 @@ def find_utterances(
     """List the utterances of a corpus in a fixed order.
 
     Args:
-        folder: top of the corpus.
+        folder: top of the corpus, or its metadata of columns between bars.
         dataset_format: ``auto`` or a key of ``LAYOUTS``.
         language: of utterances whose metadata names none.
 
@@ -61,6 +64,8 @@ def find_utterances(
             line is malformed.
     """
     folder = Path(folder)
+    if is_file(folder) and folder.suffix.lower() in (".csv", ".txt"):
+        return list(_read_table(folder, language, ("", "wavs")))
     if not folder.is_dir():
         raise DataError(f"the corpus folder {folder} does not exist.")
     try:
@@ -85,33 +90,41 @@ def recognise(folder: Path) -> str:
     for name, layout in LAYOUTS.items():
         if layout.matches(folder):
             return name
+    inside = [path for path in _visible(folder.glob("*/")) if path.is_dir()]
+    inside = [path for path in inside if any(item.matches(path) for item in LAYOUTS.values())]
+    hint = f" {inside[0]} is one: name that." if inside else ""
     raise DataError(
         f"{folder} is no corpus of a known layout ({', '.join(LAYOUTS)}); it needs a "
-        "metadata.jsonl, a metadata.csv with wavs/, a txt/ with wav48/, or speaker/chapter folders."
+        "metadata.jsonl, a metadata.csv with wavs/, a metadata_train.csv, a txt/ with wav48/, or "
+        f"speaker/chapter folders.{hint}"
     )
 
 
 def _read_ljspeech(folder: Path, language: str) -> Iterator[Utterance]:
     """``metadata.csv`` of ``id|text|normalised text`` beside ``wavs/``."""
-    metadata = folder / "metadata.csv"
-    for number, line in _lines(metadata):
-        columns = line.split("|")
-        if len(columns) not in (2, 3):
-            raise DataError(
-                f"{metadata}, line {number}: {len(columns)} columns, expected id|text|normalised."
-            )
-        text = columns[-1].strip() or columns[1].strip()
-        name = columns[0].strip()
-        if not Path(name).name:
-            raise DataError(f"{metadata}, line {number}: {name!r} is no id of a recording.")
-        path = _with_suffix(folder / "wavs" / name)
-        yield Utterance(path, text, folder.resolve().name, language)
+    return _read_table(folder / "metadata.csv", language, ("wavs", ""))
+
+
+def _read_coqui(folder: Path, language: str) -> Iterator[Utterance]:
+    """``metadata_train.csv`` of ``audio_file|text|speaker_name``, ``wavs/`` in the first."""
+    return _read_table(folder / TRAINING, language, ("", "wavs"))
+
+
+def _read_table(metadata: Path, language: str, places: tuple[str, ...]) -> Iterator[Utterance]:
+    """Rows of columns between bars, their recordings below ``places`` of the folder."""
+    folder, recordings = metadata.parent, Recordings(AUDIO_SUFFIXES, is_file)
+    for row in read_rows(metadata):
+        names = dict.fromkeys((row.audio, row.audio.replace("\\", "/")))
+        stems = [folder / place / name for name in names for place in places]
+        found = next((path for stem in stems if (path := recordings.find(stem))), None)
+        path = found or recordings.expected(stems[0])
+        yield Utterance(path, row.text, row.speaker or folder.resolve().name, language)
 
 
 def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
     """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe other keys."""
     metadata = folder / "metadata.jsonl"
-    for number, line in _lines(metadata):
+    for number, line in lines(metadata):
         try:
             item = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -136,11 +149,17 @@ def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
     folders = _vctk_folders(folder)
     if not folders:
         raise DataError(f"{folder} holds no wav48 folder, which the vctk layout needs.")
+    recordings = Recordings(AUDIO_SUFFIXES, is_file)
     for transcript in _visible(folder.glob("txt/*/*.txt")):
         speaker = transcript.parent.name
-        stem = folders[-1] / speaker / transcript.stem
-        choices = [_with_suffix(stem.with_name(stem.name + mic)) for mic in ("_mic1", "_mic2", "")]
-        path = next((choice for choice in choices if is_file(choice)), choices[-1])
+        # The later release first; a part of one may lie beside the other.
+        stems = [
+            place / speaker / f"{transcript.stem}{mic}"
+            for place in reversed(folders)
+            for mic in ("_mic1", "_mic2", "")
+        ]
+        found = next((path for stem in stems if (path := recordings.find(stem))), None)
+        path = found or recordings.expected(folders[-1] / speaker / transcript.stem)
         yield Utterance(path, _transcript(transcript), speaker, language)
 
 
@@ -167,6 +186,7 @@ class Layout:
 LAYOUTS: dict[str, Layout] = {
     "jsonl": Layout(lambda folder: (folder / "metadata.jsonl").is_file(), _read_jsonl),
     "ljspeech": Layout(lambda folder: (folder / "metadata.csv").is_file(), _read_ljspeech),
+    "coqui": Layout(lambda folder: (folder / TRAINING).is_file(), _read_coqui),
     "vctk": Layout(
         lambda folder: (folder / "txt").is_dir() and bool(_vctk_folders(folder)), _read_vctk
     ),
@@ -182,18 +202,6 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a metadata file that are not blank."""
-    try:
-        # Not splitlines(): the other line separators of Unicode may stand inside a text.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield number, line
 
 
 def _field(item: dict, key: str, default: str) -> str:
@@ -227,7 +235,7 @@ def _word_phonemes(item: dict, place: str) -> tuple[str, ...]:
     if not isinstance(found, (list, tuple)) or not all(isinstance(word, str) for word in found):
         raise DataError(f"{place}: 'word_phonemes' is no list of strings.")
     words = len(item["text"].split())
-    if found and (len(found) != words or " ".join(found) != "".join(item.get("phonemes") or ())):
+    if found and (len(found) != words or list(" ".join(found)) != list(item.get("phonemes") or ())):
         raise DataError(
             f"{place}: 'word_phonemes' are not the 'phonemes' of the {words} words of 'text'."
         )
@@ -251,17 +259,6 @@ def _transcript(path: Path) -> str:
 def _visible(paths: Iterator[Path]) -> list[Path]:
     """Sorted paths without hidden files, such as macOS leaves beside real ones."""
     return sorted(path for path in paths if not path.name.startswith("."))
-
-
-def _with_suffix(stem: Path) -> Path:
-    """The audio file called ``stem``, by the first suffix that exists, else ``.wav``."""
-    if stem.suffix.lower() in AUDIO_SUFFIXES:
-        return stem
-    for suffix in AUDIO_SUFFIXES:
-        path = stem.with_name(stem.name + suffix)
-        if is_file(path):
-            return path
-    return stem.with_name(f"{stem.name}.wav")
 
 
 def _vctk_folders(folder: Path) -> list[Path]:
