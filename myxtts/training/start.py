@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from myxtts.data.corpus import Corpus
+from myxtts.data.formats import TRAINING, VALIDATION
 from myxtts.data.screening import Report
 from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError, ConfigError
@@ -57,15 +58,47 @@ def keep_config(config: Settings, run_dir: Path) -> None:
 def open_corpora(
     config: Settings, run_dir: Path, open_one: Callable[[str], tuple[Corpus, Report]]
 ) -> tuple[Corpus, Corpus]:
-    """Training and validation corpus; the reports on both are left in ``run_dir``."""
+    """Training and validation corpus; the reports on both are left in ``run_dir``.
+
+    Without a validation corpus it is what Coqui's layout keeps for that in
+    ``metadata_eval.csv``, else utterances of the training corpus.
+    """
     train, report = open_one(config.data.train_data)
     report.write(run_dir / "data-train.json")
-    if config.data.val_data is None:
-        logger.info("no validation corpus: every %dth utterance is held out", HOLD_OUT)
+    val_data = config.data.val_data or _kept_for_validation(config.data.train_data)
+    if val_data is None:
+        _say_what_is_held_out(len(train))
         return train.split(HOLD_OUT)
-    validation, report = open_one(config.data.val_data)
+    validation, report = open_one(val_data)
     report.write(run_dir / "data-validation.json")
     return train, validation
+
+
+def _kept_for_validation(train_data: str) -> str | None:
+    """The ``metadata_eval.csv`` of a corpus in Coqui's layout; None for any other."""
+    folder = Path(train_data)
+    folder = folder.parent if folder.name == TRAINING else folder
+    path = folder / VALIDATION
+    if not path.is_file() or not (folder / TRAINING).is_file():
+        return None
+    logger.info("no validation corpus was named: it is %s", path)
+    return str(path)
+
+
+def _say_what_is_held_out(utterances: int) -> None:
+    if utterances >= HOLD_OUT:
+        logger.info("no validation corpus: every %dth utterance is held out", HOLD_OUT)
+    elif utterances > 1:
+        logger.warning(
+            "no validation corpus (--val-data), and %d utterances are few: one of them is held "
+            "out, and what it says of the model is little.",
+            utterances,
+        )
+    else:
+        logger.warning(
+            "no validation corpus (--val-data), and the only utterance cannot be held out: the "
+            "model is judged by what it was trained on."
+        )
 
 
 def differing_keys(first: dict, second: dict, prefix: str = "") -> list[str]:
