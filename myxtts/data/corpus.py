@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
@@ -25,15 +26,12 @@ class Corpus:
         store: their features.
         measure: name of the feature whose length is the utterance's.
         tokenizer: its ``encode`` turns a text and its language into ids.
-        phoneme_share: see :class:`~myxtts.data.readings.Readings`.
+        read: function from an utterance to its readings, by default in letters.
 
     Attributes:
         lengths: int ``(utterances,)``.
         speakers: int ``(utterances,)``, places in ``speaker_names``.
         readings: of each utterance, where there is a tokenizer.
-
-    Raises:
-        DataError: phonemes are wanted, and an utterance has none.
     """
 
     def __init__(
@@ -42,16 +40,14 @@ class Corpus:
         store: FeatureStore,
         measure: str,
         tokenizer=None,
-        phoneme_share: float = 0.0,
+        read: Callable[[Utterance], Readings] | None = None,
     ):
         self.utterances = utterances
         self.store = store
         self.measure = measure
         self.tokenizer = tokenizer
-        self.phoneme_share = phoneme_share
-        self.readings = [
-            Readings(item, tokenizer, phoneme_share) for item in utterances if tokenizer is not None
-        ]
+        self._read = read or partial(Readings, tokenizer=tokenizer, phoneme_share=0.0)
+        self.readings = [self._read(item) for item in utterances if tokenizer is not None]
         names, numbers = np.unique([item.speaker for item in utterances], return_inverse=True)
         self.speaker_names = names.tolist()
         self.speakers = numbers.astype("int32")
@@ -99,6 +95,6 @@ class Corpus:
         rest = [item for index, item in enumerate(self.utterances, 1) if index % every]
         held = self.utterances[every - 1 :: every]
         return tuple(
-            Corpus(part, self.store, self.measure, self.tokenizer, self.phoneme_share)
+            Corpus(part, self.store, self.measure, self.tokenizer, self._read)
             for part in (rest, held)
         )

@@ -1,38 +1,40 @@
-"""A text read in letters or phonemes, each word in one or the other.
+"""A text in letters or phonemes, each word in one or the other (Ping et al. 2018, Deep Voice 3).
 
-So does Deep Voice 3 (Ping et al. 2018). A model that has met both speaks plain letters, and as it
-is told where phonemes are given.
+A model that has met both speaks plain letters, and as it is told where phonemes are given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from myxtts.data.alignment import boundaries, by_word, token_ends, word_seconds
 from myxtts.data.formats import Utterance
-from myxtts.errors import DataError
 from myxtts.text.phonemes import token
 from myxtts.text.tokenizer import VoiceBpeTokenizer
+
+# Words of a corpus come again and again.
+_WORDS = 1 << 16
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Some words in one writing.
+    """Some words in one writing, the space behind them included.
 
     Attributes:
-        ids: int32 ``(ids,)``.
-        seconds: that each id takes, float64 ``(ids,)``; None where it is not known.
+        ids: of the vocabulary.
+        seconds: that each id takes; nothing where it is not known.
     """
 
-    ids: np.ndarray
-    seconds: np.ndarray | None
+    ids: list[int]
+    seconds: list[float]
 
 
 class Readings:
-    """All ways to read an utterance.
+    """All ways to read an utterance; one without ``word_phonemes`` has letters alone.
 
     Args:
         utterance: what is read.
@@ -45,27 +47,31 @@ class Readings:
         longest: most ids that a reading has.
 
     Raises:
-        DataError: phonemes are wanted, and the utterance has none word by word.
+        TextError: a phoneme is none of the vocabulary.
     """
 
     def __init__(self, utterance: Utterance, tokenizer: VoiceBpeTokenizer, phoneme_share: float):
-        self.share = phoneme_share
-        ids = tokenizer.encode(utterance.text, utterance.language)
-        ends = token_ends(utterance, tokenizer) if utterance.durations else None
-        self.ids, self.ends = np.array(ids, "int32"), ends
-        self.longest = len(ids)
-        if not phoneme_share:
+        self.share = phoneme_share if utterance.word_phonemes else 0.0
+        if not self.share:
+            self.ids = np.array(tokenizer.encode(utterance.text, utterance.language), "int32")
+            self.ends = token_ends(utterance, tokenizer) if utterance.durations else None
+            self.longest = len(self.ids)
             return
-        if not utterance.word_phonemes:
-            raise DataError(
-                f"data.phoneme_share needs 'word_phonemes' in metadata.jsonl; {utterance.path} "
-                "has none."
-            )
-        self._opening = np.array(ids[:1], "int32")
-        self._space = tokenizer.pieces(" ")[0][0]
-        self._choices = list(_choices(utterance, tokenizer))
-        sizes = [max(len(piece.ids) for piece in pair) for pair in self._choices]
-        self.longest = sum(sizes) + len(sizes)
+        pairs = list(_pairs(utterance, tokenizer))
+        opening = tokenizer.language_id(utterance.language)
+        self._set([(Piece([opening], [0.0]),) * 2, *pairs], timed=bool(utterance.durations))
+        self.longest = sum(max(len(piece.ids) for piece in pair) for pair in pairs)
+        self.ids, self.ends = self._reading(np.zeros(len(pairs) + 1, bool))
+
+    def _set(self, pairs: list[tuple[Piece, Piece]], timed: bool) -> None:
+        """All pieces one behind the other, so that a draw is a choice among their ids."""
+        pieces = [piece for pair in pairs for piece in pair]
+        sizes = [len(piece.ids) for piece in pieces]
+        number = np.repeat(np.arange(len(pieces), dtype="int32"), sizes)
+        self._ids = np.array([number for piece in pieces for number in piece.ids], "int32")
+        self._steps = np.array([step for piece in pieces for step in piece.seconds])
+        self._steps = self._steps if timed else None
+        self._words, self._sounds = (number // 2).astype("int16"), number % 2 == 1
 
     def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray | None]:
         """Text ids int32 ``(ids,)`` and when each has been spoken, seconds float64 ``(ids,)``.
@@ -76,26 +82,16 @@ class Readings:
         if not self.share:
             return self.ids, self.ends
         own = 1.0 if self.share == 1 else rng.beta(self.share, 1 - self.share)
-        chosen = rng.random(len(self._choices)) < own
-        pieces = [pair[int(k)] for pair, k in zip(self._choices, chosen, strict=True)]
-        ids = [self._opening]
-        for number, piece in enumerate(pieces):
-            ids += [piece.ids] if not number else [[self._space], piece.ids]
-        return np.concatenate(ids).astype("int32"), _ends(pieces)
+        return self._reading(np.append(False, rng.random(int(self._words[-1])) < own))
+
+    def _reading(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As of :meth:`draw`, phonemes for the ``chosen`` words; the first is the language."""
+        # Behind the last word is no space.
+        kept = np.flatnonzero(chosen[self._words] == self._sounds)[:-1]
+        return self._ids[kept], None if self._steps is None else np.cumsum(self._steps[kept])
 
 
-def _ends(pieces: list[Piece]) -> np.ndarray | None:
-    """The language has no time, and the space before a word that of the one behind the last."""
-    if any(piece.seconds is None for piece in pieces):
-        return None
-    steps = [np.zeros(1)]
-    for piece in pieces:
-        # The last of a piece's seconds are those of the space behind it.
-        steps.append(piece.seconds)
-    return np.cumsum(np.concatenate(steps)[:-1])
-
-
-def _choices(utterance: Utterance, tokenizer: VoiceBpeTokenizer) -> Iterable[tuple[Piece, Piece]]:
+def _pairs(utterance: Utterance, tokenizer: VoiceBpeTokenizer) -> Iterator[tuple[Piece, Piece]]:
     """Letters and phonemes of each group of words that can be told apart in both."""
     words, seconds = utterance.text.split(), word_seconds(utterance)
     timed = by_word(utterance) if utterance.timed_phonemes else None
@@ -107,37 +103,46 @@ def _choices(utterance: Utterance, tokenizer: VoiceBpeTokenizer) -> Iterable[tup
     first_word = first_letter = 0
     for word, end in boundaries(words, text, clean):
         own = slice(first_word, word)
-        letters = text[first_letter:end].strip()
-        total = None if seconds is None else sum(seconds[own])
-        sounds = None if timed is None else [value for part in timed[own] for value in part]
-        phonemes = " ".join(utterance.word_phonemes[own])
-        yield _letters(letters, total, tokenizer), _phonemes(phonemes, sounds, tokenizer)
+        total = sum(seconds[own]) if seconds else 0.0
+        letters = _letters(text[first_letter:end].strip(), total, tokenizer)
+        spoken = " ".join(utterance.word_phonemes[own])
+        steps = [step for part in timed[own] for step in part] if timed else None
+        sounds = _phonemes(spoken, steps, total, tokenizer)
+        # What has no sound, a dash say, stays as it is written.
+        yield letters, sounds if len(sounds.ids) > 1 else letters
         first_word, first_letter = word, end
 
 
-def _letters(text: str, seconds: float | None, tokenizer: VoiceBpeTokenizer) -> Piece:
-    """A piece whose letters share its time evenly; the space behind it has none."""
-    ids, spans = tokenizer.pieces(text)
-    if seconds is None:
-        return Piece(np.array(ids, "int32"), None)
-    sounding = np.array([not letter.isspace() for letter in text], "float64")
-    ends = np.concatenate([[0.0], np.cumsum(sounding * seconds / max(sounding.sum(), 1))])
-    steps = [ends[end] - ends[first] for first, end in spans]
-    return Piece(np.array(ids, "int32"), np.array([*steps, 0.0]))
+def _letters(text: str, seconds: float, tokenizer: VoiceBpeTokenizer) -> Piece:
+    """A piece whose letters share its time evenly; spaces have none."""
+    ids, spans = _spelled(tokenizer, text)
+    sizes = [sum(not letter.isspace() for letter in text[first:end]) for first, end in spans]
+    step = seconds / max(sum(sizes), 1)
+    return Piece([*ids, tokenizer.space_id], [size * step for size in sizes] + [0.0])
 
 
-def _phonemes(phonemes: str, seconds: list[float] | None, tokenizer: VoiceBpeTokenizer) -> Piece:
-    """A piece that keeps the time of each phoneme; that of a sign without a token goes on."""
-    signs = [token(symbol) for symbol in phonemes]
-    ids = tokenizer.pieces("".join(signs))[0]
-    if seconds is None:
-        return Piece(np.array(ids, "int32"), None)
+def _phonemes(
+    phonemes: str, steps: Iterable[float] | None, seconds: float, tokenizer: VoiceBpeTokenizer
+) -> Piece:
+    """A piece that keeps the time of each phoneme, ``steps``, else shares out its ``seconds``.
+
+    A mark without a token leaves its time to what comes after it.
+    """
+    signs = [token(symbol, tokenizer.phonemes) for symbol in phonemes]
+    ids, _ = _spelled(tokenizer, "".join(signs))
+    if steps is None:
+        return Piece([*ids, tokenizer.space_id], [seconds / max(len(ids), 1)] * len(ids) + [0.0])
     # The last word of a text has no space behind it.
-    seconds = [*seconds, 0.0][: len(signs) + 1]
-    steps, waiting = [], 0.0
-    for sign, value in zip([*signs, " "], seconds, strict=True):
-        waiting += value
+    steps = [*steps, 0.0][: len(signs) + 1]
+    spoken, waiting = [], 0.0
+    for sign, step in zip([*signs, " "], steps, strict=True):
+        waiting += step
         if sign:
-            steps.append(waiting)
+            spoken.append(waiting)
             waiting = 0.0
-    return Piece(np.array(ids, "int32"), np.array(steps))
+    return Piece([*ids, tokenizer.space_id], spoken)
+
+
+@functools.lru_cache(_WORDS)
+def _spelled(tokenizer: VoiceBpeTokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    return tokenizer.pieces(text)

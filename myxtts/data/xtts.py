@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import keras
@@ -24,7 +24,7 @@ from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.readings import Readings
 from myxtts.data.screening import Report, Screen, screen_corpus
 from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, trimming, waveform
-from myxtts.errors import AudioError, TextError
+from myxtts.errors import AudioError, DataError, TextError
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.timing import FRAME_SECONDS, FRAMES_PER_CODE, OUTPUT_RATE, SPEAKER_RATE
@@ -132,7 +132,14 @@ def open_corpus(
         DataError: there is no usable utterance.
     """
     found = find_utterances(folder, config.data.dataset_format, config.data.language)
+    share = config.data.phoneme_share
+    if share and not any(item.word_phonemes for item in found):
+        raise DataError(
+            f"{folder}: data.phoneme_share needs 'word_phonemes' in metadata.jsonl, and no line "
+            "has them; leave it at 0."
+        )
     tokenizer = make_tokenizer([item for item in found if is_speakable(item.text)])
+    read = cache(partial(Readings, tokenizer=tokenizer, phoneme_share=share))
     # Batches are padded before the GPT sees them, and its positions must still suffice.
     limit = rounded_down(config.model.gpt.max_text_tokens, TEXT_MULTIPLE)
     # The stops that Coqui's training adds want room too.
@@ -143,7 +150,7 @@ def open_corpus(
         if not is_speakable(utterance.text):
             return "no text"
         try:
-            length = Readings(utterance, tokenizer, config.data.phoneme_share).longest
+            length = read(utterance).longest
         except TextError as error:
             return str(error).rstrip(".")
         return f"text too long: {length} tokens" if length > limit else None
@@ -153,7 +160,10 @@ def open_corpus(
     logger.info("%s", report)
     if timed := sum(bool(item.durations) for item in usable):
         logger.info("%s: durations of %d utterances are known", folder, timed)
-    return Corpus(usable, store, "dvae_mel", tokenizer, config.data.phoneme_share), report
+    if share:
+        written = sum(bool(item.word_phonemes) for item in usable)
+        logger.info("%s: phonemes of %d utterances are known", folder, written)
+    return Corpus(usable, store, "dvae_mel", tokenizer, read), report
 
 
 def hear(
@@ -257,7 +267,9 @@ def gpt_batch(
         "text_lengths": lengths_of(texts),
         "mel_lengths": frames,
         "speaker_ids": corpus.speakers[indices],
-        "code_tokens": _code_tokens(corpus, indices, [ends for _, ends in drawn], sizes[0]),
+        "code_tokens": _code_tokens(
+            corpus, indices, [ends for _, ends in drawn], options.data.duration_lag, sizes[0]
+        ),
     }
     batch |= _speech(corpus, indices, sizes[0])
     return batch | _references(corpus, indices, epoch, options)
@@ -292,12 +304,12 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
 
 
 def _code_tokens(
-    corpus: Corpus, indices: np.ndarray, ends: list[np.ndarray | None], size: int
+    corpus: Corpus, indices: np.ndarray, ends: list[np.ndarray | None], lag: float, size: int
 ) -> np.ndarray:
     rows = []
     for index, times in zip(indices, ends, strict=True):
-        trimmed = 0.0 if times is None else float(corpus.feature(index, "trim")[0])
-        rows.append(code_tokens(times, int(codes_of(corpus.lengths[index])), trimmed))
+        before = 0.0 if times is None else float(corpus.feature(index, "trim")[0]) + lag
+        rows.append(code_tokens(times, int(codes_of(corpus.lengths[index])), before))
     return pad(rows, CODE_MULTIPLE, UNKNOWN_TOKEN, "int32", size)
 
 

@@ -44,6 +44,7 @@ class VoiceBpeTokenizer:
             raise TextError(f"the tokenizer {source} lacks the token {missing[0]}.")
         self.start_id = vocabulary[START]
         self.stop_id = vocabulary[STOP]
+        self.space_id = vocabulary[SPACE]
         self.vocab_size = max(vocabulary.values()) + 1
         self.languages = sorted(
             token[1:-1]
@@ -60,12 +61,20 @@ class VoiceBpeTokenizer:
             TextError: a symbol in brackets is no phoneme, or the package that reads the
                 language is missing.
         """
-        return clean_text(without_brackets(text) if self.has_phonemes else text, language)
+        if self.has_phonemes:
+            text = without_brackets(text, self.phonemes)
+        return clean_text(text, language)
 
     @functools.cached_property
+    def phonemes(self) -> dict[str, str]:
+        """Symbols in brackets that the vocabulary knows, and the characters they are there."""
+        known = self.vocabulary
+        return {symbol: sign for symbol, sign in TOKENS.items() if sign in known}
+
+    @property
     def has_phonemes(self) -> bool:
         """Whether the vocabulary has phonemes beside the letters."""
-        return set(TOKENS.values()) <= self.vocabulary.keys()
+        return bool(self.phonemes)
 
     def pieces(self, cleaned: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids of a piece of cleaned text, and first and end of the letters that each is."""
@@ -132,6 +141,14 @@ class VoiceBpeTokenizer:
             raise TextError(f"unknown language {language!r}; this model speaks {known}.")
         return name
 
+    def language_id(self, language: str) -> int:
+        """Id of :meth:`language_token`.
+
+        Raises:
+            TextError: there is none.
+        """
+        return self._tokenizer.token_to_id(f"[{self.language_token(language)}]")
+
     def to_json(self) -> str:
         """The vocabulary as the JSON of :meth:`save`."""
         return self._tokenizer.to_str(pretty=True)
@@ -145,12 +162,15 @@ class VoiceBpeTokenizer:
         write_whole(path, self.to_json())
 
 
-def character_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceBpeTokenizer:
-    """A vocabulary of single characters: those of a corpus, and all phonemes.
+def character_tokenizer(
+    texts: Iterable[tuple[str, str]], vocab_size: int, phonemes: bool = True
+) -> VoiceBpeTokenizer:
+    """A vocabulary of single characters, those of a corpus, and all phonemes.
 
     Args:
         texts: pairs of a text and its language code; every language gets a token.
         vocab_size: bound of the ids.
+        phonemes: False for letters alone.
 
     Raises:
         ConfigError: there are more characters than ``vocab_size`` has room for.
@@ -159,7 +179,8 @@ def character_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> Vo
     cleaned = [(clean_text(*pair), base_language(pair[1])) for pair in texts]
     names = sorted({vocabulary_language(language) for _, language in cleaned})
     seen = sorted({sign for text, _ in cleaned for sign in text if not sign.isspace()})
-    characters = dict.fromkeys([*_BASE_CHARACTERS, *seen, *TOKENS.values()])
+    sounds = TOKENS.values() if phonemes else ()
+    characters = dict.fromkeys([*_BASE_CHARACTERS, *seen, *sounds])
     wanted = max(START_ID + 1, len(_SPECIAL_NAMES) + len(characters)) + len(names)
     if wanted > vocab_size:
         raise ConfigError(f"a vocabulary of {vocab_size} is too small; it needs {wanted} entries.")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from myxtts.config import XTTSConfig
+from myxtts.config import DataConfig, XTTSConfig
 from myxtts.data.alignment import (
     check_durations,
     code_tokens,
@@ -161,6 +161,25 @@ def test_what_is_trimmed_at_the_start_shifts_the_words(tmp_path, trim):
     starts = np.array([0, 3, 6, 10])
     found = [int(np.searchsorted(starts, spans[token][0], side="right")) - 1 for token in row]
     assert found == expected.tolist()
+
+
+def test_durations_that_lag_are_looked_up_later(tmp_path):
+    """Half a second of silence, then four words of 0.25 s: a lag of one makes each the next."""
+    corpus, _ = opened(timed_corpus(tmp_path / "corpus"), tmp_path / "cache")
+    late = DataConfig(duration_lag=0.25)
+    batch = gpt_batch(corpus, np.arange(1), 0, BatchOptions(0, late))
+    plain = gpt_batch(corpus, np.arange(1), 0, BatchOptions(0))
+    codes = -(-plain["mel_lengths"][0] // 4)
+    trimmed = float(corpus.feature(0, "trim")[0])
+    expected = code_tokens(corpus.readings[0].ends, codes, trimmed + 0.25)
+    assert batch["code_tokens"][0, :codes].tolist() == expected.tolist()
+    assert (batch["code_tokens"] != plain["code_tokens"]).any()
+
+
+def test_a_corpus_without_phonemes_by_word_is_refused(tmp_path):
+    config = XTTSConfig().merged({"data": {"phoneme_share": 0.5}})
+    with pytest.raises(DataError, match="needs 'word_phonemes' in metadata.jsonl, and no line"):
+        opened(timed_corpus(tmp_path / "corpus"), tmp_path / "cache", config)
 
 
 def test_durations_of_another_length_are_left_out_and_counted(tmp_path):

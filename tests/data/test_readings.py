@@ -7,7 +7,7 @@ import pytest
 
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.readings import Readings
-from myxtts.errors import DataError
+from myxtts.errors import DataError, TextError
 from myxtts.text.phonemes import with_brackets
 from myxtts.text.tokenizer import character_tokenizer
 from tests.data.test_formats import write_jsonl
@@ -85,9 +85,33 @@ def test_durations_may_be_unknown(tokenizer):
     assert len(ids) == 4
 
 
-def test_a_corpus_without_phonemes_by_word_is_refused(tokenizer):
-    with pytest.raises(DataError, match="data.phoneme_share needs 'word_phonemes'"):
-        readings(tokenizer, 0.5, PLAIN)
+def test_durations_of_words_are_shared_by_their_phonemes(tokenizer):
+    sounds = ("tˈu", "nˈɑt")
+    item = Utterance(Path("a.wav"), "two not", "ann", "en", (0.6, 0.8), tuple("tˈu nˈɑt"), sounds)
+    _, ends = readings(tokenizer, 1.0, item).draw(np.random.default_rng(0))
+    np.testing.assert_allclose(ends, [0, 0.2, 0.4, 0.6, 0.6, 0.8, 1.0, 1.2, 1.4])
+
+
+def test_a_word_without_a_sound_and_a_text_without_phonemes_stay_letters(tokenizer):
+    dashed = Utterance(Path("a.wav"), "two - two", "ann", "en", (), (), ("tˈu", "", "tˈu"))
+    ids, _ = readings(tokenizer, 1.0, dashed).draw(np.random.default_rng(0))
+    assert text_of(tokenizer, ids) == "[tˈu] - [tˈu]"
+    ids, _ = readings(tokenizer, 1.0, PLAIN).draw(np.random.default_rng(0))
+    assert ids.tolist() == tokenizer.encode(PLAIN.text, "en")
+
+
+def test_letters_drawn_are_the_letters(tokenizer):
+    found = readings(tokenizer, 1e-9)
+    ids, ends = found.draw(np.random.default_rng(0))
+    plain = readings(tokenizer, 0.0)
+    assert ids.tolist() == plain.ids.tolist() == found.ids.tolist()
+    np.testing.assert_allclose(ends, plain.ends, atol=1e-12)
+
+
+def test_a_phoneme_that_nobody_knows_is_named(tokenizer):
+    item = Utterance(Path("a.wav"), "two", "ann", "en", (), tuple("tж"), ("tж",))
+    with pytest.raises(TextError, match="'ж' in brackets is no phoneme"):
+        readings(tokenizer, 0.5, item)
 
 
 @pytest.mark.parametrize(

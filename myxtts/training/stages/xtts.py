@@ -131,8 +131,7 @@ def choose_tokenizer(
     elif known is not None:
         tokenizer = extend_tokenizer(known, pairs, added) if added else known
     else:
-        make = character_tokenizer if config.data.vocabulary == "characters" else train_tokenizer
-        tokenizer = make(pairs, gpt.num_text_tokens)
+        tokenizer = _new_tokenizer(config, pairs)
     if config.data.phoneme_share and not tokenizer.has_phonemes:
         raise ConfigError(
             "data.phoneme_share wants a vocabulary with phonemes; give --vocabulary characters, "
@@ -151,6 +150,13 @@ def choose_tokenizer(
     with hashed_beside(kept):
         tokenizer.save(kept)
     return tokenizer
+
+
+def _new_tokenizer(config: XTTSConfig, pairs: list[tuple[str, str]]) -> VoiceBpeTokenizer:
+    size, data = config.model.gpt.num_text_tokens, config.data
+    if data.vocabulary == "characters":
+        return character_tokenizer(pairs, size, phonemes=data.phoneme_share > 0)
+    return train_tokenizer(pairs, size)
 
 
 def finish(config: XTTSConfig, preset: Path) -> None:
