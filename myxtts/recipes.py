@@ -82,7 +82,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "base": {
         "model": _BASE_MODEL,
-        "data": {"vocabulary": "characters", "phoneme_share": 0.7},
+        # Its corpus has the durations of hibari-tts and Kokoro.
+        "data": {"vocabulary": "characters", "phoneme_share": 0.7, "duration_lag": 0.05},
         "synthesis": {"front_end": "hibari", "temperature": 0.4},
         "training": {
             "dvae": {
