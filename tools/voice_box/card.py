@@ -89,7 +89,7 @@ def _licences(model: XTTS, corpus: Mapping[str, Any] | None) -> list[str]:
     if model.encoder_provenance and "resemblyzer" in model.encoder_provenance.lower():
         lines.append(f"- Speaker encoder inside: {RESEMBLYZER}.")
     said = (corpus or {}).get("licences", {})
-    return lines + [f"- Trained on: {licence}." for licence in said.values()]
+    return lines + [f"- Corpus: {licence}." for licence in said.values()]
 
 
 def _limits() -> list[str]:

@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.flags import run
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.presets.voices import preset_voices
+from myxtts.text.tokenizer import train_tokenizer
 from tests.conftest import hum
 from tools import pack_voice as tool
 from tools.voice_box.proof import megabytes, prove
@@ -83,6 +85,20 @@ def test_a_model_that_is_too_large_takes_nobodys_place(call, tmp_path, capsys):
     assert call("--voices", "hana", "--limit", "0.01") == 1
     assert "more than 0.01 (largest: " in capsys.readouterr().err
     assert (tmp_path / "base" / "manifest.json").read_text() == "older"
+
+
+def test_a_frozen_encoder_is_stored_in_half_too(micro_config, tmp_path):
+    kind = {"use_pretrained_speaker_encoder": True, "speaker_encoder_type": "ecapa_tdnn"}
+    tokenizer = train_tokenizer([("some words to learn from", "en")] * 4, 300)
+    model = XTTS(micro_config.merged({"model": kind}), tokenizer)
+    tool.store_encoder_in_half(model)
+    model.save_to_preset(tmp_path / "preset", half=True)
+    with safe_open(tmp_path / "preset" / "xtts.safetensors", framework="numpy") as file:
+        names = [name for name in file.keys() if "speaker_encoder" in name]  # noqa: SIM118
+        kinds = {
+            (len(file.get_slice(n).get_shape()) > 1, file.get_slice(n).get_dtype()) for n in names
+        }
+    assert kinds == {(True, "F16"), (False, "F32")}
 
 
 def test_a_model_that_does_not_speak_is_told(tmp_path):
