@@ -190,7 +190,7 @@ class Synthesizer:
             )
         voice = voice or self.voice()
         voice.require(self.model)
-        chunks = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._decoded_chunks
+        chunks = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._hifi_chunks
         pieces = self._pieces(text, language)
         return SpeechStream(pieces, lambda attempt: chunks(attempt, voice, language))
 
@@ -243,7 +243,7 @@ class Synthesizer:
         yield take.waveform
         return take.flags
 
-    def _decoded_chunks(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
+    def _hifi_chunks(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
         request = self._request(attempt, voice, language)
         spoken, codes, finished = self._streaming.start(), np.zeros(0, "int32"), False
         for piece in self._coder.pieces(request):
