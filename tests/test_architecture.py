@@ -26,7 +26,7 @@ myxtts/locks
 myxtts/files
 myxtts/digests
 myxtts/plots myxtts/settings
-myxtts/decoder_config
+myxtts/decoder_config myxtts/synthesis_config
 myxtts/config
 myxtts/flags
 myxtts/audio myxtts/text
