@@ -16,10 +16,12 @@ from pathlib import Path
 
 from myxtts.errors import ConfigError, WeightsError
 from myxtts.text.languages import base_language
-from myxtts.text.phonemes import STRETCH, is_known
+from myxtts.text.phonemes import STRETCH, signs
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 HIBARI = "hibari-tts==0.2.1"
+# A dash is a pause, which training has as a comma behind a word.
+_DASH = re.compile(r"\s*[—–]\s*")
 _NO_NUMERAL = re.compile(r"(?<= )(?:the zeroth|0) ?(?=[A-Z])")
 
 
@@ -54,6 +56,10 @@ class Reader:
         """Ids of ``text``, see :meth:`~myxtts.text.tokenizer.VoiceBpeTokenizer.encode`."""
         return self.tokenizer.encode(self.in_phonemes(text, language), language)
 
+    def count(self, text: str, language: str) -> int:
+        """How many ids :meth:`encode` gives."""
+        return self.tokenizer.count(self.in_phonemes(text, language), language)
+
     def language_token(self, language: str) -> str:
         """The tokenizer's."""
         return self.tokenizer.language_token(language)
@@ -86,7 +92,8 @@ def _bracketed(text: str, read: Callable[[str], str]) -> str:
     words = text.strip()
     if not words:
         return text
-    phonemes = "".join(sign for sign in read(words) if is_known(sign)).strip()
+    spoken = _DASH.sub(", ", read(words))
+    phonemes = "".join(sign for sign in spoken if sign.isspace() or sign in signs()).strip()
     before, behind = (" " if edge.isspace() else "" for edge in (text[0], text[-1]))
     return f"{before}[{phonemes}]{behind}" if phonemes else text
 

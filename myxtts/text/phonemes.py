@@ -17,14 +17,9 @@ _FIRST = 0xE000  # of the private-use characters
 TOKENS = {symbol: chr(_FIRST + place) for place, symbol in enumerate(ALPHABET)}
 _SYMBOLS = {token: symbol for symbol, token in TOKENS.items()}
 # What misaki leaves of a text's punctuation, in signs that every vocabulary has.
-_PUNCTUATION = {sign: sign for sign in " .,!?-;:"} | {"—": ",", "…": "."}
-_SILENT = '"“”()'
+_MARKS = {sign: sign for sign in ".,!?-;:"} | {"—": ",", "…": "."} | dict.fromkeys('"“”()', "")
 STRETCH = re.compile(r"\[([^\[\]]*)\]")
-
-
-def is_known(symbol: str) -> bool:
-    """Whether a symbol may stand in brackets."""
-    return symbol in TOKENS or symbol in _PUNCTUATION or symbol in _SILENT
+_WORDS = re.compile(rf"[^\s{re.escape(''.join(_MARKS))}]+")
 
 
 def has_phonemes(text: str) -> bool:
@@ -61,9 +56,30 @@ def token(symbol: str, phonemes: Mapping[str, str] = TOKENS) -> str:
     Raises:
         TextError: it is neither.
     """
-    if symbol in _SILENT:
-        return ""
-    found = phonemes.get(symbol) or _PUNCTUATION.get(symbol)
-    if found is None:
+    if symbol in phonemes:
+        return phonemes[symbol]
+    if symbol.isspace():
+        return " "
+    if symbol not in _MARKS:
         raise TextError(f"{symbol!r} in brackets is no phoneme; known are {''.join(phonemes)}.")
-    return found
+    return _MARKS[symbol]
+
+
+def signs(phonemes: Mapping[str, str] = TOKENS) -> dict[str, str]:
+    """Everything but blanks that may stand in brackets, and what :func:`token` makes of it."""
+    return _MARKS | dict(phonemes)
+
+
+def words_apart(text: str) -> str:
+    """``text`` with brackets around each word of phonemes, punctuation outside: the same ids.
+
+    A text may then be cut at any space, and its sentences can be told.
+
+    >>> words_apart("[hˈɛɹiət. hˈW] are you")
+    '[hˈɛɹiət]. [hˈW] are you'
+    """
+
+    def apart(found: re.Match) -> str:
+        return _WORDS.sub(r"[\g<0>]", "".join(_MARKS.get(sign, sign) for sign in found[1]))
+
+    return STRETCH.sub(apart, text)

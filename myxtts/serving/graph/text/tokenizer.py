@@ -8,6 +8,7 @@ from myxtts.serving.graph.refusal import required
 from myxtts.serving.graph.text.bpe import GraphBPE
 from myxtts.serving.graph.text.characters import SPOKEN, GraphCharacters, points_of
 from myxtts.serving.graph.text.cleaning import GraphCleaner, is_readable
+from myxtts.serving.graph.text.phonemes import GraphPhonemes
 from myxtts.text.languages import base_language
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
@@ -37,6 +38,7 @@ class GraphTokenizer(tf.Module):
         # No text of so many tokens has more characters.
         self.max_characters = max_tokens * max(map(len, tokenizer.vocabulary))
         self.characters = GraphCharacters()
+        self.phonemes = GraphPhonemes(tokenizer) if tokenizer.has_phonemes else None
         self.bpe = GraphBPE(tokenizer)
         self.cleaners = [
             GraphCleaner(self.characters, base_language(name)) for name in self.languages
@@ -70,6 +72,8 @@ class GraphTokenizer(tf.Module):
         points = points_of(text)
         spoken = tf.reduce_any(self.characters.is_kind(points, SPOKEN))
         text = required(text, (spoken, "a text has nothing that can be spoken."))
+        if self.phonemes:
+            text = self.characters.collapse(self.phonemes(text))
         own = self.bpe(self.clean(text, number))
         own = tf.concat([self.tokens[number][None], own], axis=0)
         length = tf.size(own)
