@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from myxtts.files import write_whole
 logger = logging.getLogger(__name__)
 
 SEAL = "seal"
-# Of a file that stands beside another, in the form that `sha256sum -c` reads.
+# Files of hashes, in the form that `sha256sum -c` reads: of one file beside it, of a folder's.
 BESIDE = ".sha256"
+SUMS = "SHA256SUMS"
 
 
 def file_sha256(path: str | Path) -> str:
@@ -102,6 +103,50 @@ def check_beside(
             f"{path} is damaged or was changed: its SHA-256 is not the one in {beside.name} "
             "(remove that file if the change is meant)."
         )
+
+
+def write_sums(folder: str | Path, names: Iterable[str]) -> None:
+    """Write the hashes of files of a folder into its ``SHA256SUMS``.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    folder = Path(folder)
+    lines = [f"{file_sha256(folder / name)}  {name}\n" for name in sorted(names)]
+    write_whole(folder / SUMS, "".join(lines), durable=False)
+
+
+def check_sums(
+    folder: str | Path, names: Iterable[str], error: type[MyXTTSError] = CheckpointError
+) -> list[str]:
+    """Compare files of a folder with its ``SHA256SUMS``.
+
+    Args:
+        folder: of the files.
+        names: of those to compare.
+        error: raised, naming the file, when one is another than its hash was taken of.
+
+    Returns:
+        Those of ``names`` that there is no hash of.
+    """
+    folder, names = Path(folder), list(names)
+    try:
+        lines = (folder / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return names
+    known = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    for name in names:
+        if name not in known:
+            continue
+        try:
+            same = file_sha256(folder / name) == known[name]
+        except OSError as problem:
+            raise error(f"cannot read {folder / name}: {problem.strerror}.") from problem
+        if not same:
+            raise error(
+                f"{folder / name} is damaged or was changed: its SHA-256 is not the one in {SUMS}."
+            )
+    return [name for name in names if name not in known]
 
 
 def _beside(path: Path) -> Path:

@@ -1,8 +1,9 @@
 """Pretrained weights for the speaker encoders: found, converted once, kept.
 
 A converted file lies in the cache folder (``MYXTTS_CACHE``, else
-``~/.cache/myxtts``) as safetensors beside a manifest, so that torch is needed
-once for each source.
+``~/.cache/myxtts``) as safetensors beside a manifest with its SHA-256, so that
+torch is needed once for each source. What its manifest does not vouch for is
+never called pretrained.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 import logging
 from pathlib import Path
 
-from myxtts.errors import CheckpointError
+from myxtts.digests import check_seal, file_sha256, sealed, tell_unhashed
+from myxtts.errors import CheckpointError, WeightsError
 from myxtts.files import cache_folder, write_whole
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-from myxtts.presets.variables import file_sha256, load_variables, save_variables
+from myxtts.presets.variables import load_variables, save_variables
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
 from myxtts.weights.sources import Source, find
 from myxtts.weights.torch_file import read_torch_file
@@ -74,8 +76,8 @@ def load_pretrained_speaker_encoder(
 ) -> None:
     """Load the upstream's weights into ``encoder`` and record where they came from.
 
-    A file whose SHA-256 is not that of a published one is used all the same, under the
-    provenance ``local:``.
+    A file whose SHA-256 is not that of a published one is used all the same, wherever it was
+    found, under the provenance ``local:``.
 
     Args:
         encoder: of a type in ``SOURCES``.
@@ -88,39 +90,102 @@ def load_pretrained_speaker_encoder(
     source = SOURCES[encoder.encoder_type]
     file, origin = find(source, path)
     digest = file_sha256(file)
-    origin = source.published.get(digest, origin)
+    origin = _checked_origin(source, file, origin, digest)
     if source.check is not None:
         source.check(file, encoder.encoder)
     if not encoder.built:
         encoder.build()
     cached = cache_folder() / f"{encoder.encoder_type}-{digest[:16]}.safetensors"
     variables = encoder.variables_by_name()
-    published = digest in source.published or not origin.startswith("local:")
+    published = not origin.startswith("local:")
     licence = source.licence if published else f"not known (published: {source.licence})"
-    if not _from_cache(cached, variables):
-        arrays = source.read(file)
-        source.load(encoder.encoder, arrays)
-        facts = {"source": origin, "sha256": digest, "licence": licence, "keys": sorted(arrays)}
-        shapes = {name: list(variable.shape) for name, variable in variables.items()}
-        _to_cache(cached, variables, facts | {"shapes": shapes})
+    if not _from_cache(cached, variables, digest):
+        try:
+            arrays = source.read(file)
+        except WeightsError:
+            if not _from_unhashed_cache(cached, variables):
+                raise
+            origin, digest = f"local:{cached.name}", file_sha256(cached)
+            licence = f"not known (published: {source.licence})"
+        else:
+            source.load(encoder.encoder, arrays)
+            facts = {"source": origin, "sha256": digest, "licence": licence, "keys": sorted(arrays)}
+            shapes = {name: list(variable.shape) for name, variable in variables.items()}
+            _to_cache(cached, variables, facts | {"shapes": shapes})
     encoder.provenance, encoder.licence = f"{origin}@sha256:{digest}", licence
 
 
-def _from_cache(cached: Path, variables: dict) -> bool:
+def _checked_origin(source: Source, file: Path, origin: str, digest: str) -> str:
+    """Where a file comes from: what was published is known by its hash, not by its place."""
+    if digest in source.published:
+        return source.published[digest]
+    if not origin.startswith("local:"):
+        logger.warning(
+            "%s of %s is none of the files that were published (SHA-256 %s): it counts as a file "
+            "of your own.",
+            file,
+            origin,
+            digest,
+        )
+        return f"local:{file.name}"
+    return origin
+
+
+def _from_cache(cached: Path, variables: dict, source: str) -> bool:
+    """Fill ``variables`` from a converted file whose manifest vouches for it.
+
+    Args:
+        cached: the converted file.
+        variables: of the encoder.
+        source: SHA-256 of the file that it was converted from.
+    """
     if not cached.is_file():
         return False
     try:
-        load_variables(cached, variables)
+        facts = _manifest(cached)
+        if "cached" not in facts:
+            tell_unhashed(cached)
+            return False
+        if not check_seal(facts, cached.with_suffix(".json")) or facts.get("sha256") != source:
+            raise CheckpointError(f"{cached} was converted from another file.")
+        load_variables(cached, variables, facts["cached"])
     except CheckpointError as error:
         logger.warning("%s Converting the weights again.", error)
         return False
     return True
 
 
+def _from_unhashed_cache(cached: Path, variables: dict) -> bool:
+    """The same of a file from before manifests had its hash, where it cannot be made anew."""
+    try:
+        if not cached.is_file() or "cached" in _manifest(cached):
+            return False
+        load_variables(cached, variables)
+    except CheckpointError as error:
+        logger.warning("%s", error)
+        return False
+    return True
+
+
+def _manifest(cached: Path) -> dict:
+    """What stands beside a converted file; empty where nothing does."""
+    path = cached.with_suffix(".json")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} is damaged: it holds no JSON object.")
+    return facts
+
+
 def _to_cache(cached: Path, variables: dict, manifest: dict) -> None:
     """Keep converted weights; a cache that cannot be written only costs time."""
     try:
         save_variables(cached, variables)
-        write_whole(cached.with_suffix(".json"), json.dumps(manifest, indent=2))
-    except CheckpointError as error:
+        content = sealed({**manifest, "cached": file_sha256(cached)})
+        write_whole(cached.with_suffix(".json"), json.dumps(content, indent=2), durable=False)
+    except (CheckpointError, OSError) as error:
         logger.warning("converted weights could not be kept: %s", error)

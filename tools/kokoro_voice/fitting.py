@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from myxtts.digests import SUMS, write_sums
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing, write_whole
-from tools.kokoro.voices import save_voice
+from tools.kokoro.voices import require_whole_archive, save_voice
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.gradients import METHODS, Diverged
 from tools.kokoro_voice.objective import Measurement, Objective
@@ -108,12 +110,13 @@ class Fit:
         if not path.is_file():
             raise CheckpointError(f"there is nothing to resume: {path} does not exist.")
         try:
+            require_whole_archive(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
             _compare(path, state["identity"], self._identity)
             self._restore(state)
         except CheckpointError:
             raise
-        except (*DAMAGES, pickle.UnpicklingError) as error:
+        except (*DAMAGES, pickle.UnpicklingError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path} is damaged; start anew without --resume.") from error
 
     def _iterate(self, on_step: Callable[[Progress], None] | None) -> str:
@@ -162,13 +165,17 @@ class Fit:
     def _save(self) -> None:
         """Voices in the three forms, history, and the state to resume from."""
         pack = self.objective.space.pack
+        # First, so that a killed process leaves no voice with another's hash.
+        (self.folder / SUMS).unlink(missing_ok=True)
         for suffix in (".pt", ".npz", ".bin"):
             save_voice(self.folder / f"voice_best{suffix}", pack(self.progress.best.coordinates))
         save_voice(self.folder / "voice_final.pt", pack(self.method.coordinates))
         history = json.dumps(self.progress.history, indent=1)
         write_whole(self.folder / HISTORY, f"{history}\n")
-        with replacing(self.folder / STATE) as temporary:
-            torch.save(self._snapshot, temporary)
+        # Through Python's file, a full disk is an OSError that says so.
+        with replacing(self.folder / STATE) as temporary, temporary.open("wb") as file:
+            torch.save(self._snapshot, file)
+        write_sums(self.folder, [path.name for path in self.folder.glob("voice_*.*")])
 
     def _state(self) -> dict[str, Any]:
         best = self.progress.best

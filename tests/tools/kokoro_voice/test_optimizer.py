@@ -69,6 +69,7 @@ def test_the_documented_files_are_written(target, tmp_path):
         "optimization_history.json",
         "optimization_history.png",
         "optimizer_state.pt",
+        "SHA256SUMS",
         "sample_before.wav",
         "sample_after.wav",
     }
