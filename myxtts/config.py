@@ -262,6 +262,9 @@ class TrainingConfig(Settings, section="training"):
         (2, 3), "GPT blocks whose attention learns it, the first is 0", at_least=0
     )
     alignment_heads: int = setting(2, "how many heads of each of these blocks do", at_least=1)
+    forward_sum: bool = setting(
+        False, "find the alignment of utterances without durations by the forward-sum"
+    )
     token_loss_weight: float = setting(
         0.0, "cross-entropy of the text id that the next code speaks", at_least=0
     )

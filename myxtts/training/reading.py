@@ -24,7 +24,8 @@ class ReadingLosses:
     """Alignment of chosen attention heads with the text, and the id that the next code speaks.
 
     Where durations tell which text id a code speaks, the alignment's loss is minus the log of
-    the attention to it. Where they do not, it is the forward-sum over all monotonic alignments.
+    the attention to it. Where they do not, it is the forward-sum over all monotonic alignments,
+    if that is wanted.
 
     Args:
         settings: weights, blocks and heads.
@@ -53,7 +54,8 @@ class ReadingLosses:
         """
         loss, numbers = 0.0, {}
         if self.blocks:
-            aligned, share = alignment_loss(self.attention(outputs), code_tokens, inputs)
+            untimed = inputs if self.settings.forward_sum else None
+            aligned, share = alignment_loss(self.attention(outputs), code_tokens, untimed)
             numbers |= {"alignment_loss": aligned, "alignment_share": share}
             loss += self.settings.alignment_loss_weight * aligned
         if self.variables:
@@ -77,27 +79,26 @@ def token_targets(text_ids, code_tokens):
     return ops.where(code_tokens == UNKNOWN_TOKEN, IGNORED_TARGET, ids)
 
 
-def alignment_loss(attention, code_tokens, inputs: dict) -> tuple:
+def alignment_loss(attention, code_tokens, inputs: dict | None = None) -> tuple:
     """Loss in nats a code, and the share of the attention that is where it should be.
 
     Args:
         attention: ``(batch, heads, codes, text)``.
-        code_tokens: int ``(batch, codes)``; a row of nothing but -1 takes the forward-sum.
-        inputs: of the GPT, for its ``code_lengths`` and ``text_lengths``.
+        code_tokens: int ``(batch, codes)``; -1 counts nothing.
+        inputs: of the GPT, for its ``code_lengths`` and ``text_lengths``; with them a row of
+            nothing but -1 takes the forward-sum.
     """
     known = code_tokens != UNKNOWN_TOKEN
-    untimed = ops.logical_not(ops.any(known, axis=1))
     loss, share = _by_durations(attention, code_tokens, known)
-
-    def summed():
-        return _by_forward_sum(attention, untimed, inputs["code_lengths"], inputs["text_lengths"])
-
-    # Most corpora have durations of all or of none; the recursion takes its time.
-    more = ops.cond(ops.any(untimed), summed, lambda: (ops.zeros(()), ops.zeros(())))
     codes = ops.sum(ops.cast(known, "float32"))
-    codes += ops.sum(ops.where(untimed, ops.cast(inputs["code_lengths"], "float32"), 0.0))
+    if inputs is not None:
+        untimed = ops.logical_not(ops.any(known, axis=1))
+        lengths = inputs["code_lengths"], inputs["text_lengths"]
+        more = _by_forward_sum(attention, untimed, *lengths)
+        loss, share = loss + more[0], share + more[1]
+        codes += ops.sum(ops.where(untimed, ops.cast(lengths[0], "float32"), 0.0))
     codes = ops.maximum(codes, 1.0)
-    return (loss + more[0]) / codes, (share + more[1]) / codes
+    return loss / codes, share / codes
 
 
 def _by_durations(attention, code_tokens, known) -> tuple:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from functools import partial
 
 import numpy as np
@@ -30,8 +29,6 @@ from myxtts.timing import FRAMES_PER_CODE
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.reading import ReadingLosses
 from myxtts.training.stage import Stage, Task
-
-logger = logging.getLogger(__name__)
 
 # Coqui's trainer counts so many codes beyond the end of an utterance.
 MORE_STOPS = 3
@@ -261,19 +258,24 @@ def speakers_per_batch(corpus: Corpus, config: XTTSConfig) -> int:
 
 
 def fit_for_reading(corpus: Corpus, config: XTTSConfig) -> None:
-    """Say what the reading losses learn from.
+    """Refuse reading losses that have nothing to learn from.
 
     Raises:
-        DataError: it is nothing: no utterance has durations.
+        DataError: no utterance has durations.
     """
-    training, timed = config.training, any(item.ends is not None for item in corpus.readings)
-    if training.token_loss_weight and not timed:
+    training, where = config.training, config.data.train_data
+    if any(item.ends is not None for item in corpus.readings):
+        return
+    if training.token_loss_weight:
         raise DataError(
-            f"{config.data.train_data}: training.token_loss_weight needs 'durations' in "
-            "metadata.jsonl, and no utterance has any."
+            f"{where}: training.token_loss_weight needs 'durations' in metadata.jsonl, and no "
+            "utterance has any."
         )
-    if training.alignment_loss_weight and not timed:
-        logger.info("gpt: without durations, the alignment is found by the forward-sum")
+    if training.alignment_loss_weight and not training.forward_sum:
+        raise DataError(
+            f"{where}: training.alignment_loss_weight needs 'durations' in metadata.jsonl, and no "
+            "utterance has any; --forward-sum finds the alignment without."
+        )
 
 
 def mark_fine_tuned(model: XTTS) -> None:
