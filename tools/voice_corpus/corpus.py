@@ -124,7 +124,7 @@ def result(made: Mapping[tuple[str, str], Sequence[Shard]]) -> dict[str, Any]:
         clips[part] += sum(len(shard.lines) for shard in found)
     speakers = {row["speaker"] for shard in shards for row in shard.lines}
     return {
-        "hours": {part: round(value, 3) for part, value in hours.items()},
+        "hours": {part: round(value, 4) for part, value in hours.items()},
         "clips": clips,
         "speakers": len(speakers),
         "checked": sum(shard.checked for shard in shards),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,11 +49,13 @@ def by_written_word(
 ) -> list[str] | None:
     """Phonemes of the spoken words, given to the written ones.
 
-    Words that are written as they are spoken hold the others in place: of "3 May" and
-    "the third of May" the number gets the first three. None where that leaves a word over.
+    Words that are written as they are spoken, but for marks and capitals, hold the others in
+    place: of "3 May" and "the third of May" the number gets the first three. None where that
+    leaves a word over.
     """
     given: list[list[str]] = [[] for _ in written]
-    matcher = difflib.SequenceMatcher(None, written, spoken, autojunk=False)
+    letters, sounds = map(_letters, written), map(_letters, spoken)
+    matcher = difflib.SequenceMatcher(None, list(letters), list(sounds), autojunk=False)
     for _, start, end, first, last in matcher.get_opcodes():
         if start == end:  # spoken only, as the "dollars" of "$5 million": to the word before
             given[max(start - 1, 0)] += phonemes[first:last]
@@ -65,3 +68,8 @@ def by_written_word(
         for offset in range(end - start):
             given[start + offset].append(phonemes[first + extra + offset])
     return [" ".join(part) for part in given]
+
+
+def _letters(word: str) -> str:
+    """``word`` without marks and capitals; a mark alone stays."""
+    return re.sub(r"[\W_]", "", word).lower() or word

@@ -13,7 +13,6 @@ import soundfile
 from myxtts import files
 from myxtts.data.formats import find_utterances
 from myxtts.errors import DataError
-from tools import make_voice_corpus as tool
 from tools.voice_corpus import corpus, shards
 from tools.voice_corpus.checks import Check
 from tools.voice_corpus.front_end import Reading
@@ -115,7 +114,7 @@ def test_validation_has_other_texts_and_some_other_speakers(teacher, tmp_path):
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_corpus(teacher, tmp_path):
     corpus.make(plan(), texts(), tmp_path / "whole", 2)
-    for clips in (0, 3, 10, 25):
+    for clips in (0, 3, 10, 22):
         teacher.left = clips
         with pytest.raises(KeyboardInterrupt):
             corpus.make(plan(), texts(), tmp_path / "parts", 2)
@@ -201,41 +200,3 @@ def test_the_record_names_licences_of_what_was_used(teacher, tmp_path):
     assert record["fixed"]["seed"] == 0 and record["result"]["clips"]["train"] > 0
     speakers = json.loads((tmp_path / "speakers.json").read_text())
     assert len(speakers) == 8 and speakers["h0000"]["kind"] == "hibari"
-
-
-def command(monkeypatch, *words: str) -> int:
-    monkeypatch.setattr("sys.argv", ["make_voice_corpus.py", *map(str, words)])
-    return tool.run(tool.main, tool.parser())
-
-
-def test_dry_run_writes_nothing(tmp_path, monkeypatch, capsys):
-    output = tmp_path / "corpus"
-    assert command(monkeypatch, "--output", output, "--dry-run", "--no-austen", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["settings"]["hours"] == 25.0
-    assert not output.exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "sentence"),
-    [
-        (("--hours", "0"), "nothing to make"),
-        (("--workers", "0"), "--workers must be at least 1"),
-        (("--val-share", "0.9"), "val_share must be"),
-    ],
-)
-def test_wrong_usage_is_one_sentence(flags, sentence, tmp_path, monkeypatch, capsys):
-    assert command(monkeypatch, "--output", tmp_path, "--no-austen", *flags) == 2
-    assert sentence in capsys.readouterr().err
-
-
-def test_a_small_corpus_is_made_by_processes(tmp_path, monkeypatch, capsys):
-    for name in ("hibari", "onnx", "onnxruntime"):
-        pytest.importorskip(name, reason="speaking needs requirements-voice.txt")
-    flags = ["--output", tmp_path, "--hours", "0.003", "--no-austen", "--grammar-sentences", "200"]
-    flags += ["--shard-clips", "3", "--check-every", "0", "--workers", "1", "--json"]
-    assert command(monkeypatch, *flags) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["hours"]["train"] >= 0.00294
-    for item in find_utterances(tmp_path / "train"):
-        seconds = soundfile.info(str(item.path)).duration
-        assert sum(item.durations) == pytest.approx(seconds, abs=5e-3)

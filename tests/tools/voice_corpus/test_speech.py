@@ -1,9 +1,12 @@
 """Readings word by word, pseudo-speakers, and durations that fill the clip."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from myxtts.errors import DataError, WeightsError
+from myxtts.errors import DataError
+from myxtts.text.front_end import hibari_vocabulary
 from tools.voice_corpus import front_end, kokoro_speech, speech
 from tools.voice_corpus.front_end import Reading, by_written_word
 from tools.voice_corpus.hibari_speech import HibariSpeech, bent, pitched
@@ -35,21 +38,6 @@ def test_spoken_words_are_given_to_the_written_ones(written, spoken, given):
 
 def test_a_written_word_that_is_not_spoken_gives_none():
     assert by_written_word(["a", "*", "b"], ["a", "b"], ["x", "y"]) is None
-
-
-def test_another_version_of_hibari_is_refused(monkeypatch):
-    monkeypatch.setattr(front_end.importlib.metadata, "version", lambda name: "0.1.0")
-    with pytest.raises(WeightsError, match="this is version 0.1.0.*requirements-voice.txt"):
-        front_end.hibari()
-
-
-def test_hibari_that_is_missing_is_named(monkeypatch):
-    def missing(name):
-        raise front_end.importlib.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(front_end.importlib.metadata, "version", missing)
-    with pytest.raises(WeightsError, match="needs hibari-tts==0.2.1"):
-        front_end.hibari()
 
 
 def test_speakers_are_the_same_however_many_and_differ():
@@ -123,11 +111,33 @@ def test_mixtures_hold_no_held_out_voice_and_are_the_same_again():
         kokoro_speech.kokoro_speakers(["af_a", "jf_d"], 1, 0)
 
 
+def test_kokoro_speaks_a_mixture_in_the_row_of_its_length(monkeypatch):
+    fed = {}
+
+    class Session:
+        def run(self, outputs, feed):
+            fed.update(feed)
+            return np.zeros((1, 4 * speech.STEP), "float32"), np.ones((1, 5), "float32")
+
+    found = SimpleNamespace(model=b"", vocabulary={"a": 7, "b": 8})
+    monkeypatch.setattr(kokoro_speech, "packaged_onnx", lambda: found)
+    monkeypatch.setattr(kokoro_speech, "session_with_durations", lambda *_: Session())
+    voices = {name: np.full((510, 1, 256), k, "float32") for k, name in enumerate(["x", "y"])}
+    voices["y"][2] = 5  # of three phonemes
+    speaker = kokoro_speech.KokoroSpeaker("k0", ("x", "y"), (0.75, 0.25))
+    made = kokoro_speech.KokoroSpeech(voices).speak("aba", speaker, 1.5, None)
+    assert fed["tokens"].tolist() == [[0, 7, 8, 7, 0]]
+    np.testing.assert_array_equal(fed["style"], np.full((1, 256), 1.25, "float32"))
+    assert fed["speed"].tolist() == [1.5]
+    np.testing.assert_allclose(made.durations, [0.025] * 5)
+    assert made.audio.shape == (4 * speech.STEP,)
+
+
 def test_a_reading_has_the_phonemes_of_each_written_word(hibari):
     reading = front_end.read("It costs $3.50 on 3 May 2019.")
     assert len(reading.words) == 7
     assert reading.words[2] == "θɹˈi dˈɑləɹz ænd fˈɪfti sˈɛnts"
-    assert set(reading.phonemes) <= front_end.vocabulary().keys()
+    assert set(reading.phonemes) <= hibari_vocabulary().keys()
 
 
 def test_a_name_is_not_read_as_a_roman_number(hibari):
