@@ -28,8 +28,13 @@ help:  ## Show this list
 	@echo "Variables: VENV=$(VENV) (environment), PYTHON3=$(PYTHON3) (its Python), JOBS=$(JOBS) (test processes)"
 	@echo "           VOICE=$(VOICE) (folder of make voice)"
 
-demo: $(VENV)/.core  ## Speak with the shipped model; leaves WAV, picture and report in outputs/demo
-	@TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tools/demo.py
+# A source tree may be without the model: then the demo trains the smallest there is.
+demo: $(VENV)/.core  ## Speak with the shipped model, else train a tiny one; leaves all in outputs/demo
+	@if [ -d myxtts/data_files/base ]; then \
+	    TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) tools/demo.py; \
+	else \
+	    $(PYTHON) tools/demo_train.py --output outputs/demo; \
+	fi
 
 demo-train: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves all in outputs/demo_train
 	$(PYTHON) tools/demo_train.py

@@ -10,8 +10,14 @@ from myxtts.files import mend_folder
 from myxtts.presets.record import MANIFEST
 
 SHIPPED = "base"
+DEFAULT_RUN = "runs/xtts"  # of train_main.py
 # Package data; a source tree without it speaks only with presets that are named.
 DATA_FILES = Path(myxtts.__file__).resolve().parent / "data_files"
+
+
+def has_shipped_preset() -> bool:
+    """Whether this copy of MyXTTS comes with its model."""
+    return (DATA_FILES / SHIPPED / MANIFEST).is_file()
 
 
 def shipped_preset() -> Path:
@@ -21,7 +27,7 @@ def shipped_preset() -> Path:
         CheckpointError: this copy of MyXTTS comes without it.
     """
     folder = DATA_FILES / SHIPPED
-    if (folder / MANIFEST).is_file():
+    if has_shipped_preset():
         return folder
     raise CheckpointError(
         f"this copy of MyXTTS comes without its model (nothing in {folder}): name another one "
@@ -34,13 +40,16 @@ def find_preset(name: str | Path | None = None) -> Path:
 
     Args:
         name: a preset folder, a run folder of ``train_main.py``, or the name of such a folder
-            in ``presets/`` or ``runs/``; None or ``base`` for the one that comes with MyXTTS.
+            in ``presets/`` or ``runs/``; None or ``base`` for the one that comes with MyXTTS, and
+            None where that is missing for the run in ``DEFAULT_RUN``.
 
     Raises:
         CheckpointError: no preset lies where it was looked for.
     """
     if name is None:
-        return shipped_preset()
+        own = Path(DEFAULT_RUN) / "preset"
+        # What was trained without naming a folder, as long as nothing comes with the package.
+        return own if not has_shipped_preset() and (own / MANIFEST).is_file() else shipped_preset()
     places = [Path(name), *(Path(room) / name for room in ("presets", "runs"))]
     for place in places:
         for folder in (place / "preset", place):
@@ -67,5 +76,5 @@ def add_preset_flag(parser, *others: str) -> None:
         *others,
         metavar="NAME",
         help="the model: a preset folder, a run folder of train_main.py, or the name of a folder "
-        "in presets/ or runs/ (default: the model that comes with MyXTTS)",
+        f"in presets/ or runs/ (default: the model that comes with MyXTTS, else {DEFAULT_RUN})",
     )

@@ -42,6 +42,14 @@ def test_without_the_shipped_model_one_sentence_says_what_to_do(shipped):
             find_preset(name)
 
 
+def test_without_the_shipped_model_the_default_run_is_taken(shipped, tmp_path):
+    own = tmp_path / "runs" / "xtts" / "preset"
+    shutil.copytree(shipped, own)
+    assert find_preset() == shipped
+    shutil.rmtree(shipped)
+    assert find_preset().resolve() == own
+
+
 def test_voices_are_found_by_name_the_first_unasked(shipped, tmp_path):
     write_list(shipped, TWO)
     assert preset_voices(shipped) == TWO
