@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from myxtts.text.front_end import HIBARI
+
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("manifest.json", "xtts.safetensors", "voices/voices.json", "voices/hana.safetensors")
 
@@ -57,3 +59,8 @@ def test_the_source_distribution_holds_it_and_what_setup_reads(tree):
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {f"myxtts/data_files/base/{name}" for name in FILES} <= names
     assert {"requirements.txt", "README.md", "LICENSE", "setup.py"} <= names
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "constraints-3.10.txt"])
+def test_the_front_end_comes_with_the_core_in_the_version_that_was_tried(name):
+    assert HIBARI in (ROOT / name).read_text(encoding="utf-8").splitlines()
