@@ -8,13 +8,14 @@ from types import SimpleNamespace
 
 from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.errors import TextError
-from myxtts.generation.references import read_reference
+from myxtts.generation.references import read_reference, reference_files
 from myxtts.generation.vocoding import choose_vocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.decoder import KINDS
 from myxtts.models.xtts import MAIN, TOKENIZER
 from myxtts.presets.record import XTTS_KIND, read_record
 from myxtts.text.cleaners import is_speakable
+from myxtts.text.front_end import Reader
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 from myxtts.weights.coqui_voices import is_voice_file, read_voices
 
@@ -22,18 +23,20 @@ from myxtts.weights.coqui_voices import is_voice_file, read_voices
 _TRIED = 200
 
 
-def check_text(preset: Path, text: str, language: str) -> None:
-    """Read some of a text as the model of ``preset`` will.
+def check_text(preset: Path, text: str, language: str, front_end: str = "none") -> None:
+    """Read some of a text as the model of ``preset`` will, by this front-end.
 
     Raises:
         TextError: the model does not speak the language, nothing can be spoken, or the
             package that reads the language is missing.
+        ConfigError: the model does not know the phonemes of a front-end.
+        WeightsError: the front-end's package is missing.
     """
     tokenizer = VoiceBpeTokenizer(preset / TOKENIZER)
     tokenizer.language_token(language)
     if not is_speakable(text):
         raise TextError(f"the text {text[:40]!r} has nothing that can be spoken.")
-    tokenizer.encode(text[:_TRIED], language)
+    Reader(tokenizer, front_end).count(text[:_TRIED], language)
 
 
 def check_vocoder(preset: Path, config: XTTSConfig, wanted: str) -> str:
@@ -53,14 +56,16 @@ def check_vocoder(preset: Path, config: XTTSConfig, wanted: str) -> str:
 
 def check_references(
     references: Sequence[str | Path], settings: SynthesisConfig, silence_db: float
-) -> None:
-    """Read recordings as the model will hear them.
+) -> list[str | Path]:
+    """Recordings, those in folders included, after they were read as the model will hear them.
 
     Raises:
         AudioError: one cannot be read, is silent or is too short.
     """
-    for reference in references:
+    files = reference_files(references)
+    for reference in files:
         read_reference(reference, settings, silence_db)
+    return files
 
 
 def read_kept_voice(path: Path, speaker: str | None, preset: Path, config: XTTSConfig) -> Voice:

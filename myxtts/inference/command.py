@@ -57,7 +57,10 @@ def parser() -> argparse.ArgumentParser:
     )
     voice = parser.add_mutually_exclusive_group()
     voice.add_argument(
-        "--reference-audio", nargs="+", metavar="FILE", help="recordings of the voice"
+        "--reference-audio",
+        nargs="+",
+        metavar="FILE",
+        help="recordings of the voice, or folders of them",
     )
     voice.add_argument(
         "--voice",
@@ -170,13 +173,15 @@ def check_call(preset: Path, settings, text: str, args: argparse.Namespace) -> t
     if args.save_voice:
         check_writable(args.save_voice)
     stored, kept = XTTSConfig.from_yaml(preset / "config.yaml"), None
-    checks.check_text(preset, text, args.language)
+    checks.check_text(preset, text, args.language, settings.front_end)
     vocoder = checks.check_vocoder(preset, stored, settings.vocoder)
     check_stream_flags(args, vocoder, KINDS[stored.model.decoder.kind].vocoder)
     if args.reference_audio:
         if args.speaker:
             raise ConfigError("--speaker is for --voice FILE; references are of one voice.")
-        checks.check_references(args.reference_audio, settings, stored.data.silence_db)
+        args.reference_audio = checks.check_references(
+            args.reference_audio, settings, stored.data.silence_db
+        )
     else:
         path = voice_path(preset, args.voice)
         kept = checks.read_kept_voice(path, args.speaker, preset, stored)

@@ -17,7 +17,7 @@ from myxtts.errors import AudioError, CheckpointError, ConfigError
 from myxtts.generation.bounds import code_bounds, heard_latents, piece_tokens
 from myxtts.generation.driver import FLAGS, Attempt, Reading, SpeechStream, text_pieces
 from myxtts.generation.guards import repeats, signs, stops_doubtfully
-from myxtts.generation.references import read_reference, reference_chunks
+from myxtts.generation.references import read_reference, reference_chunks, reference_files
 from myxtts.generation.vocoding import (
     GRIFFIN_LIM,
     choose_vocoder,
@@ -118,7 +118,8 @@ class Synthesizer:
         over chunks of all references joined.
 
         Args:
-            references: audio files, or float arrays ``(samples,)`` at 22.05 kHz.
+            references: audio files, folders of them, or float arrays ``(samples,)`` at
+                22.05 kHz.
 
         Raises:
             AudioError: a reference cannot be read, is silent or is shorter than 0.3 s.
@@ -126,7 +127,8 @@ class Synthesizer:
         if not references:
             raise AudioError("no reference audio was given.")
         silence_db = self.model.config.data.silence_db
-        clips = [read_reference(item, self.settings, silence_db) for item in references]
+        files = reference_files(references)
+        clips = [read_reference(item, self.settings, silence_db) for item in files]
         chunks = reference_chunks(clips, self.settings, silence_db)
         return Voice(
             np.mean(self._latents(*padded(chunks)), axis=0, keepdims=True),
@@ -208,6 +210,7 @@ class Synthesizer:
     def _pieces(self, text: str, language: str) -> list[str]:
         gpt = self.model.gpt
         most = piece_tokens(gpt.max_text_tokens, gpt.max_new_codes)
+        text = self.reader.prepared(text)
         return text_pieces(text, language, self.settings, self.reader, most)
 
     def _take(self, attempt: Attempt, voice: Voice, language: str) -> Take:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from myxtts.errors import ConfigError, WeightsError
 from myxtts.text.languages import base_language
-from myxtts.text.phonemes import STRETCH, signs
+from myxtts.text.phonemes import STRETCH, signs, words_apart
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 HIBARI = "hibari-tts==0.2.1"
@@ -26,9 +26,7 @@ _NO_NUMERAL = re.compile(r"(?<= )(?:the zeroth|0) ?(?=[A-Z])")
 
 
 class Reader:
-    """A tokenizer that reads letters by way of a front-end.
-
-    Stretches in brackets, and languages that the front-end does not know, stay as they are.
+    """A tokenizer that reads letters by way of a front-end, see :func:`in_phonemes`.
 
     Args:
         tokenizer: of the model.
@@ -40,8 +38,7 @@ class Reader:
     """
 
     def __init__(self, tokenizer: VoiceBpeTokenizer, front_end: str = "none"):
-        self.tokenizer = tokenizer
-        self._read = None
+        self.tokenizer, self.front_end = tokenizer, front_end
         if front_end == "none":
             return
         if not tokenizer.has_phonemes:
@@ -49,8 +46,7 @@ class Reader:
                 f"synthesis.front_end {front_end} gives phonemes, and this model's vocabulary has "
                 "letters only; give --front-end none."
             )
-        self._read, self._languages = FRONT_ENDS[front_end]
-        self._read("ready")
+        in_phonemes("ready", "en", front_end)
 
     def encode(self, text: str, language: str) -> list[int]:
         """Ids of ``text``, see :meth:`~myxtts.text.tokenizer.VoiceBpeTokenizer.encode`."""
@@ -64,15 +60,35 @@ class Reader:
         """The tokenizer's."""
         return self.tokenizer.language_token(language)
 
-    def in_phonemes(self, text: str, language: str) -> str:
-        """``text`` with all its words in brackets.
+    def prepared(self, text: str) -> str:
+        """``text`` as it may be cut into pieces: at any space, outside of brackets."""
+        return words_apart(text) if self.tokenizer.has_phonemes else text
 
-        >>> Reader(tokenizer, "hibari").in_phonemes("Say [hˈɛɹiət] now.", "en")
-        '[sˈA] [hˈɛɹiət] [nˈW.]'
-        """
-        if self._read is None or base_language(language) not in self._languages:
-            return text
-        return _outside(text, self._read)
+    def in_phonemes(self, text: str, language: str) -> str:
+        """See :func:`in_phonemes`."""
+        return in_phonemes(text, language, self.front_end)
+
+
+def in_phonemes(text: str, language: str, front_end: str) -> str:
+    """``text`` with all its words in brackets.
+
+    Stretches in brackets, and languages that the front-end does not know, stay as they are.
+
+    >>> in_phonemes("Say [hˈɛɹiət] now.", "en", "hibari")
+    '[sˈA] [hˈɛɹiət] [nˈW.]'
+
+    Args:
+        text: any text.
+        language: code of its language.
+        front_end: a key of ``FRONT_ENDS``, or ``none``, which changes nothing.
+
+    Raises:
+        WeightsError: the front-end's package is not installed; the sentence says how to get it.
+    """
+    if front_end == "none":
+        return text
+    read, languages = FRONT_ENDS[front_end]
+    return _outside(text, read) if base_language(language) in languages else text
 
 
 def _outside(text: str, read: Callable[[str], str]) -> str:

@@ -19,7 +19,7 @@ _SYMBOLS = {token: symbol for symbol, token in TOKENS.items()}
 # What misaki leaves of a text's punctuation, in signs that every vocabulary has.
 _MARKS = {sign: sign for sign in ".,!?-;:"} | {"—": ",", "…": "."} | dict.fromkeys('"“”()', "")
 STRETCH = re.compile(r"\[([^\[\]]*)\]")
-_WORDS = re.compile(rf"[^\s{re.escape(''.join(_MARKS))}]+")
+_WORDS = re.compile(r"(\S+?)([.,!?;:]*)(?=\s|$)")
 
 
 def has_phonemes(text: str) -> bool:
@@ -71,7 +71,7 @@ def signs(phonemes: Mapping[str, str] = TOKENS) -> dict[str, str]:
 
 
 def words_apart(text: str) -> str:
-    """``text`` with brackets around each word of phonemes, punctuation outside: the same ids.
+    """``text`` with brackets around each word of phonemes, marks behind it outside: the same ids.
 
     A text may then be cut at any space, and its sentences can be told.
 
@@ -80,6 +80,6 @@ def words_apart(text: str) -> str:
     """
 
     def apart(found: re.Match) -> str:
-        return _WORDS.sub(r"[\g<0>]", "".join(_MARKS.get(sign, sign) for sign in found[1]))
+        return _WORDS.sub(r"[\1]\2", "".join(_MARKS.get(sign, sign) for sign in found[1]))
 
     return STRETCH.sub(apart, text)

@@ -29,10 +29,11 @@ from myxtts.generation.driver import (
 )
 from myxtts.serving.client.transports import ServingError, connect
 from myxtts.serving.contract import OPTIONS
+from myxtts.text.front_end import in_phonemes
 from myxtts.timing import OUTPUT_RATE
 
 # Settings that the client itself obeys; every other one was fixed by the export.
-OWN_SETTINGS = ("max_characters", "retries", "first_codes", "stream_codes")
+OWN_SETTINGS = ("max_characters", "retries", "first_codes", "stream_codes", "front_end")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,11 @@ class SpeechClient:
         return ServedVoice(**self._transport.predict("condition_wav", self._recording(reference)))
 
     def speak(
-        self, text: str, voice: ServedVoice | str | Path, language: str = "en", **changes: float
+        self,
+        text: str,
+        voice: ServedVoice | str | Path,
+        language: str = "en",
+        **changes: float | str,
     ) -> Speech:
         """Speak ``text``, however long.
 
@@ -127,10 +132,12 @@ class SpeechClient:
             language: of ``text``.
             changes: fields of :class:`SynthesisConfig` for this call: ``temperature``,
                 ``top_k``, ``top_p``, ``repetition_penalty``, ``seed``, ``retries``,
-                ``max_characters``.
+                ``max_characters``, ``front_end`` (who reads the text in phonemes before it is
+                sent; the model's vocabulary has to know them).
 
         Raises:
             ConfigError: a change is none of those, or its value breaks a rule.
+            WeightsError: the front-end's package is missing.
             TextError: nothing in ``text`` can be spoken.
             AudioError: the recording cannot be read.
             ServingError: no answer came, or the server refused the request.
@@ -143,12 +150,17 @@ class SpeechClient:
         request = source or vars(self._voice(voice))
         reading = Reading(pieces, settings)
         for attempt in reading:
-            given = _texts(attempt.text, language) | request | _options(settings, attempt)
+            written = in_phonemes(attempt.text, language, settings.front_end)
+            given = _texts(written, language) | request | _options(settings, attempt)
             reading.add(_take(self._transport.predict(signature, given)))
         return Speech(reading.waveform(), OUTPUT_RATE, [take.flags for take in reading.takes])
 
     def stream(
-        self, text: str, voice: ServedVoice | str | Path, language: str = "en", **changes: float
+        self,
+        text: str,
+        voice: ServedVoice | str | Path,
+        language: str = "en",
+        **changes: float | str,
     ) -> SpeechStream:
         """Speak ``text`` in chunks, float32 ``(samples,)`` at 24 kHz, while it is being made.
 
@@ -167,7 +179,8 @@ class SpeechClient:
         told = vars(self._voice(voice))
 
         def chunks(attempt: Attempt) -> Generator[np.ndarray, None, tuple[str, ...]]:
-            state = self._transport.predict("stream_start", _texts(attempt.text, language))
+            written = in_phonemes(attempt.text, language, settings.front_end)
+            state = self._transport.predict("stream_start", _texts(written, language))
             return self._chunks(state | told | _options(settings, attempt), settings)
 
         return SpeechStream(pieces, chunks)
@@ -191,7 +204,7 @@ class SpeechClient:
     def _voice(self, voice: ServedVoice | str | Path) -> ServedVoice:
         return voice if isinstance(voice, ServedVoice) else self.condition(voice)
 
-    def _changed(self, changes: dict[str, float]) -> SynthesisConfig:
+    def _changed(self, changes: dict[str, float | str]) -> SynthesisConfig:
         known = (*OPTIONS, *OWN_SETTINGS)
         for name in changes.keys() - set(known):
             raise ConfigError(

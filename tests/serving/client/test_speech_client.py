@@ -12,8 +12,11 @@ import soundfile
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
-from myxtts.serving.client.speech_client import SpeechClient
+from myxtts.generation.driver import FLAGS
+from myxtts.serving.client import speech_client
+from myxtts.serving.client.speech_client import ServedVoice, SpeechClient
 from myxtts.serving.client.transports import ServingError
+from myxtts.text.front_end import FRONT_ENDS
 from myxtts.timing import OUTPUT_RATE, PAUSE_SECONDS
 from tests.serving.doors import NAME, TEXT, nowhere, only_stand_in
 from tests.serving.stand_in import STUTTERING_SEED
@@ -140,3 +143,23 @@ def test_mistakes_are_told_without_asking_the_server(reference, tmp_path):
         client.speak(TEXT, reference, seed=2**63)
     with pytest.raises(AudioError, match="no audio file"):
         client.speak(TEXT, tmp_path / "absent.wav")
+
+
+def test_a_front_end_reads_what_is_sent(monkeypatch):
+    """Pieces are cut in letters, and go out in phonemes."""
+    sent = []
+
+    class Transport:
+        def predict(self, signature, given):
+            sent.append(given["text"][0])
+            flags = dict.fromkeys(FLAGS, np.array([False]))
+            return flags | {"waveform": np.zeros((1, 9), "float32"), "samples": np.array([9])}
+
+    monkeypatch.setattr(speech_client, "connect", lambda *args: Transport())
+    monkeypatch.setitem(FRONT_ENDS, "hibari", (str.lower, ("en",)))
+    client = SpeechClient("http://localhost:1", NAME)
+    voice = ServedVoice(np.zeros((1, 1, 1), "float32"), np.zeros((1, 1), "float32"))
+    client.speak("Sad it. Do [ɪt].", voice, front_end="hibari", max_characters=8)
+    client.speak("Say it.", voice)
+    texts = [item.decode() if isinstance(item, bytes) else item for item in sent]
+    assert texts == ["[sad it.]", "[do] [ɪt][.]", "Say it."]
