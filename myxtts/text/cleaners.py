@@ -13,6 +13,8 @@ from myxtts.text.languages import LANGUAGES, base_language, table_of
 from myxtts.text.numbers import expand_numbers
 from myxtts.text.romanize import to_hangul_letters, to_pinyin, to_romaji
 
+# Languages that are written in letters of another script.
+ROMANIZED = ("zh", "ja", "ko")
 _ROMANIZERS = {"zh": to_pinyin, "ko": to_hangul_letters}
 
 

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, trainers
 from myxtts.errors import TextError
 from myxtts.text.cleaners import clean_text
 from myxtts.text.languages import base_language, vocabulary_language
+from myxtts.text.mending import composed
 from myxtts.text.tokenizer import UNKNOWN, VoiceBpeTokenizer
 
 # Each id stands as one character of Unicode's private planes while new pairs are learned.
@@ -51,7 +52,9 @@ def extend_tokenizer(
 def _words(state: dict, texts: list[tuple[str, str]]) -> Counter:
     """What the tokenizer takes at once, and how often."""
     split = Tokenizer.from_str(json.dumps(state)).pre_tokenizer
-    words: Counter = Counter(word for pair in texts for word in clean_text(*pair).split())
+    words: Counter = Counter(
+        word for text, name in texts for word in clean_text(composed(text), name).split()
+    )
     if split is None:
         return words
     parts: Counter = Counter()

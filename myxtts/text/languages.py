@@ -8,6 +8,7 @@ lower-cased and has its spaces collapsed.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 SIGNS = "&@%#$£°"
@@ -226,9 +227,50 @@ SHORT_FORMS = {
 }
 
 
+# What is put for a character that a vocabulary lacks; where it knows it, nothing is.
+_UMLAUTS = {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
+MENDS = {
+    "en": {"+": " plus ", "=": " equals "},
+    "es": {"+": " más ", "=": " igual a "},
+    "fr": {"+": " plus ", "=": " égale "},
+    "de": {"+": " plus ", "=": " gleich "} | _UMLAUTS,
+    "it": {"+": " più ", "=": " uguale a "},
+    "pt": {"+": " mais ", "=": " igual a "},
+    "pl": {"+": " plus ", "=": " równa się "},
+    "nl": {"+": " plus ", "=": " is "},
+}
+
+# Short tokens in brackets that are sounds and marks, and no languages.
+_NO_LANGUAGES = """
+    ah aw eh er hm mm oh ok ow uh um aah aha bgm bos cls cry eos gag hah hey hmm huh hum joy mad
+    mmm nsn ooh pad pau sad sep sfx shh shy sil sob spk spn tsk ugh uhh uhm umm unk wow yay
+"""
+_CODE = re.compile(r"[a-z]{2,3}([-_][a-z0-9]{2,8})*")
+
+
+def is_language(name: str) -> bool:
+    """Whether a vocabulary's token in brackets, without these, is that of a language.
+
+    >>> [name for name in ("en", "fil", "pt-br", "laughter", "sad") if is_language(name)]
+    ['en', 'fil', 'pt-br']
+    """
+    return _CODE.fullmatch(name) is not None and name not in _NO_LANGUAGES.split()
+
+
+def language_names(language: str) -> list[str]:
+    """Names that a vocabulary's token may have for a code, the best first.
+
+    >>> language_names("pt_BR")
+    ['pt_br', 'pt-br', 'pt']
+    """
+    code = language.lower()
+    exact = [code, code.replace("_", "-"), code.replace("-", "_")]
+    return list(dict.fromkeys([*exact, vocabulary_language(code), base_language(code)]))
+
+
 def base_language(language: str) -> str:
-    """The language of a code without its region: ``zh`` of ``zh-CN``."""
-    return language.split("-")[0].lower()
+    """The language of a code without its region: ``zh`` of ``zh-CN`` and ``zh_CN``."""
+    return language.replace("_", "-").split("-")[0].lower()
 
 
 def vocabulary_language(language: str) -> str:

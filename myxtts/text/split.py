@@ -58,7 +58,7 @@ def split_text(
         piece = piece.strip()
         if len(piece) > longest:
             return False
-        return tokenizer is None or len(tokenizer.encode(piece, language)) <= max_tokens
+        return tokenizer is None or tokenizer.count(piece, language) <= max_tokens
 
     pieces = _cut(" ".join(text.split()), fits, _gap_finders(language))
     return [piece.strip() for piece in pieces if is_speakable(piece)]

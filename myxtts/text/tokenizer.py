@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,14 +17,24 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.files import write_whole
-from myxtts.text.cleaners import clean_text
-from myxtts.text.languages import base_language, vocabulary_language
+from myxtts.text.cleaners import ROMANIZED, clean_text
+from myxtts.text.languages import (
+    base_language,
+    is_language,
+    language_names,
+    vocabulary_language,
+)
+from myxtts.text.mending import Mender, composed
 from myxtts.text.phonemes import TOKENS, with_brackets, without_brackets
+
+logger = logging.getLogger(__name__)
 
 STOP, UNKNOWN, SPACE, START = "[STOP]", "[UNK]", "[SPACE]", "[START]"
 # Ids of Coqui's vocabulary, kept by vocabularies trained here.
 STOP_ID, UNKNOWN_ID, SPACE_ID, START_ID = 0, 1, 2, 261
 _BASE_CHARACTERS = "abcdefghijklmnopqrstuvwxyz'.,!?-;:"
+# In so many texts an unknown character is told of, and so much of a text is shown.
+_TOLD, _SHOWN = 3, 60
 _SPECIAL_NAMES = (STOP, UNKNOWN, SPACE, START)
 
 
@@ -49,13 +61,17 @@ class VoiceBpeTokenizer:
         self.languages = sorted(
             token[1:-1]
             for token in vocabulary
-            if token.startswith("[") and token.endswith("]") and token[1:-1].islower()
+            if token.startswith("[") and token.endswith("]") and is_language(token[1:-1])
         )
+        self._menders: dict[str, Mender] = {}
+        self._told: Counter = Counter()
+        self._last_told: str | None = None
 
     def clean(self, text: str, language: str) -> str:
         """``text`` as it is read aloud, see :func:`myxtts.text.cleaners.clean_text`.
 
         Where the vocabulary has phonemes, stretches in brackets become their characters.
+        Characters that it lacks are mended where they can be (:mod:`myxtts.text.mending`).
 
         Raises:
             TextError: a symbol in brackets is no phoneme, or the package that reads the
@@ -63,7 +79,31 @@ class VoiceBpeTokenizer:
         """
         if self.has_phonemes:
             text = without_brackets(text, self.phonemes)
-        return clean_text(text, language)
+        if base_language(language) not in ROMANIZED:
+            return clean_text(self.mender(language)(text), language)
+        # Characters of these scripts are in no vocabulary; what is read of them is.
+        plain = clean_text(text, language)
+        if not self._lacking(plain):
+            return plain
+        mended = self.mender(language)(composed(text))
+        mended = clean_text(mended, language)
+        return mended if self._lacking(mended) < self._lacking(plain) else plain
+
+    def mender(self, language: str) -> Mender:
+        """What mends texts of a language for this vocabulary."""
+        base = base_language(language)
+        if base not in self._menders:
+            self._menders[base] = Mender(self.characters, base)
+        return self._menders[base]
+
+    @functools.cached_property
+    def characters(self) -> frozenset[str]:
+        """Characters of the vocabulary."""
+        return frozenset(token for token in self.vocabulary if len(token) == 1)
+
+    def _lacking(self, cleaned: str) -> int:
+        """How many characters the vocabulary lacks."""
+        return sum(sign not in self.characters and not sign.isspace() for sign in cleaned)
 
     @functools.cached_property
     def phonemes(self) -> dict[str, str]:
@@ -88,11 +128,56 @@ class VoiceBpeTokenizer:
     def encode(self, text: str, language: str) -> list[int]:
         """Ids of ``text``, its language token first, without start and stop.
 
+        Characters that the vocabulary lacks, which are ``[UNK]``, are told in a warning.
+
         Raises:
             TextError: the vocabulary does not know ``language``, or the package that
                 reads it is missing.
         """
-        return self._encode(self.language_token(language), self.clean(text, language)).ids
+        name, cleaned = self.language_token(language), self.clean(text, language)
+        found = self._encode(name, cleaned)
+        if self._tokenizer.token_to_id(UNKNOWN) in found.ids:
+            self._tell(text, self._unknown(name, cleaned, found))
+        return found.ids
+
+    def count(self, text: str, language: str) -> int:
+        """How many ids :meth:`encode` gives; nothing is told."""
+        return len(self._encode(self.language_token(language), self.clean(text, language)).ids)
+
+    def unknown(self, text: str, language: str) -> list[str]:
+        """Characters of the cleaned text that the vocabulary lacks, in order.
+
+        Raises:
+            TextError: as :meth:`encode`.
+        """
+        name, cleaned = self.language_token(language), self.clean(text, language)
+        return self._unknown(name, cleaned, self._encode(name, cleaned))
+
+    def _unknown(self, name: str, cleaned: str, found) -> list[str]:
+        encoded, lacking = f"[{name}]{cleaned}".replace(" ", SPACE), []
+        for number, (first, end) in zip(found.ids, found.offsets, strict=True):
+            if number == self._tokenizer.token_to_id(UNKNOWN):
+                lacking += encoded[first:end]
+        return lacking
+
+    def _tell(self, text: str, lacking: list[str]) -> None:
+        """Warn of characters, of each in a few texts."""
+        new = [sign for sign in dict.fromkeys(lacking) if self._told[sign] < _TOLD]
+        if not new or text == self._last_told:
+            return
+        self._last_told = text
+        self._told.update(new)
+        small = text.lower()
+        places = ", ".join(
+            f"{sign!r} (U+{ord(sign):04X})"
+            + (f" at {small.index(sign) + 1}" if sign in small else "")
+            for sign in new
+        )
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        logger.warning(
+            "the vocabulary lacks %d of the characters of %r, which will not be spoken: %s",
+            *(len(lacking), shown, places),
+        )
 
     def spans(self, text: str, language: str) -> list[tuple[int, int]]:
         """First and end of the letters of the cleaned text that each id of :meth:`encode` is.
@@ -130,13 +215,15 @@ class VoiceBpeTokenizer:
         return [number for number in ids if number != self._tokenizer.token_to_id(UNKNOWN)]
 
     def language_token(self, language: str) -> str:
-        """Name of the vocabulary's language token for a code such as ``en`` or ``en-us``.
+        """Name of the vocabulary's language token for a code such as ``en`` or ``pt-BR``.
+
+        It is the code's own token where there is one, else that of the language.
 
         Raises:
             TextError: there is none.
         """
-        name = vocabulary_language(language)
-        if name not in self.languages:
+        name = next((name for name in language_names(language) if name in self.languages), None)
+        if name is None:
             known = ", ".join(self.languages)
             raise TextError(f"unknown language {language!r}; this model speaks {known}.")
         return name
@@ -176,7 +263,7 @@ def character_tokenizer(
         ConfigError: there are more characters than ``vocab_size`` has room for.
         TextError: the package that reads a language is missing.
     """
-    cleaned = [(clean_text(*pair), base_language(pair[1])) for pair in texts]
+    cleaned = [(clean_text(composed(pair[0]), pair[1]), base_language(pair[1])) for pair in texts]
     names = sorted({vocabulary_language(language) for _, language in cleaned})
     seen = sorted({sign for text, _ in cleaned for sign in text if not sign.isspace()})
     sounds = TOKENS.values() if phonemes else ()
@@ -219,7 +306,8 @@ def train_tokenizer(texts: Iterable[tuple[str, str]], vocab_size: int) -> VoiceB
         limit_alphabet=room,
         show_progress=False,
     )
-    learner.train_from_iterator((clean_text(*pair) for pair in texts), trainer)
+    cleaned = (clean_text(composed(text), language) for text, language in texts)
+    learner.train_from_iterator(cleaned, trainer)
     return VoiceBpeTokenizer(_with_xtts_ids(json.loads(learner.to_str())["model"], names))
 
 

@@ -9,8 +9,10 @@ import tensorflow as tf
 from myxtts.errors import TextError
 from myxtts.serving.graph.text.characters import EDGE, MARK, GraphCharacters, squeeze
 from myxtts.serving.graph.text.expansion import GraphNumbers
+from myxtts.serving.graph.text.mending import GraphMender
 from myxtts.serving.graph.text.readings import learn_readings
 from myxtts.text.languages import LANGUAGES, base_language
+from myxtts.text.mending import Mender
 
 # Read by a library that no graph holds.
 UNREADABLE = ("zh", "ja", "ko")
@@ -32,10 +34,11 @@ def is_readable(language: str) -> bool:
 
 
 class GraphCleaner(tf.Module):
-    """:func:`myxtts.text.cleaners.clean_text` of one language.
+    """:meth:`myxtts.text.tokenizer.VoiceBpeTokenizer.clean` of one language.
 
     Args:
         characters: tables that all languages share.
+        mender: what the vocabulary lacks and how it is spelled.
         language: one that :func:`is_readable`; without a table of ``LANGUAGES`` texts only
             get lower case.
 
@@ -43,15 +46,16 @@ class GraphCleaner(tf.Module):
         TextError: its numbers are read in a way that tables cannot hold.
     """
 
-    def __init__(self, characters: GraphCharacters, language: str):
+    def __init__(self, characters: GraphCharacters, mender: Mender, language: str):
         super().__init__(name=f"cleaner_{language}")
         self.characters = characters
+        self.mend = GraphMender(mender)
         self.table = LANGUAGES.get(language)
         self.numbers = self.table and GraphNumbers(characters, language)
 
     def __call__(self, text):
         """The cleaned text of a text with single spaces."""
-        text = tf.strings.regex_replace(text, '"', "")
+        text = tf.strings.regex_replace(squeeze(self.mend(text)), '"', "")
         for capital, small in self.table.capitals.items() if self.table else ():
             text = tf.strings.regex_replace(text, capital, small)
         text = self.characters.lower(text)

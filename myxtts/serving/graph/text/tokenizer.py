@@ -9,7 +9,7 @@ from myxtts.serving.graph.text.bpe import GraphBPE
 from myxtts.serving.graph.text.characters import SPOKEN, GraphCharacters, points_of
 from myxtts.serving.graph.text.cleaning import GraphCleaner, is_readable
 from myxtts.serving.graph.text.phonemes import GraphPhonemes
-from myxtts.text.languages import base_language
+from myxtts.text.languages import base_language, vocabulary_language
 from myxtts.text.tokenizer import VoiceBpeTokenizer
 
 
@@ -41,9 +41,20 @@ class GraphTokenizer(tf.Module):
         self.phonemes = GraphPhonemes(tokenizer) if tokenizer.has_phonemes else None
         self.bpe = GraphBPE(tokenizer)
         self.cleaners = [
-            GraphCleaner(self.characters, base_language(name)) for name in self.languages
+            GraphCleaner(self.characters, tokenizer.mender(name), base_language(name))
+            for name in self.languages
         ]
-        self.bases = tf.constant([base_language(name) for name in self.languages])
+        codes = [name.replace("_", "-") for name in self.languages]
+        self.codes = tf.constant(codes)
+        # What a code without a token of its own falls back to.
+        self.bases = tf.constant(
+            [
+                base_language(name)
+                if name in (vocabulary_language(name), base_language(name))
+                else ""
+                for name in self.languages
+            ]
+        )
         vocabulary = tokenizer.vocabulary
         self.tokens = tf.constant([vocabulary[f"[{name}]"] for name in self.languages], "int32")
 
@@ -87,12 +98,16 @@ class GraphTokenizer(tf.Module):
         return required(text, (length <= self.max_characters, sentence))
 
     def _language_numbers(self, languages):
-        """Numbers ``(batch,)`` of codes such as ``en`` and ``en-GB``."""
-        base = tf.strings.lower(tf.strings.regex_replace(languages, "-.*$", ""))
-        same = base[:, None] == self.bases
-        known = tf.reduce_all(tf.reduce_any(same, axis=1))
+        """Numbers ``(batch,)`` of codes such as ``en`` and ``en-GB``: of their own token or the
+        language's."""
+        codes = tf.strings.lower(tf.strings.regex_replace(languages, "_", "-"))
+        base = tf.strings.regex_replace(codes, "-.*$", "")
+        exact = tf.cast(codes[:, None] == self.codes, "int32")
+        same = tf.cast(base[:, None] == self.bases, "int32")
+        fits = 2 * exact + same
+        known = tf.reduce_all(tf.reduce_any(fits > 0, axis=1))
         sentence = f"unknown language; texts here are {', '.join(self.languages)}."
         if self.ids_only:
             sentence += f" Of {', '.join(self.ids_only)} send ids to synthesize_ids."
         with tf.control_dependencies([tf.debugging.Assert(known, [sentence, languages])]):
-            return tf.argmax(tf.cast(same, "int32"), axis=1, output_type="int32")
+            return tf.argmax(fits, axis=1, output_type="int32")
