@@ -16,12 +16,12 @@ from myxtts.config import SynthesisConfig
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
+from myxtts.text.front_end import hibari
 from myxtts.timing import OUTPUT_RATE, SPEAKER_RATE
 from tools import judges
 from tools.kokoro.phonemes import phonemize
 from tools.kokoro.voice_sources import find_voices
 from tools.kokoro.voices import load_voices
-from tools.voice_corpus.front_end import hibari
 from tools.voice_corpus.kokoro_speech import KokoroSpeaker, KokoroSpeech
 
 LEAST_SECONDS = 0.1  # of what is worth hearing
