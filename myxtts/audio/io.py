@@ -6,6 +6,7 @@ import functools
 import importlib
 import io
 import logging
+import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,8 @@ from myxtts.files import check_writable, replacing, writable_folder
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+# Read by the same decoder, and not written.
+_ALSO_READ = (".opus", ".aiff", ".aif", ".au", ".caf")
 # The resampling filter does not reach so far, so that a beginning sounds as in the whole.
 RESAMPLING_MARGIN = 1.0
 
@@ -41,9 +44,7 @@ def read_audio(
     Raises:
         AudioError: the file is missing, empty, no audio, or holds NaN or infinity.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AudioError(f"no audio file {path}.")
+    path = _existing(path)
     if not path.stat().st_size:
         raise AudioError(f"{path} is empty (0 bytes).")
     samples, rate = _decode(path) if max_seconds is None else _decode_start(path, max_seconds)
@@ -54,6 +55,37 @@ def read_audio(
     wanted = sample_rate or rate
     mono = resample(samples.mean(axis=1, dtype="float32"), rate, wanted)
     return mono if max_seconds is None else mono[: int(max_seconds * wanted)], wanted
+
+
+def audio_files(folder: str | Path) -> list[Path]:
+    """Audio files of a folder, by name; hidden ones are left out.
+
+    Raises:
+        AudioError: there are none, or it cannot be read.
+    """
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise AudioError(f"cannot read the folder {folder}: {error}.") from error
+    known = (*SUFFIXES, *_ALSO_READ)
+    found = [p for p in paths if p.suffix.lower() in known and not p.name.startswith(".")]
+    if not found:
+        raise AudioError(f"the folder {folder} holds no audio file ({', '.join(known)}).")
+    return found
+
+
+def _existing(path: str | Path) -> Path:
+    """A file from what a user named it, ``~`` included; anything else is named for what it is."""
+    named, path = str(path), Path(path)
+    if named.startswith("~") and not path.exists():
+        path = path.expanduser()
+    if re.match(r"[a-z][a-z0-9+.-]+:/", named, re.IGNORECASE) and not path.exists():
+        raise AudioError(f"{named} is an address; save the recording, and name its file.")
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; name an audio file in it.")
+    if not path.is_file():
+        raise AudioError(f"no audio file {path}.")
+    return path
 
 
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:

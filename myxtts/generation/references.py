@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from myxtts.audio.io import read_audio
+from myxtts.audio.io import audio_files, read_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError
 from myxtts.timing import MODEL_RATE
@@ -79,6 +79,19 @@ def heard_chunks(lengths, peaks, silence_db: float, settings: SynthesisConfig):
         return heard
     loud = ops.logical_and(heard, peaks >= silent_peak(silence_db))
     return ops.where(ops.any(loud, axis=1, keepdims=True), loud, heard)
+
+
+def reference_files(references: Sequence) -> list:
+    """References with the audio files of each folder among them in its place.
+
+    Raises:
+        AudioError: a folder holds none.
+    """
+    found: list = []
+    for item in references:
+        is_folder = isinstance(item, (str, Path)) and Path(item).expanduser().is_dir()
+        found += audio_files(Path(item).expanduser()) if is_folder else [item]
+    return found
 
 
 def read_reference(
