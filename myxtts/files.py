@@ -141,7 +141,7 @@ def mend_folder(folder: str | Path) -> None:
 
 def sweep(folder: str | Path) -> None:
     """Take away the files that killed writers had begun in ``folder``, which is locked."""
-    for path in Path(folder).iterdir():
+    for path in Path(folder).glob(".*"):
         if re.fullmatch(rf"\.{_TOKEN}(\..*)?", path.name) and path.is_file():
             path.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from myxtts.digests import check_seal, file_sha256, sealed
 from myxtts.errors import CheckpointError
-from myxtts.files import abandoned, discard_folder, replacing_folder, write_whole
+from myxtts.files import abandoned, discard_folder, replacing_folder, sweep, write_whole
 from myxtts.presets.variables import load_variables, save_variables
 
 logger = logging.getLogger(__name__)
@@ -212,6 +212,7 @@ class CheckpointFolder:
         for path in self.folder.glob(".step-*"):
             if abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
+        sweep(self.folder)
 
     def _is_passing(self, step: int) -> bool:
         try:

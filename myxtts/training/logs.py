@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.errors import CheckpointError
-from myxtts.files import write_whole
+from myxtts.files import sweep, write_whole
 from myxtts.plots import draw_matrix
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class RunLog:
         self.stage = stage
         self.path = run_dir / HISTORY
         with self._writing():
+            sweep(run_dir)
             self.writer = tf.summary.create_file_writer(str(run_dir / "tensorboard" / stage))
         self.records = [
             record
