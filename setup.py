@@ -30,6 +30,8 @@ setup(
     install_requires=requirements(),
     extras_require={
         "torch": ["torch"],
+        # MPEG-4, AAC, AMR and WMA recordings; its wheels have FFmpeg inside.
+        "av": ["av>=12"],
         "zh": ["pypinyin>=0.55"],
         "ja": ["cutlet>=0.5.2", "unidic-lite>=1.0.8"],
         "ko": ["hangul-romanize>=0.1.0"],

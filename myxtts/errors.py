@@ -22,6 +22,26 @@ class NotFiniteError(AudioError):
     """Audio holds samples that are NaN or infinite."""
 
 
+class TooLongError(AudioError):
+    """A recording lasts longer than is read of one.
+
+    Args:
+        path: of the recording.
+        seconds: it lasts, by its header.
+        longest: seconds that are read at most.
+    """
+
+    def __init__(self, path: object, seconds: float, longest: float):
+        self.seconds = seconds
+        super().__init__(
+            f"{path} lasts {seconds:.1f} s by its header; at most {longest:.1f} s are read."
+        )
+
+
+class UnreadableError(AudioError):
+    """A recording could not be read now: the machine failed, not the file."""
+
+
 class TextError(MyXTTSError, ValueError):
     """A text or its language cannot be used."""
 

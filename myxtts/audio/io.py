@@ -16,7 +16,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from myxtts.errors import AudioError, NotFiniteError
+from myxtts.audio.decoding import check_header, decode, duration, reason_of
+from myxtts.errors import AudioError, NotFiniteError, UnreadableError
 from myxtts.files import check_writable, replacing, writable_folder
 
 logger = logging.getLogger(__name__)
@@ -24,37 +25,76 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 # Read by the same decoder, and not written.
 _ALSO_READ = (".opus", ".aiff", ".aif", ".au", ".caf")
+# A longer recording is no clip of speech; an hour at 9 kHz is what fits in memory anyway.
+LONGEST_S = 3600.0
+# 40 dB above full scale. What is louder was never divided by its integers' range, or is damage.
+LOUDEST = 100.0
 # The resampling filter does not reach so far, so that a beginning sounds as in the whole.
 RESAMPLING_MARGIN = 1.0
 
 
 def read_audio(
-    path: str | Path, sample_rate: int | None = None, max_seconds: float | None = None
+    path: str | Path,
+    sample_rate: int | None = None,
+    max_seconds: float | None = None,
+    longest: float = LONGEST_S,
 ) -> tuple[np.ndarray, int]:
-    """Read a WAV, FLAC, MP3 or OGG file of any rate and channel count as mono.
+    """Read an audio file of any rate and channel count as mono.
+
+    WAV, FLAC, MP3, OGG and what else soundfile knows; with the package ``av`` also MPEG-4, AAC
+    and AMR. No more than 128 MiB are decoded, whatever a header says.
 
     Args:
         path: the file.
         sample_rate: rate to resample to, in Hz; None keeps the file's.
         max_seconds: what follows is neither decoded nor looked at; None reads all.
+        longest: a whole recording that lasts more seconds is refused, by its header where
+            that says so.
 
     Returns:
-        Float32 samples ``(samples,)`` in [-1, 1] and their rate.
+        Float32 samples ``(samples,)``, in [-1, 1] where the file's are, and their rate.
 
     Raises:
-        AudioError: the file is missing, empty, no audio, or holds NaN or infinity.
+        AudioError: the file is missing, empty, no audio, or holds samples beyond all sound.
+        TooLongError: it lasts too long.
+        NotFiniteError: it holds NaN or infinity.
+        UnreadableError: the machine failed, not the file; it may be readable later.
     """
-    path = _existing(path)
-    if not path.stat().st_size:
-        raise AudioError(f"{path} is empty (0 bytes).")
-    samples, rate = _decode(path) if max_seconds is None else _decode_start(path, max_seconds)
+    path = _with_content(path)
+    samples, rate = _decode(path, max_seconds, longest)
     if not samples.size:
         raise AudioError(f"{path} holds no samples.")
-    if not np.isfinite(samples).all():
-        raise NotFiniteError(f"{path} holds samples that are NaN or infinite.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        mono = samples.mean(axis=1, dtype="float32")
+    del samples
+    check_samples(mono, str(path))
     wanted = sample_rate or rate
-    mono = resample(samples.mean(axis=1, dtype="float32"), rate, wanted)
+    if max_seconds is None:
+        check_header(path, wanted, 1, int(len(mono) * wanted / rate))
+    mono = resample(mono, rate, wanted)
     return mono if max_seconds is None else mono[: int(max_seconds * wanted)], wanted
+
+
+def check_samples(audio: np.ndarray, name: str) -> None:
+    """Refuse samples that are no sound.
+
+    Args:
+        audio: float, of any shape.
+        name: of what they are from, for the sentence.
+
+    Raises:
+        NotFiniteError: one is NaN or infinite.
+        AudioError: one is beyond :data:`LOUDEST`.
+    """
+    if not audio.size:
+        return
+    low, high = float(np.min(audio)), float(np.max(audio))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise NotFiniteError(f"{name} holds samples that are NaN or infinite.")
+    if max(-low, high) > LOUDEST:
+        raise AudioError(
+            f"{name} holds samples up to {max(-low, high):.3g}; sound lies in [-1, 1]."
+        )
 
 
 def audio_files(folder: str | Path) -> list[Path]:
@@ -88,12 +128,27 @@ def _existing(path: str | Path) -> Path:
     return path
 
 
+def _with_content(path: str | Path) -> Path:
+    """A file from what a user named it, unless it is empty."""
+    try:
+        path = _existing(path)
+        empty = not path.stat().st_size
+    except (OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise UnreadableError(f"{path} could not be read now: {reason_of(error)}.") from error
+    if empty:
+        raise AudioError(f"{path} is empty (0 bytes).")
+    return path
+
+
 def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Resample float32 ``(samples,)`` with soxr at very high quality."""
     if from_rate == to_rate or not len(audio):
         return audio.astype("float32")
     audio = np.asarray(audio, "float32")
-    return soxr.resample(audio, from_rate, to_rate, quality="VHQ").astype("float32")
+    made = soxr.resample(audio, from_rate, to_rate, quality="VHQ")
+    return made.astype("float32", copy=False)
 
 
 def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
@@ -197,10 +252,12 @@ def _writing(path: Path) -> Iterator[None]:
         raise AudioError(f"cannot write {path}: {error}.") from error
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int]:
+def _decode(path: Path, seconds: float | None, longest: float) -> tuple[np.ndarray, int]:
     """Samples ``(samples, channels)`` and rate by the fastest decoder that takes the file."""
+    if seconds is not None:
+        return decode(path, seconds + RESAMPLING_MARGIN, longest)
     fast = tensorflow_io()
-    if fast is not None and path.suffix.lower() in SUFFIXES:
+    if fast is not None and path.suffix.lower() in SUFFIXES and 0 < duration(path) <= longest:
         try:
             decoded = fast.audio.AudioIOTensor(str(path))
             samples = decoded.to_tensor().numpy()
@@ -211,18 +268,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
                 return samples, int(decoded.rate.numpy())
         except Exception as error:  # noqa: BLE001  tensorflow-io raises many types; soundfile decides
             logger.debug("tensorflow-io did not take %s: %s", path, error)
-    return _decode_start(path)
-
-
-def _decode_start(path: Path, seconds: float | None = None) -> tuple[np.ndarray, int]:
-    """Samples ``(samples, channels)`` of the first ``seconds`` and a margin, and the rate."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            frames = -1 if seconds is None else int((seconds + RESAMPLING_MARGIN) * rate)
-            return file.read(frames, dtype="float32", always_2d=True), rate
-    except (soundfile.SoundFileError, OSError, TypeError) as error:
-        raise AudioError(f"{path} is not audio that can be decoded.") from error
+    return decode(path, None, longest)
 
 
 @functools.cache

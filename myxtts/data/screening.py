@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import librosa
 import numpy as np
 from tqdm import tqdm
 
+from myxtts.audio.decoding import reason_of
 from myxtts.data.formats import Utterance
 from myxtts.data.store import Clip, FeatureStore
-from myxtts.errors import AudioError, DataError
+from myxtts.errors import AudioError, DataError, MyXTTSError
 from myxtts.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+
+# Of a recording so many times and seconds longer than the longest speech, silence is not the
+# reason: it is several recordings in one, and nobody should spend memory on it.
+TRIMMED_SHARE, TRIMMED_SECONDS = 4, 30.0
+# Recordings of more bytes are looked at one after the other, so that their memory does not add.
+_LARGE = 2**23
+_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,13 @@ class Screen:
     silence_db: float = -60.0
     trim_silence: bool = True
     trim_db: float = 40.0
+
+    @property
+    def longest_seconds(self) -> float:
+        """A recording of more cannot fit, whatever trimming would leave of it."""
+        if not self.trim_silence:
+            return self.max_seconds
+        return TRIMMED_SHARE * self.max_seconds + TRIMMED_SECONDS
 
     def __call__(self, audio: np.ndarray, rate: int) -> np.ndarray:
         """Trimmed samples, or an ``AudioError`` whose first words are the reason."""
@@ -148,12 +169,38 @@ def screen_corpus(
 def _judge(
     utterance: Utterance, store: FeatureStore, hear: Callable, fits_text: Callable
 ) -> tuple[float, str | None]:
-    """Seconds of an utterance, and why it is left out if it is."""
-    reason = fits_text(utterance)
+    """Seconds of an utterance, and why it is left out if it is.
+
+    Raises:
+        DataError: what it takes to read any recording is missing.
+    """
+    if (reason := fits_text(utterance)) is not None:
+        return 0.0, reason
     try:
-        return (hear(utterance, store.prepare(utterance)) if reason is None else 0.0), reason
+        with _alone(utterance):
+            return hear(utterance, store.prepare(utterance)), None
     except AudioError as error:
         return 0.0, str(error)
-    except (MemoryError, OSError) as error:
-        # A header may lie about the size of its file, and a disk may fail.
-        return 0.0, f"corrupt: {utterance.path} cannot be read: {error}"
+    except MyXTTSError:
+        raise
+    except MemoryError as error:
+        return 0.0, f"unreadable: {utterance.path} could not be read now: {reason_of(error)}."
+    except (OSError, ImportError) as error:
+        # Not of a recording: those are told by their readers.
+        raise DataError(
+            f"recordings cannot be read on this machine now: {reason_of(error)} "
+            f"(at {utterance.path})."
+        ) from error
+    except Exception as error:
+        # Of no one kind: what a damaged recording does to a resampler, a trimmer, a front-end.
+        logger.debug("%s", utterance.path, exc_info=True)
+        return 0.0, f"corrupt: {utterance.path} cannot be used: {reason_of(error)}."
+
+
+def _alone(utterance: Utterance) -> AbstractContextManager:
+    """A lock that only one large recording has; nothing for the others."""
+    try:
+        large = utterance.path.stat().st_size > _LARGE
+    except (OSError, ValueError):
+        large = False
+    return _one_at_a_time if large else nullcontext()

@@ -23,12 +23,19 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from myxtts.audio.decoding import reason_of, require_length
 from myxtts.audio.frontends import MelSpec, spec_dict
-from myxtts.audio.io import read_audio, resample
+from myxtts.audio.io import LONGEST_S, read_audio, resample
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.data.formats import Utterance, is_file
 from myxtts.digests import check_seal, sealed
-from myxtts.errors import AudioError, DataError, NotFiniteError
+from myxtts.errors import (
+    AudioError,
+    DataError,
+    NotFiniteError,
+    TooLongError,
+    UnreadableError,
+)
 from myxtts.files import replacing, writable_folder, write_whole
 
 logger = logging.getLogger(__name__)
@@ -58,13 +65,24 @@ class Clip:
 
         Raises:
             AudioError: it cannot be read; the sentence starts with the reason.
+            UnreadableError: the machine failed, not the file.
         """
+        longest = getattr(self.store.screen, "longest_seconds", LONGEST_S)
         try:
-            return read_audio(self.path)
+            require_length(self.path, longest)
+            audio, rate = read_audio(self.path)
+        except UnreadableError as error:
+            raise UnreadableError(f"unreadable: {error}") from error
+        except TooLongError as error:
+            raise AudioError(f"too long: {error.seconds:.2f} s") from error
         except NotFiniteError as error:
             raise AudioError("NaN samples") from error
         except AudioError as error:
             raise AudioError(f"corrupt: {error}") from error
+        if len(audio) > longest * rate:
+            # Of a file that does not say how long it is.
+            raise AudioError(f"too long: {len(audio) / rate:.2f} s")
+        return audio, rate
 
     @functools.cached_property
     def sound(self) -> tuple[np.ndarray, int]:
@@ -91,7 +109,11 @@ class Clip:
     @functools.cached_property
     def key(self) -> str:
         """Names the recording as it is now: a changed one gets another key."""
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            told = f"unreadable: {self.path} could not be read now: {reason_of(error)}."
+            raise UnreadableError(told) from error
         source = f"{self.path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
         return hashlib.sha256(source.encode()).hexdigest()[:24]
 
@@ -118,7 +140,8 @@ class FeatureStore:
 
     Args:
         screen: dataclass whose call makes of ``(samples,)`` and their rate what is used of
-            them, or raises ``AudioError`` with the reason; its fields decide the keys.
+            them, or raises ``AudioError`` with the reason; its fields decide the keys. Of what
+            lasts beyond its ``longest_seconds``, if it has them, no sample is decoded.
         features: all there are, by name.
         cache_dir: folder of the cache; a folder for each feature is made in it.
 
@@ -174,7 +197,10 @@ class FeatureStore:
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
 
     def find(self, clip: Clip, name: str) -> np.ndarray:
-        """A feature of ``clip``, read or else computed and kept; refusals are kept as well."""
+        """A feature of ``clip``, read or else computed and kept; refusals are kept as well.
+
+        What the machine refused today may be given tomorrow, so that is not kept.
+        """
         path = self._path(clip, name)
         array = _read(path)
         if array is not None:
@@ -184,6 +210,8 @@ class FeatureStore:
             raise AudioError(reason)
         try:
             array = self.features[name].compute(clip)
+        except UnreadableError:
+            raise
         except AudioError as error:
             # A file that may not be read today may be readable tomorrow, unchanged.
             if os.access(clip.path, os.R_OK):
@@ -285,7 +313,11 @@ def _read(path: Path) -> np.ndarray | None:
 
 def _read_refusal(path: Path) -> str | None:
     """Why a recording was refused, or None where that is damaged."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        logger.warning("the kept refusal %s cannot be read (%s); trying again", path, error)
+        return None
     if not text.startswith("{"):
         # As they were written before they were sealed; an empty one lost its bytes.
         return text.strip() or None

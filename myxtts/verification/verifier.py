@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 from scipy.ndimage import maximum_filter1d
 from tqdm import tqdm
 
+from myxtts.audio.decoding import duration
 from myxtts.audio.frontends import XTTS_CONDITIONING
-from myxtts.audio.io import padded, read_audio
+from myxtts.audio.io import check_samples, padded, read_audio
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.models.resemblyzer import TARGET_DBFS
 from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 MIN_SECONDS = 0.1
+# A whole clip goes through an encoder at once; half a gigabyte is what these take.
+LONGEST_SECONDS = 300.0
 # Resemblyzer's: 30 ms at 16 kHz, and the numbers of such windows that are looked at together.
 VAD_WINDOW = 480
 VAD_AVERAGE = 8
@@ -225,21 +227,19 @@ class SpeakerVerifier:
         """Length by which clips are put together; 0 for a file that reading will refuse."""
         if not isinstance(clip, (str, Path)):
             return len(clip) / self.sample_rate
-        try:
-            return soundfile.info(clip).duration
-        except (soundfile.SoundFileError, OSError, TypeError):
-            return 0.0
+        return duration(clip)
 
     def _read(self, clip: Clip) -> np.ndarray:
         name = "the audio array"
         if isinstance(clip, (str, Path)):
             name = str(clip)
-            clip, _ = read_audio(clip, self.sample_rate)
+            clip, _ = read_audio(clip, self.sample_rate, longest=LONGEST_SECONDS)
         clip = np.asarray(clip, "float32")
         if clip.ndim != 1 or not np.isfinite(clip).all():
             raise AudioError(
                 f"{name} must be one row of finite samples; its shape is {clip.shape}."
             )
+        check_samples(clip, name)
         if len(clip) < MIN_SECONDS * self.sample_rate:
             raise AudioError(
                 f"{name} lasts {len(clip) / self.sample_rate:.3f} s; "
