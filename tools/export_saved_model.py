@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.config import SPEAKER_ENCODER_TYPES
+from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import replacing_folder
 from myxtts.flags import make_parser, run
@@ -128,15 +128,17 @@ def export(args: argparse.Namespace, fresh: Path):
 
 def export_preset(args: argparse.Namespace, fresh: Path):
     """Write the signatures of a preset's model; the model."""
-    from myxtts.generation.vocoding import choose_vocoder
+    from myxtts.inference.checks import check_vocoder
     from myxtts.models.xtts import XTTS
     from myxtts.presets.finding import find_preset
     from myxtts.serving.export import export_saved_model
 
     folder = find_preset(args.preset)
+    # Known in a moment, while reading takes long.
+    stored = XTTSConfig.from_yaml(folder / "config.yaml")
+    vocoder = check_vocoder(folder, stored, args.vocoder or "auto")
     logger.info("reading %s", folder)
     model = XTTS.from_preset(folder)
-    vocoder = choose_vocoder(model, args.vocoder or "auto")
     learn_numbers(model.tokenizer.languages)
     logger.info("building and writing the graphs (the larger the model, the more minutes)")
     export_saved_model(model, fresh, vocoder, half=args.half)

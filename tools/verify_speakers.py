@@ -131,12 +131,16 @@ def score(verifier, trials: Sequence, folder: Path) -> np.ndarray:
 
 
 def write_scores(path: Path, trials: Sequence, scores: np.ndarray) -> None:
-    """One line ``label enrol test score`` for each trial."""
+    """One line ``label enrol test score`` for each trial; paths with blanks in double quotes."""
     lines = [
-        f"{int(trial.target)} {trial.enrol} {trial.test} {value:.7f}\n"
+        f"{int(trial.target)} {_quoted(trial.enrol)} {_quoted(trial.test)} {value:.7f}\n"
         for trial, value in zip(trials, scores, strict=True)
     ]
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def _quoted(path: str) -> str:
+    return f'"{path}"' if len(path.split()) > 1 else path
 
 
 def summary(encoder: str, threshold) -> dict:

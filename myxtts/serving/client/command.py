@@ -8,12 +8,14 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 
-from myxtts.audio.io import write_growing
+from myxtts.audio.io import check_output, write_growing
 from myxtts.config import SynthesisConfig
-from myxtts.errors import ConfigError
+from myxtts.errors import ConfigError, TextError
 from myxtts.flags import add_config_flags, config_from_flags, make_parser
+from myxtts.serving.client.record import recorded_settings
 from myxtts.serving.client.speech_client import OWN_SETTINGS, SpeechClient
 from myxtts.serving.contract import OPTIONS
+from myxtts.text.cleaners import is_speakable
 from myxtts.timing import OUTPUT_RATE
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reference-audio", required=True, metavar="FILE", help="recording of the voice"
     )
+    parser.add_argument(
+        "--export",
+        metavar="DIR",
+        help="the folder that is served, or a copy of its assets.extra/serving.json: the model's "
+        "own sampling settings are taken where no flag says else",
+    )
     parser.add_argument("--language", default="en", help="language of the text (default: en)")
     parser.add_argument("--output", default="output.wav", help="audio file to write")
     parser.add_argument(
@@ -68,7 +76,14 @@ def main(args: argparse.Namespace) -> None:
     """Speak, write the audio and say how it went."""
     if args.timeout <= 0:
         raise ConfigError(f"--timeout {args.timeout:g}: must be above 0.")
-    settings = config_from_flags(args, SynthesisConfig())
+    # Whatever is wrong here should be known before the server's long work.
+    check_output(args.output)
+    if not is_speakable(args.text):
+        raise TextError(f"the text {args.text[:40]!r} has nothing that can be spoken.")
+    if args.export is None:
+        logger.info("sampling settings not given are the package's; --export takes the model's.")
+    base = recorded_settings(args.export) if args.export else SynthesisConfig()
+    settings = config_from_flags(args, base)
     client = SpeechClient(args.server, args.model, settings=settings, timeout=args.timeout)
     started, flags = time.perf_counter(), None
     if args.stream:

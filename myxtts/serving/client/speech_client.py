@@ -10,6 +10,7 @@ Neither TensorFlow nor Keras is imported, and REST needs neither of them.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +28,13 @@ from myxtts.generation.driver import (
     chunk_codes,
     text_pieces,
 )
+from myxtts.serving.client.record import recorded_settings
 from myxtts.serving.client.transports import ServingError, connect
 from myxtts.serving.contract import OPTIONS
 from myxtts.text.front_end import in_phonemes
 from myxtts.timing import OUTPUT_RATE
+
+logger = logging.getLogger(__name__)
 
 # Settings that the client itself obeys; every other one was fixed by the export.
 OWN_SETTINGS = ("max_characters", "retries", "first_codes", "stream_codes", "front_end")
@@ -86,13 +90,14 @@ class SpeechClient:
         model: its name on the server.
         version: of the model; None for the latest.
         settings: sampling, retries and lengths where a call says nothing else, and how much
-            of a recording is sent; the package's defaults when None. A model's own are in
-            ``assets.extra/serving.json`` of its export.
+            of a recording is sent. When None, the model's own of ``export``, and without
+            that the package's, which is told.
         timeout: seconds to wait for each answer.
         connect_retries: tries again when the server cannot be reached or is too busy.
+        export: folder that is served, or a copy of its ``assets.extra/serving.json``.
 
     Raises:
-        ConfigError: ``server`` is no such address.
+        ConfigError: ``server`` is no such address, or ``export`` has no such record.
         ServingError: the package that REST or gRPC needs is missing.
     """
 
@@ -104,8 +109,15 @@ class SpeechClient:
         settings: SynthesisConfig | None = None,
         timeout: float = 120.0,
         connect_retries: int = 2,
+        export: str | Path | None = None,
     ):
-        self.settings = settings or SynthesisConfig()
+        if settings is None and export is None:
+            logger.info(
+                "sampling settings are the package's; the model's own are in its export: name "
+                "that folder, or its assets.extra/serving.json."
+            )
+        recorded = settings is None and export is not None
+        self.settings = recorded_settings(export) if recorded else settings or SynthesisConfig()
         self._transport = connect(server, model, version, timeout, connect_retries)
 
     def condition(self, reference: str | Path) -> ServedVoice:
