@@ -114,7 +114,9 @@ def _about(module: ServingModule) -> dict:
         "reference_rate": MODEL_RATE,
         "languages": list(languages),
         "ids_only": list(module.tokenizer.ids_only),
-        "defaults": {name: getattr(settings, name) for name in OPTIONS},
+        # The front-end reads before a text is sent: no graph holds it.
+        "defaults": {name: getattr(settings, name) for name in (*OPTIONS, "front_end")},
+        "phonemes": "".join(model.tokenizer.phonemes),
         "max_text_tokens": gpt.max_text_tokens,
         "max_characters": {
             name: settings.max_characters or table_of(name).max_characters for name in languages

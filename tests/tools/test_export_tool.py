@@ -13,10 +13,13 @@ import pytest
 import soundfile
 
 from myxtts.flags import run
+from myxtts.models.xtts import XTTS
 from myxtts.presets import finding
 from myxtts.serving import export as exporting
 from myxtts.serving.client.command import parser as client_parser
 from myxtts.serving.warmup import FILE
+from myxtts.text.phonemes import ALPHABET
+from myxtts.text.tokenizer import character_tokenizer
 from tests.conftest import hum
 from tests.serving.loopback import serving
 from tests.serving.test_warmup import SERVING, SIGNATURES
@@ -223,6 +226,26 @@ def test_the_grpc_example_works_as_it_stands(exported, recording):
         code = code.replace("localhost:8500", f"127.0.0.1:{port}")
         run_example([sys.executable, "-c", code], recording)
     assert soundfile.info(recording / "speech.wav").samplerate == 24_000
+
+
+@pytest.mark.slow
+def test_a_model_of_letters_and_phonemes_passes_every_check(
+    micro_config, monkeypatch, capsys, tmp_path
+):
+    tokenizer = character_tokenizer([("A year's cats, no?", "en")], 400)
+    sizes = {"gpt": {"num_text_tokens": tokenizer.vocab_size}}
+    model = XTTS(micro_config.merged({"model": sizes}), tokenizer)
+    model.trained_steps = {"decoder": 1}
+    model.save_to_preset(tmp_path / "preset")
+    output = tmp_path / "spelled" / "1"
+    words = ("--preset", tmp_path / "preset", "--output", output, "--vocoder", "hifi")
+    assert call(monkeypatch, *words, "--check", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    (ids,) = [check for check in result["checks"] if check["name"] == "text ids"]
+    assert "equal" in ids["detail"]
+    about = json.loads((output / "assets.extra" / "serving.json").read_text(encoding="utf-8"))
+    assert about["phonemes"] == ALPHABET
+    assert about["defaults"]["front_end"] == "none"
 
 
 @pytest.fixture

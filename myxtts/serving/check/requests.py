@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,8 @@ SENTENCES = {
 CURRENCIES = "$€£"
 # Endings after a number, in one language or another an ordinal's.
 ENDINGS = ("st", "nd", "rd", "th", "º", "ª", "er", "e", "ème", ".", "o", "-й", "'inci")
+# What may stand in brackets beside phonemes.
+MARKS = " .,!?-;:—…“”()"
 # Ends of the ranges of characters that random texts are of: letters of Europe, of the rest of
 # the first plane below its surrogates, and of the others.
 PLANES = ((0x20, 0x250), (0x250, 0xD800), (0xE000, 0x110000))
@@ -112,12 +115,22 @@ def random_words(language: str, characters: int, rng: np.random.Generator) -> st
     return text[:characters].strip() or words[0][:characters]
 
 
-def random_sentences(language: str, count: int, rng: np.random.Generator) -> Iterator[str]:
+def random_sentences(
+    language: str, count: int, rng: np.random.Generator, phonemes: str = ""
+) -> Iterator[str]:
     """Texts to read out: words, numbers, money, ordinals, short forms and signs.
 
     One in four is of random characters, behind a letter that can be spoken.
+
+    Args:
+        language: of the texts.
+        count: how many.
+        rng: draws them.
+        phonemes: that stand in brackets among the words; none for a vocabulary without.
     """
     pieces = (_word, _number, _money, _ordinal, _abbreviation, _sign)
+    if phonemes:
+        pieces += tuple(functools.partial(make, phonemes) for make in (_spelled, _misspelled))
     for number in range(count):
         if number % 4 == 3:
             yield f"a{_random_characters(rng)}"
@@ -130,6 +143,18 @@ def random_sentences(language: str, count: int, rng: np.random.Generator) -> Ite
 
 def _word(language: str, rng: np.random.Generator) -> str:
     return str(rng.choice(sentence_of(language).split()))
+
+
+def _spelled(phonemes: str, language: str, rng: np.random.Generator) -> str:
+    """Phonemes in brackets, marks and blanks among them."""
+    signs = list(phonemes + MARKS)
+    return f"[{''.join(rng.choice(signs, size=rng.integers(1, 9)))}]{rng.choice(['', '.'])}"
+
+
+def _misspelled(phonemes: str, language: str, rng: np.random.Generator) -> str:
+    """Brackets that are not closed, or within others."""
+    inside = "".join(rng.choice(list(phonemes), size=3))
+    return str(rng.choice(["[{}", "{}]", "[[{}]"])).format(inside)
 
 
 def _number(language: str, rng: np.random.Generator) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 from pathlib import Path
 
 from myxtts.config import SynthesisConfig
-from myxtts.errors import ConfigError
+from myxtts.errors import ConfigError, WeightsError
+from myxtts.text.front_end import in_phonemes
+
+logger = logging.getLogger(__name__)
 
 RECORD = Path("assets.extra") / "serving.json"
 
 
 def recorded_settings(export: str | Path) -> SynthesisConfig:
-    """The package's settings with the model's own sampling.
+    """The package's settings with the model's own sampling and front-end.
+
+    Where the front-end's package is not installed, a warning says so once, and letters are sent.
 
     Args:
         export: folder of a version as it is served, of a model (its newest version counts),
@@ -28,7 +35,17 @@ def recorded_settings(export: str | Path) -> SynthesisConfig:
             raise TypeError("its defaults are no mapping")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no record of a served XTTS: {error!r}.") from error
-    return SynthesisConfig().merged(defaults, source=str(path))
+    return _readable(SynthesisConfig().merged(defaults, source=str(path)))
+
+
+def _readable(settings: SynthesisConfig) -> SynthesisConfig:
+    """``settings`` without a front-end that is not here."""
+    try:
+        in_phonemes("ready", "en", settings.front_end)
+    except WeightsError as error:
+        logger.warning("letters are sent where the model wants phonemes: %s", error)
+        return dataclasses.replace(settings, front_end="none")
+    return settings
 
 
 def _record_in(export: Path) -> Path:

@@ -18,7 +18,10 @@ from myxtts.serving.check.rules import NO_SIGNATURE, ServedExport, read_about
 from myxtts.serving.check.run import Check, check_export
 from myxtts.serving.check.session import SessionError
 from myxtts.serving.export import export_saved_model
+from myxtts.serving.graph.text.tokenizer import GraphTokenizer
 from myxtts.text.languages import LANGUAGES
+from myxtts.text.phonemes import STRETCH
+from myxtts.text.tokenizer import character_tokenizer
 from tests.serving.small_exports import TEXT, speak, start, write_export
 
 FEW = {"requests": 8, "sentences": 8}
@@ -119,7 +122,7 @@ def test_memory_that_grows_is_noticed(export, monkeypatch):
 
 def test_ids_unlike_the_tokenizers_are_noticed_and_refusals_counted(export):
     def model(encode):
-        return SimpleNamespace(tokenizer=SimpleNamespace(encode=encode))
+        return SimpleNamespace(tokenizer=SimpleNamespace(encode=encode, phonemes={}))
 
     same = model(lambda text, language: list(map(ord, text)))
     told = check_rules.text_ids(export, same, 40)
@@ -192,6 +195,47 @@ def test_sentences_have_numbers_and_texts_the_size_wanted(language):
     assert len(set(sentences)) > 30
     assert any(any(map(str.isdigit, text)) for text in sentences)
     assert all(1 <= len(random_words(language, size, rng)) <= size for size in (1, 7, 60))
+
+
+def test_sentences_have_phonemes_where_the_vocabulary_has_them():
+    sentences = list(random_sentences("en", 60, np.random.default_rng(0), "hɛɹ"))
+    stretches = [found for text in sentences for found in STRETCH.findall(text)]
+    assert len(stretches) > 20 and set("".join(stretches)) >= set("hɛɹ ,")
+    assert any(text.count("[") != text.count("]") for text in sentences)
+
+
+@pytest.fixture(scope="module")
+def speller():
+    """A vocabulary of letters and phonemes."""
+    return character_tokenizer([("A year's cats, no?", "en")], 400)
+
+
+def tokenising(tmp_path, tokenizer) -> ServedExport:
+    """An export that only tokenises, in a graph."""
+    graph = GraphTokenizer(tokenizer, 90)
+
+    def spelled(text, language) -> dict:
+        return graph(text, language)
+
+    functions = {"serving_default": (speak, TEXT), "stream_start": (spelled, TEXT)}
+    folder = write_export(tmp_path / "1", functions)
+    return ServedExport(SeparateSession(folder), read_about(folder))
+
+
+def test_ids_of_letters_and_phonemes_are_compared(speller, tmp_path):
+    with tokenising(tmp_path, speller).session as session:
+        export = ServedExport(session, read_about(tmp_path / "1"))
+        told = check_rules.text_ids(export, SimpleNamespace(tokenizer=speller), 200)
+    assert int(told.split(" equal")[0].split()[-1]) > 150
+
+
+def test_phonemes_with_other_ids_are_noticed(speller, tmp_path):
+    texts = [("A year's cats, no?", "en")]
+    other = character_tokenizer([*texts, ("ä", "en")], 400)  # every phoneme is one id later
+    with tokenising(tmp_path, other).session as session:
+        export = ServedExport(session, read_about(tmp_path / "1"))
+        with pytest.raises(Failed, match="has the ids"):
+            check_rules.text_ids(export, SimpleNamespace(tokenizer=speller), 20)
 
 
 @pytest.fixture(scope="module")
