@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from myxtts.digests import check_seal, sealed
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
 
@@ -36,8 +37,12 @@ def preset_voices(preset: str | Path) -> list[PresetVoice]:
     if not path.is_file():
         return []
     try:
-        return [PresetVoice(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict):
+            check_seal(values, path)
+            values = values["voices"]
+        return [PresetVoice(**entry) for entry in values]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
 
 
@@ -76,5 +81,5 @@ def write_list(preset: str | Path, voices: Sequence[PresetVoice]) -> None:
     Raises:
         CheckpointError: it cannot be written.
     """
-    content = json.dumps([asdict(voice) for voice in voices], indent=1) + "\n"
-    write_whole(Path(preset) / FOLDER / LIST, content)
+    values = sealed({"voices": [asdict(voice) for voice in voices]})
+    write_whole(Path(preset) / FOLDER / LIST, json.dumps(values, indent=1) + "\n")

@@ -7,6 +7,7 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from myxtts.digests import SEAL, check_seal, sealed
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
 
@@ -45,7 +46,7 @@ class Threshold:
         Raises:
             CheckpointError: the file cannot be written.
         """
-        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_whole(path, json.dumps(sealed(asdict(self)), indent=2) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Threshold:
@@ -55,8 +56,10 @@ class Threshold:
             CheckpointError: the file is missing or no threshold.
         """
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            check_seal(values, path)
+            return cls(**{name: value for name, value in values.items() if name != SEAL})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{path} is no measured threshold: {error}.") from error
 
     def fits(self, provenance: str) -> bool:

@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import logging
+import re
 import sys
 import tempfile
 import types
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myxtts.digests import SUMS, check_sums, tell_unhashed, write_sums
+from myxtts.digests import SUMS, check_sums, file_sha256, tell_unhashed, write_sums
 from myxtts.errors import WeightsError
 from myxtts.files import cache_folder, discard_folder
 from myxtts.weights.torch_file import read_torch_file
@@ -233,11 +234,19 @@ def _find(weights: str | Path | None) -> tuple[Path, Path, str]:
         return folder / CONFIG_FILE, folder / CHECKPOINT, f"local:{folder.name}"
     config, checkpoint = hub_file(REPOSITORY, CONFIG_FILE), hub_file(REPOSITORY, CHECKPOINT)
     if config and checkpoint:
+        _check_blob(checkpoint)
         return config, checkpoint, REPOSITORY
     folder = build_from_parts(cache_folder())
     # What no hash vouches for is not called what was published.
     provenance = parts_provenance() if (folder / SUMS).is_file() else f"local:{folder.name}"
     return folder / CONFIG_FILE, folder / CHECKPOINT, provenance
+
+
+def _check_blob(file: Path) -> None:
+    """Compare a file of the hub's cache with its hash, by which the cache names what it links."""
+    digest = file.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", digest) and file_sha256(file) != digest:
+        raise WeightsError(f"{file} is damaged: it is not what the hub gave; remove it.")
 
 
 def _empty_package(name: str) -> types.ModuleType:
