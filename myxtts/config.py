@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from myxtts.decoder_config import DecoderConfig, Discriminators
+from myxtts.decoder_config import DEEPEST, WIDEST, DecoderConfig, Discriminators
 from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
 from myxtts.settings import Settings, nearest, setting
@@ -22,31 +22,40 @@ SPEAKER_ENCODER_TYPES = get_args(EncoderType)
 StageName = Literal["dvae", "gpt", "decoder"]
 STAGES = get_args(StageName)
 Sizes = tuple[int, ...]
+# A hundred times the largest model of this kind: what is beyond was a slip of the key, and
+# would end in minutes of building or in too little memory.
+MOST_TOKENS, LONGEST = 1_000_000, 100_000
 
 
 @dataclass(frozen=True)
 class DVAEConfig(Settings, section="model.dvae"):
     """Discrete VAE that turns mel frames into audio codes (four frames a code)."""
 
-    hidden_dim: int = setting(512, "width of the first strided conv")
-    codebook_dim: int = setting(512, "dimension of a codebook entry")
-    num_codes: int = setting(1024, "entries in the codebook")
-    num_resnet_blocks: int = setting(3, "residual blocks each side")
+    hidden_dim: int = setting(512, "width of the first strided conv", at_least=1, at_most=WIDEST)
+    codebook_dim: int = setting(512, "dimension of a codebook entry", at_least=1, at_most=WIDEST)
+    num_codes: int = setting(1024, "entries in the codebook", at_least=1, at_most=MOST_TOKENS)
+    num_resnet_blocks: int = setting(3, "residual blocks each side", at_least=0, at_most=DEEPEST)
 
 
 @dataclass(frozen=True)
 class GPTConfig(Settings, section="model.gpt"):
     """Autoregressive transformer over text ids and audio codes."""
 
-    layers: int = setting(30, "transformer blocks")
-    model_dim: int = setting(1024, "width of the transformer")
-    heads: int = setting(16, "attention heads", at_least=1)
-    num_text_tokens: int = setting(6681, "size of the text vocabulary")
-    max_text_tokens: int = setting(402, "longest text in tokens", "tokens")
-    max_audio_tokens: int = setting(605, "longest speech in audio codes", "codes")
-    start_text_token: int = setting(261, "id of [START]")
-    stop_text_token: int = setting(0, "id of [STOP]")
-    dropout: float = setting(0.1, "dropout while training")
+    layers: int = setting(30, "transformer blocks", at_least=1, at_most=DEEPEST)
+    model_dim: int = setting(1024, "width of the transformer", at_least=1, at_most=WIDEST)
+    heads: int = setting(16, "attention heads", at_least=1, at_most=WIDEST)
+    num_text_tokens: int = setting(
+        6681, "size of the text vocabulary", at_least=1, at_most=MOST_TOKENS
+    )
+    max_text_tokens: int = setting(
+        402, "longest text in tokens", "tokens", at_least=1, at_most=LONGEST
+    )
+    max_audio_tokens: int = setting(
+        605, "longest speech in audio codes", "codes", at_least=1, at_most=LONGEST
+    )
+    start_text_token: int = setting(261, "id of [START]", at_least=0, at_most=MOST_TOKENS)
+    stop_text_token: int = setting(0, "id of [STOP]", at_least=0, at_most=MOST_TOKENS)
+    dropout: float = setting(0.1, "dropout while training", at_least=0, below=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,11 +69,11 @@ class GPTConfig(Settings, section="model.gpt"):
 class ConditioningConfig(Settings, section="model.conditioning"):
     """Conditioning encoder and Perceiver resampler of the ``original`` audio encoder."""
 
-    num_blocks: int = setting(6, "attention blocks of the encoder")
-    num_latents: int = setting(32, "conditioning latents")
-    perceiver_depth: int = setting(2, "Perceiver layers")
-    perceiver_heads: int = setting(8, "Perceiver attention heads")
-    perceiver_head_dim: int = setting(64, "width of a Perceiver head")
+    num_blocks: int = setting(6, "attention blocks of the encoder", at_least=0, at_most=DEEPEST)
+    num_latents: int = setting(32, "conditioning latents", at_least=1, at_most=LONGEST)
+    perceiver_depth: int = setting(2, "Perceiver layers", at_least=1, at_most=DEEPEST)
+    perceiver_heads: int = setting(8, "Perceiver attention heads", at_least=1, at_most=WIDEST)
+    perceiver_head_dim: int = setting(64, "width of a Perceiver head", at_least=1, at_most=WIDEST)
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,9 @@ class SpeakerConfig(Settings, section="model.speaker"):
     ``original`` audio encoder; ``embedding_dim`` holds in both modes.
     """
 
-    embedding_dim: int = setting(512, "size of the speaker embedding")
-    blocks: Sizes = setting((3, 4, 6, 3), "blocks a layer")
-    channels: Sizes = setting((32, 64, 128, 256), "channels a layer")
+    embedding_dim: int = setting(512, "size of the speaker embedding", at_least=1, at_most=WIDEST)
+    blocks: Sizes = setting((3, 4, 6, 3), "blocks a layer", at_least=1, at_most=DEEPEST)
+    channels: Sizes = setting((32, 64, 128, 256), "channels a layer", at_least=1, at_most=WIDEST)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,13 +100,21 @@ class ECAPAConfig(Settings, section="model.ecapa"):
     channels: Sizes = setting(
         (1024, 1024, 1024, 1024, 3072),
         "channels of the first block, the SE-Res2Net blocks and the last",
+        at_least=1,
+        at_most=WIDEST,
     )
-    kernel_sizes: Sizes = setting((5, 3, 3, 3, 1), "kernel of each block")
-    dilations: Sizes = setting((1, 2, 3, 4, 1), "dilation of each block")
-    attention_dim: int = setting(128, "width of the pooling's attention")
-    res2net_scale: int = setting(8, "groups of a Res2Net block", at_least=1)
-    squeeze_dim: int = setting(128, "width of squeeze-and-excitation")
-    embedding_dim: int = setting(192, "size of the embedding")
+    kernel_sizes: Sizes = setting(
+        (5, 3, 3, 3, 1), "kernel of each block", at_least=1, at_most=DEEPEST
+    )
+    dilations: Sizes = setting(
+        (1, 2, 3, 4, 1), "dilation of each block", at_least=1, at_most=DEEPEST
+    )
+    attention_dim: int = setting(
+        128, "width of the pooling's attention", at_least=1, at_most=WIDEST
+    )
+    res2net_scale: int = setting(8, "groups of a Res2Net block", at_least=1, at_most=WIDEST)
+    squeeze_dim: int = setting(128, "width of squeeze-and-excitation", at_least=1, at_most=WIDEST)
+    embedding_dim: int = setting(192, "size of the embedding", at_least=1, at_most=WIDEST)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,7 +151,7 @@ class ModelConfig(Settings, section="model"):
         None, "file or folder with the encoder's weights"
     )
     contrastive_loss_temperature: float = setting(
-        0.1, "divides the similarities of the contrastive speaker loss"
+        0.1, "divides the similarities of the contrastive speaker loss", above=0
     )
     contrastive_loss_margin: float = setting(
         0.2, "similarity under which a negative pair costs nothing"
@@ -168,10 +185,14 @@ class DataConfig(Settings, section="data"):
         "how much later than the sound the corpora's durations have it; speech of hibari-tts and "
         "Kokoro: 0.05",
         "seconds",
+        at_least=-1,
+        at_most=1,
     )
     min_seconds: float = setting(0.5, "shorter utterances are skipped", "seconds")
-    max_seconds: float = setting(12.0, "longer utterances are skipped", "seconds")
-    silence_db: float = setting(-60.0, "an utterance whose peak is below this is silent", "dBFS")
+    max_seconds: float = setting(12.0, "longer utterances are skipped", "seconds", at_most=600)
+    silence_db: float = setting(
+        -60.0, "an utterance whose peak is below this is silent", "dBFS", at_least=-200, at_most=0
+    )
     trim_silence: bool = setting(True, "trim silence at both ends")
     reference: Literal["same_speaker", "same_utterance", "masked_prompt"] = setting(
         "same_speaker",
@@ -191,6 +212,7 @@ class DataConfig(Settings, section="data"):
         0,
         "draw batches of this many speakers; 0: by length only, or of two utterances a speaker "
         "under a speaker loss",
+        at_least=0,
     )
 
     def __post_init__(self) -> None:
@@ -208,10 +230,12 @@ class StageConfig(Settings, section="training.<stage>"):
     """Length and optimisation of one training stage."""
 
     steps: int = setting(100_000, "optimiser steps", "steps", at_least=0)
-    batch_size: int = setting(16, "utterances a batch", at_least=1)
-    learning_rate: float = setting(1e-4, "peak learning rate", above=0)
-    warmup_steps: int = setting(500, "steps of linear warm-up", "steps")
-    final_lr_fraction: float = setting(0.05, "end of the cosine decay, as a fraction of the peak")
+    batch_size: int = setting(16, "utterances a batch", at_least=1, at_most=MOST_TOKENS)
+    learning_rate: float = setting(1e-4, "peak learning rate", above=0, at_most=10)
+    warmup_steps: int = setting(500, "steps of linear warm-up", "steps", at_least=0)
+    final_lr_fraction: float = setting(
+        0.05, "end of the cosine decay, as a fraction of the peak", at_least=0, at_most=1
+    )
 
 
 @dataclass(frozen=True)
@@ -231,10 +255,10 @@ class TrainingConfig(Settings, section="training"):
     gpt: StageConfig = StageConfig()
     decoder: StageConfig = StageConfig()
     seed: int = setting(0, "seed of weights, batches and dropout", at_least=0)
-    weight_decay: float = setting(1e-2, "AdamW weight decay")
-    gradient_clip: float = setting(1.0, "largest global gradient norm")
+    weight_decay: float = setting(1e-2, "AdamW weight decay", at_least=0)
+    gradient_clip: float = setting(1.0, "largest global gradient norm", above=0)
     gradient_accumulation: int = setting(
-        1, "batches whose gradients are averaged for one step", at_least=1
+        1, "batches whose gradients are averaged for one step", at_least=1, at_most=MOST_TOKENS
     )
     mixed_precision: bool = setting(False, "compute in bfloat16, keep weights in float32")
     xla: bool | None = setting(
@@ -248,8 +272,8 @@ class TrainingConfig(Settings, section="training"):
         flag="batch_tokens",
         at_least=0,
     )
-    text_loss_weight: float = setting(0.01, "GPT text cross-entropy")
-    audio_loss_weight: float = setting(1.0, "GPT audio cross-entropy")
+    text_loss_weight: float = setting(0.01, "GPT text cross-entropy", at_least=0)
+    audio_loss_weight: float = setting(1.0, "GPT audio cross-entropy", at_least=0)
     contrastive_loss_weight: float = setting(
         0.0, "contrastive speaker loss on the speaker embedding", at_least=0
     )
@@ -269,35 +293,50 @@ class TrainingConfig(Settings, section="training"):
         0.0, "cross-entropy of the text id that the next code speaks", at_least=0
     )
     speaker_encoder_learning_rate: float = setting(
-        1e-5, "peak learning rate of an unfrozen speaker encoder", above=0
+        1e-5, "peak learning rate of an unfrozen speaker encoder", above=0, at_most=10
     )
-    mel_loss_weight: float = setting(45.0, "decoder mel L1 loss")
+    mel_loss_weight: float = setting(45.0, "decoder mel L1 loss", at_least=0)
     stft_loss_weight: float = setting(
         0.0, "decoder loss on magnitude spectra of three resolutions", at_least=0
     )
-    feature_loss_weight: float = setting(2.0, "decoder feature-matching loss")
+    feature_loss_weight: float = setting(2.0, "decoder feature-matching loss", at_least=0)
     discriminators: Discriminators = setting(
         ("multi_period", "multi_scale"), "which judge the decoder: multi_{period,scale,resolution}"
     )
     discriminator_width: float = setting(
-        0.0, "their channels as a multiple of the published; 0: as wide as the decoder", at_least=0
+        0.0,
+        "their channels as a multiple of the published; 0: as wide as the decoder",
+        at_least=0,
+        at_most=64,
     )
     adversarial_objective: Literal["least_squares", "hinge"] = setting(
         "least_squares", "what discriminators and decoder play for"
     )
     segment_codes: int = setting(
-        16, "decoder training segment, in audio codes of 46 ms", "codes", at_least=1
+        16,
+        "decoder training segment, in audio codes of 46 ms",
+        "codes",
+        at_least=1,
+        at_most=LONGEST,
     )
     segments_per_utterance: int = setting(
-        1, "decoder training segments cut from an utterance and its latents", at_least=1
+        1,
+        "decoder training segments cut from an utterance and its latents",
+        at_least=1,
+        at_most=LONGEST,
     )
     adversarial_start: int = setting(
-        0, "decoder step from which discriminators take part; beyond its steps: never", "steps"
+        0,
+        "decoder step from which discriminators take part; beyond its steps: never",
+        "steps",
+        at_least=0,
     )
     validate_every: int = setting(1000, "steps between validations", "steps", at_least=1)
     checkpoint_every: int = setting(1000, "steps between checkpoints", "steps", at_least=1)
     keep_checkpoints: int = setting(3, "latest checkpoints kept a stage", at_least=1)
-    early_stopping: int = setting(0, "validations without progress before stopping; 0: never")
+    early_stopping: int = setting(
+        0, "validations without progress before stopping; 0: never", at_least=0
+    )
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:

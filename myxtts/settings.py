@@ -22,6 +22,7 @@ import functools
 import math
 import numbers
 import operator
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,14 @@ _BOUNDS = {
     "below": operator.lt,
     "at_most": operator.le,
 }
+# A configuration has some kilobytes and a handful of levels; what has more is no configuration.
+_LARGEST_FILE, _DEEPEST = 2**20, 32
+_LARGEST_INTEGER = 2**63 - 1
+_NO_YAML = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+_LONGEST_SHOWN = 200
+_SHORT = reprlib.Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
+_SHORT.maxstring = 120
 _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
@@ -54,8 +63,8 @@ def setting(
         help: what it is, for the help of its flag.
         unit: of a quantity, ``seconds`` say.
         flag: its name on the command line, where that is not the field's.
-        bounds: ``above`` or ``at_least``, ``below`` or ``at_most``: the range of a number, which
-            then must be finite.
+        bounds: ``above`` or ``at_least``, ``below`` or ``at_most``: the range of a number.
+            Every number must be finite, and a whole one have no more than 64 bits.
     """
     if unknown := bounds.keys() - _BOUNDS.keys():
         raise TypeError(f"a setting has no {', '.join(unknown)}")
@@ -147,7 +156,18 @@ class YAMLMapping(dict):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain data only, every mapping as a :class:`YAMLMapping`."""
+    """Reads plain data only, every mapping as a :class:`YAMLMapping`, and nothing that is deep."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="nested too deep", problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def mapping(self, node: yaml.MappingNode) -> YAMLMapping:
         values = YAMLMapping(self.construct_mapping(node, deep=True))
@@ -162,11 +182,17 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing or malformed file is a ``ConfigError``."""
     try:
-        # A safe loader: its tags make plain data only.
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        if Path(path).stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path} is no configuration: it has more than a megabyte.")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}.") from error
-    except yaml.YAMLError as error:
+    try:
+        # A safe loader: its tags make plain data only.
+        values = yaml.load(text, _Loader)
+    # A date that is none, or a number of thousands of digits, is a ValueError of Python's; a tag
+    # on a wrong value is of many kinds.
+    except (*_NO_YAML, yaml.YAMLError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
         raise ConfigError(f"{path}{line}: not valid YAML.") from error
@@ -183,9 +209,9 @@ def _merged(config: Settings, values: dict[str, Any], source: str, prefix: str) 
     changes = {}
     for key, value in values.items():
         where = f"{source}, line {lines[key]}" if key in lines else source
-        name = f"{prefix}{key}"
+        name = f"{prefix}{key if isinstance(key, str) else _shown(key)}"
         if key not in items:
-            raise ConfigError(f"{where}: unknown key {name!r}{nearest(str(key), items)}.")
+            raise ConfigError(f"{where}: unknown key {_shown(name)}{nearest(_shown(key), items)}.")
         old = getattr(config, key)
         if isinstance(old, Settings):
             if not isinstance(value, dict):
@@ -219,7 +245,7 @@ def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> An
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
         if value not in choices:
-            raise ConfigError(f"{name} is {value!r}{nearest(str(value), choices)}.")
+            raise ConfigError(f"{name} is {_shown(value)}{nearest(_shown(value), choices)}.")
         return value
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)) or not (value or may_be_empty):
@@ -228,16 +254,34 @@ def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> An
     # To Python, True is an integer; here it is none.
     if not isinstance(value, _NUMBERS.get(hint, hint)) or isinstance(value, bool) != (hint is bool):
         raise _wrong(name, f"of type {hint.__name__}", value)
-    return hint(value) if hint in _NUMBERS else value
+    if hint in _NUMBERS:
+        return _number(value, hint, name)
+    if hint is str and "\0" in value:
+        raise _wrong(name, "a text without a zero byte", value)
+    return value
+
+
+def _number(value: Any, hint: type, name: str) -> int | float:
+    """A number of the type ``hint``; a whole one fits in 64 bits."""
+    try:
+        number = hint(value)
+    except OverflowError as error:
+        raise _wrong(name, "finite", value) from error
+    if hint is int and abs(number) > _LARGEST_INTEGER:
+        raise _wrong(name, "a number of at most 64 bits", value)
+    return number
 
 
 def _in_range(value: Any, bounds: Mapping[str, float]) -> bool:
     inside = all(_BOUNDS[rule](value, bound) for rule, bound in bounds.items())
-    return not bounds or (inside and math.isfinite(value))
+    # A boolean or a text is neither finite nor not.
+    return inside and (not isinstance(value, float) or math.isfinite(value))
 
 
 def _range(bounds: Mapping[str, float], hint: Any) -> str:
     """The range of a number in words."""
+    if not bounds:
+        return "finite"
     match bounds:
         case {"at_least": low, "at_most": high}:
             return f"from {low} to {high}"
@@ -258,4 +302,12 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 
 def _wrong(name: str, condition: str, value: Any) -> ConfigError:
-    return ConfigError(f"{name} must be {condition}, not {value!r}.")
+    return ConfigError(f"{name} must be {condition}, not {_shown(value)}.")
+
+
+def _shown(value: Any) -> str:
+    """A value as a sentence can hold it, however large it is."""
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        return f"a number of {value.bit_length()} bits"
+    told = _SHORT.repr(value) if isinstance(value, (dict, list, tuple)) else repr(value)
+    return told if len(told) <= _LONGEST_SHOWN else f"{told[:_LONGEST_SHOWN]}..."

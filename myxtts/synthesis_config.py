@@ -13,13 +13,15 @@ from myxtts.settings import Settings, setting
 class SynthesisConfig(Settings, section="synthesis"):
     """How audio codes are sampled and turned into a waveform."""
 
-    temperature: float = setting(0.75, "sampling temperature; 0: greedy", at_least=0)
+    temperature: float = setting(0.75, "sampling temperature; 0: greedy", at_least=0, at_most=100)
     top_k: int = setting(50, "sample among this many codes; 0: all", at_least=0)
     top_p: float = setting(0.85, "sample within this probability mass", above=0, at_most=1)
     repetition_penalty: float = setting(
-        1.0, "divides the scores of codes already spoken; 1: off", above=0
+        1.0, "divides the scores of codes already spoken; 1: off", above=0, at_most=1000
     )
-    num_beams: int = setting(1, "hypotheses of beam search, for temperature 0; 1: none", at_least=1)
+    num_beams: int = setting(
+        1, "hypotheses of beam search, for temperature 0; 1: none", at_least=1, at_most=256
+    )
     # Beyond this range, a few hundred codes raised to the penalty leave float32.
     length_penalty: float = setting(
         1.0,
@@ -29,32 +31,38 @@ class SynthesisConfig(Settings, section="synthesis"):
     )
     seed: int = setting(0, "seed of the sampling", at_least=0)
     seconds_per_character: float = setting(
-        0.25, "bound of the output length, beside two seconds", "seconds", above=0
+        0.25, "bound of the output length, beside two seconds", "seconds", above=0, at_most=60
     )
-    speed: float = setting(1.0, "how fast to speak: 2 halves the duration, 0.5 doubles it", above=0)
+    speed: float = setting(
+        1.0, "how fast to speak: 2 halves the duration, 0.5 doubles it", above=0, at_most=100
+    )
     max_characters: int = setting(
         0, "longest piece a text is split into; 0: what suits its language", at_least=0
     )
     min_seconds_per_character: float = setting(
-        0.02, "the speech does not end before so long", "seconds", at_least=0
+        0.02, "the speech does not end before so long", "seconds", at_least=0, at_most=60
     )
     retries: int = setting(
-        2, "tries with the next seeds when speech rambles, halts or is cut", at_least=0
+        2, "tries with the next seeds when speech rambles, halts or is cut", at_least=0, at_most=100
     )
     stream_codes: int = setting(
-        20, "audio codes of 46 ms between the pieces of a stream", "codes", above=0
+        20, "audio codes of 46 ms between the pieces of a stream", "codes", above=0, at_most=100000
     )
-    first_codes: int = setting(8, "audio codes before a stream's first piece", "codes", above=0)
+    first_codes: int = setting(
+        8, "audio codes before a stream's first piece", "codes", above=0, at_most=100000
+    )
     coqui_compatible: bool = setting(
         False, "penalise and allow the codes that Coqui's program does, for parity"
     )
     gpt_cond_len: float = setting(
-        30.0, "how much of the references the GPT hears; 0: all", "seconds", at_least=0
+        30.0, "how much of the references the GPT hears; 0: all", "seconds", at_least=0, at_most=600
     )
     gpt_cond_chunk_len: float = setting(
-        4.0, "length of the chunks whose latents are averaged", "seconds", above=0
+        4.0, "length of the chunks whose latents are averaged", "seconds", above=0, at_most=600
     )
-    max_ref_length: float = setting(30.0, "how much of each reference is used", "seconds", above=0)
+    max_ref_length: float = setting(
+        30.0, "how much of each reference is used", "seconds", above=0, at_most=600
+    )
     sound_norm_refs: bool = setting(False, "bring every reference to a peak of 0.75")
     front_end: Literal["none", "hibari"] = setting(
         "none", "what turns letters into the phonemes that the model's vocabulary has"
