@@ -29,7 +29,12 @@ from myxtts.training.start import keep_config, prepare_folder
 from myxtts.weights import speaker_encoders
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
 
-MODEL = SimpleNamespace(fingerprint="ab" * 32)
+SIZES = SimpleNamespace(
+    conditioning=SimpleNamespace(num_latents=4),
+    gpt=SimpleNamespace(model_dim=8),
+    speaker=SimpleNamespace(embedding_dim=6),
+)
+MODEL = SimpleNamespace(fingerprint="ab" * 32, config=SimpleNamespace(model=SIZES))
 
 
 def flips(content: bytes, count: int):
