@@ -23,6 +23,7 @@ __all__ = [
     "cache_folder",
     "check_writable",
     "discard_folder",
+    "is_full",
     "locked",
     "mend_folder",
     "replacing",
@@ -299,8 +300,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("MYXTTS_CACHE") or Path.home() / ".cache" / "myxtts")
 
 
+def is_full(problem: BaseException) -> bool:
+    """Whether an error says that a disk, or somebody's share of it, is full."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(problem, OSError) and problem.errno in full
+
+
 def _reason(problem: OSError) -> str:
     if isinstance(problem, FileExistsError):
         # Of mkdir, where a file has the name of a folder.
         return f"{problem.filename} is a file"
+    if is_full(problem):
+        return f"{problem.strerror} (there is no space on its disk)"
     return problem.strerror or str(problem)
