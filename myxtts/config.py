@@ -34,6 +34,12 @@ class DVAEConfig(Settings, section="model.dvae"):
     hidden_dim: int = setting(512, "width of the first strided conv", at_least=1, at_most=WIDEST)
     codebook_dim: int = setting(512, "dimension of a codebook entry", at_least=1, at_most=WIDEST)
     num_codes: int = setting(1024, "entries in the codebook", at_least=1, at_most=MOST_TOKENS)
+    speaker_dim: int = setting(
+        0,
+        "size of the frozen speaker encoder's embedding, which the decoder hears so that the codes "
+        "need not tell voices apart; 0: it hears none",
+        at_least=0,
+    )
     num_resnet_blocks: int = setting(3, "residual blocks each side", at_least=0, at_most=DEEPEST)
 
 

@@ -45,7 +45,14 @@ _NORMAL_MODEL: dict[str, Any] = {
 
 # The voice in the box: small enough to be shipped, and to learn to read within hours on two cores.
 _BASE_MODEL: dict[str, Any] = {
-    "dvae": {"hidden_dim": 192, "codebook_dim": 256, "num_codes": 1024, "num_resnet_blocks": 2},
+    "dvae": {
+        "hidden_dim": 192,
+        "codebook_dim": 256,
+        "num_codes": 1024,
+        "num_resnet_blocks": 2,
+        # Pitch and vocal tract are the decoder's to know: the codes have room for what is said.
+        "speaker_dim": 256,
+    },
     "gpt": {
         "layers": 6,
         "model_dim": 256,

@@ -37,6 +37,8 @@ TEXT_MULTIPLE = 16
 CODE_MULTIPLE = FRAME_MULTIPLE // FRAMES_PER_CODE
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
+# Share of the crops whose speaker a DVAE that hears speakers is not told.
+UNKNOWN_SPEAKERS = 0.1
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
 
 
@@ -196,15 +198,17 @@ class BatchOptions:
         seed: of crops and references.
         data: where references come from, and how long they are.
         reference_audio: whether the reference's 16 kHz waveform is needed.
+        speaker: whether the DVAE hears the speaker embedding.
     """
 
     seed: int
     data: DataConfig = DataConfig()
     reference_audio: bool = False
+    speaker: bool = False
 
-    def rng(self, epoch: int, index: int) -> np.random.Generator:
-        """Of one utterance in one epoch, whatever the batch."""
-        return np.random.default_rng([self.seed, epoch, int(index)])
+    def rng(self, epoch: int, index: int, *purpose: int) -> np.random.Generator:
+        """Of one utterance in one epoch, whatever the batch; another one for each purpose."""
+        return np.random.default_rng([self.seed, epoch, int(index), *purpose])
 
     def text_rng(self, epoch: int, index: int) -> np.random.Generator:
         """Of how the utterance's text is read."""
@@ -216,11 +220,16 @@ def batch_options(config: XTTSConfig, hears_speaker: bool = False) -> BatchOptio
     model = config.model
     own = not model.use_pretrained_speaker_encoder
     unfrozen = not own and not model.freeze_speaker_encoder
-    return BatchOptions(config.training.seed, config.data, unfrozen or (own and hears_speaker))
+    wave = unfrozen or (own and hears_speaker)
+    return BatchOptions(config.training.seed, config.data, wave, bool(model.dvae.speaker_dim))
 
 
 def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
-    """Random crops: ``mel`` ``(batch, frames, 80)`` un-normalised, ``mel_mask`` bool."""
+    """Random crops: ``mel`` ``(batch, frames, 80)`` un-normalised, ``mel_mask`` bool.
+
+    If the options ask for it, with the ``embedding`` ``(batch, dim)`` of their whole clips; of
+    some rows it is zero, so that the DVAE can do without.
+    """
     mel = np.full((len(indices), DVAE_CROP_FRAMES, XTTS_DVAE.n_mels), LOG_MEL_FLOOR, "float32")
     mask = np.zeros(mel.shape[:2], bool)
     for row, index in enumerate(indices):
@@ -230,7 +239,12 @@ def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOp
         piece = whole[start : start + DVAE_CROP_FRAMES]
         mel[row, : len(piece)] = piece
         mask[row, : len(piece)] = True
-    return {"mel": mel, "mel_mask": mask}
+    batch = {"mel": mel, "mel_mask": mask}
+    if options.speaker:
+        embedding = np.stack([corpus.feature(index, "embedding") for index in indices])
+        known = [options.rng(epoch, index, 2).random() >= UNKNOWN_SPEAKERS for index in indices]
+        batch["embedding"] = embedding * np.array(known, "float32")[:, None]
+    return batch
 
 
 def gpt_batch(

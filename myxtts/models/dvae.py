@@ -1,7 +1,8 @@
 """Discrete VAE: mel frames to audio codes and back.
 
 The architecture is that of XTTS-v2's DVAE (Coqui, ``DiscreteVAE`` over one
-dimension; van den Oord et al. 2017 for the moving-average codebook).
+dimension; van den Oord et al. 2017 for the moving-average codebook, and for a decoder that hears
+the speaker, so that the codes have more room for what is said).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class DVAE(keras.Model):
         num_codes: entries in the codebook.
         num_resnet_blocks: residual blocks before and after the codebook.
         n_mels: mel channels.
+        speaker_dim: size of a speaker embedding that the decoder hears; 0: it hears none.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class DVAE(keras.Model):
         num_codes: int = 1024,
         num_resnet_blocks: int = 3,
         n_mels: int = 80,
+        speaker_dim: int = 0,
         name: str = "dvae",
         **kwargs,
     ):
@@ -50,6 +53,7 @@ class DVAE(keras.Model):
         self.num_codes = num_codes
         self.num_resnet_blocks = num_resnet_blocks
         self.n_mels = n_mels
+        self.speaker_dim = speaker_dim
         inner = 2 * hidden_dim
         blocks = range(num_resnet_blocks)
         self.down = [_conv(hidden_dim, 3, "down_0", 2), _conv(inner, 3, "down_1", 2)]
@@ -60,6 +64,9 @@ class DVAE(keras.Model):
         self.decoder_blocks = [ResBlock(inner, name=f"decoder_block_{i}") for i in blocks]
         self.up = [_conv(inner, 3, "up_0"), _conv(hidden_dim, 3, "up_1")]
         self.to_mel = _conv(n_mels, 1, "to_mel")
+        if speaker_dim:
+            # Without a bias: of no speaker it hears nothing.
+            self.from_speaker = keras.layers.Dense(inner, use_bias=False, name="from_speaker")
 
     @classmethod
     def from_section(cls, section: DVAEConfig) -> DVAE:
@@ -78,15 +85,19 @@ class DVAE(keras.Model):
         for layer in self.up:
             layer.build((None, None, inner))
         self.to_mel.build((None, None, self.hidden_dim))
+        if self.speaker_dim:
+            self.from_speaker.build((None, self.speaker_dim))
         self.built = True
 
-    def call(self, mel, valid=None, training=False):
+    def call(self, mel, valid=None, training=False, speaker=None):
         """Reconstruct ``mel`` through the codebook.
 
         Args:
             mel: ``(batch, frames, n_mels)``.
             valid: bool ``(batch, frames)``, False on padding; None for no padding.
             training: update the codebook by moving averages.
+            speaker: embeddings ``(batch, speaker_dim)``, a row of zeros for nobody's; None for
+                nobody's in any row.
 
         Returns:
             ``mel`` (reconstruction, the shape of the input), ``codes`` ``(batch, length)``,
@@ -100,7 +111,7 @@ class DVAE(keras.Model):
         quantised, codes, commitment, usage = self.codebook(
             hidden, valid=valid[:, ::FRAMES_PER_CODE], training=training
         )
-        rebuilt = ops.cast(self._decode(quantised)[:, :frames], "float32")
+        rebuilt = ops.cast(self._decode(quantised, speaker)[:, :frames], "float32")
         error = ops.mean(ops.square(rebuilt - ops.cast(mel, "float32")), axis=-1)
         return {
             "mel": rebuilt,
@@ -114,9 +125,13 @@ class DVAE(keras.Model):
         """Codes ``(batch, ceil(ceil(frames / 2) / 2))`` of mels ``(batch, frames, n_mels)``."""
         return self.codebook.nearest(self._encode(mel))
 
-    def decode(self, codes):
-        """Mels ``(batch, 4 * length, n_mels)`` of audio codes ``(batch, length)``."""
-        return self._decode(self.codebook.lookup(codes))
+    def decode(self, codes, speaker=None):
+        """Mels ``(batch, 4 * length, n_mels)`` of audio codes ``(batch, length)``.
+
+        Where the decoder hears a ``speaker`` ``(batch, speaker_dim)`` and there is none, it
+        speaks in a mean voice.
+        """
+        return self._decode(self.codebook.lookup(codes), speaker)
 
     def _encode(self, mel):
         hidden = mel
@@ -126,8 +141,10 @@ class DVAE(keras.Model):
             hidden = block(hidden)
         return self.to_codebook(hidden)
 
-    def _decode(self, quantised):
+    def _decode(self, quantised, speaker=None):
         hidden = self.from_codebook(quantised)
+        if speaker is not None:
+            hidden = hidden + self.from_speaker(speaker)[:, None]
         for block in self.decoder_blocks:
             hidden = block(hidden)
         for layer in self.up:
@@ -136,7 +153,7 @@ class DVAE(keras.Model):
 
     def get_config(self) -> dict:
         sizes = ("hidden_dim", "codebook_dim", "num_codes", "num_resnet_blocks", "n_mels")
-        return {name: getattr(self, name) for name in ("name", *sizes)}
+        return {name: getattr(self, name) for name in ("name", *sizes, "speaker_dim")}
 
 
 class Codebook(Layer):

@@ -289,3 +289,13 @@ def test_real_recordings_become_batches(shared_data, folder, tmp_path, monkeypat
     (batch,) = take(make_dataset(plan_for(corpus, 4), builder(corpus, decoder_batch)), 1)
     assert np.isfinite(batch["mel"]).all()
     assert (batch["reference_16k_lengths"] <= 8000).all()
+
+
+def test_crops_have_the_speaker_of_their_clip_or_none(clips):
+    options, own = BatchOptions(0, speaker=True), np.eye(7)[EVERY]
+    rows = [dvae_batch(clips, EVERY, epoch, options)["embedding"] for epoch in range(60)]
+    for row in rows:
+        known = row.any(axis=1)
+        np.testing.assert_array_equal(row[known], own[known])
+    assert 0.03 < np.mean([~row.any(axis=1) for row in rows]) < 0.2
+    assert "embedding" not in dvae_batch(clips, EVERY, 0, BatchOptions(0))

@@ -194,3 +194,15 @@ def test_config_gives_the_same_dvae_back():
     paths = [weight.path for weight in dvae.weights]
     assert [weight.path for weight in again.weights] == paths
     assert len(set(paths)) == len(paths)
+
+
+def test_a_decoder_that_hears_speakers_does_without_one_too():
+    dvae, batch = make(speaker_dim=6), mels(16)
+    voices = np.random.default_rng(2).normal(size=(4, 6)).astype("float32")
+    voices[1] = 0.0
+    plain, heard = (np.asarray(dvae(batch, speaker=voice)["mel"]) for voice in (None, voices))
+    np.testing.assert_allclose(plain[1], heard[1], atol=1e-6)
+    assert np.abs(plain[0] - heard[0]).max() > 1e-3
+    codes = dvae.encode(batch)
+    np.testing.assert_allclose(np.asarray(dvae.decode(codes, voices)), heard, atol=1e-5)
+    assert DVAE.from_config(dvae.get_config()).speaker_dim == 6

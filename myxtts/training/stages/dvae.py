@@ -11,6 +11,7 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
 from myxtts.data.xtts import batch_options, dvae_batch
+from myxtts.errors import ConfigError
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.stage import Stage, Task
@@ -26,6 +27,7 @@ class DVAETask(Task):
 
     def __init__(self, model: XTTS, config: XTTSConfig):
         self.model = model
+        require_speakers(config, model)
         training, variables = config.training, model.dvae.trainable_variables
         self.groups = [(make_optimizer(training.dvae, training, variables), variables)]
 
@@ -59,7 +61,23 @@ class DVAETask(Task):
 
     def _forward(self, batch: dict, training: bool) -> dict:
         mel = self.model.mel_norm(batch["mel"])
-        return self.model.dvae(mel, valid=batch["mel_mask"], training=training)
+        speaker = batch.get("embedding")
+        return self.model.dvae(mel, valid=batch["mel_mask"], training=training, speaker=speaker)
+
+
+def require_speakers(config: XTTSConfig, model: XTTS) -> None:
+    """Raise ``ConfigError`` if the DVAE is to hear speakers whom no frozen encoder embeds."""
+    section, size = config.model, config.model.dvae.speaker_dim
+    if not size:
+        return
+    frozen = section.use_pretrained_speaker_encoder and section.freeze_speaker_encoder
+    known = model.audio_encoder.speaker_encoder.embedding_dim if frozen else 0
+    if size != known:
+        told = f"{known}, its embedding's size, or 0" if known else "0 without one"
+        raise ConfigError(
+            f"model.dvae.speaker_dim is of a frozen pretrained speaker encoder: {size} must be "
+            f"{told}."
+        )
 
 
 STAGE = Stage(
