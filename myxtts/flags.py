@@ -10,14 +10,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
+import os
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from myxtts.errors import ConfigError, MyXTTSError
+from myxtts.files import is_full
 from myxtts.settings import AnySettings, Settings, field_types, without_none
 
+# Set it to have the whole traceback of an error that nobody foresaw.
+TRACEBACK = "MYXTTS_TRACEBACK"
 _PREFIX = "config:"
 _METAVARS = {int: "N", float: "X"}
 
@@ -119,7 +123,8 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     """Parse the command line, run ``main`` and turn a user's mistake into one sentence.
 
     Returns:
-        0 when done, 1 when it failed, 130 after Ctrl-C; wrong usage exits with 2.
+        0 when done, 1 when it failed, 130 after Ctrl-C; wrong usage exits with 2. With
+        ``MYXTTS_TRACEBACK`` set, an error that nobody foresaw is raised.
     """
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -131,7 +136,33 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # Whoever reads the result has enough; Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get(TRACEBACK):
+            raise
+        print(f"{parser.prog}: error: {sentence(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def sentence(error: Exception) -> str:
+    """What an error that nobody foresaw says to a person.
+
+    A full disk and too little memory are the machine's; anything else is a fault of this program
+    or of what it was given, and says how to see where it happened.
+    """
+    told = " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
+    place = getattr(error, "filename", None)
+    if is_full(error):
+        return f"no space on the disk of {place or 'what is being written'}."
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return f"too little memory ({told})."
+    if isinstance(error, OSError):
+        return f"{place}: {error.strerror}." if place and error.strerror else f"{told}."
+    return f"unexpected {type(error).__name__}: {told}. {TRACEBACK}=1 shows where."
 
 
 def _leaves(cls: type[Settings], item: dataclasses.Field, path: tuple[str, ...]) -> Iterator[tuple]:

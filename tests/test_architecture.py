@@ -22,7 +22,7 @@ import pytest
 FLOORS = """
 myxtts/__init__
 myxtts/errors myxtts/timing myxtts/recipes
-myxtts/locks
+myxtts/locks myxtts/deadlines
 myxtts/files
 myxtts/digests
 myxtts/plots myxtts/settings

@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ import soxr
 
 from myxtts.audio.decoding import check_header, decode, duration, reason_of
 from myxtts.errors import AudioError, NotFiniteError, UnreadableError
-from myxtts.files import check_writable, replacing, writable_folder
+from myxtts.files import check_writable, is_full, replacing, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -164,8 +165,11 @@ def write_audio(path: str | Path, audio: np.ndarray, sample_rate: int) -> None:
     path = _audio_path(path)
     if not np.isfinite(audio).all():
         raise AudioError(f"cannot write {path}: it would hold samples that are NaN or infinite.")
+    content, audio = io.BytesIO(), np.clip(audio, -1.0, 1.0)
     with _writing(path), replacing(path, AudioError) as fresh:
-        soundfile.write(fresh, np.clip(audio, -1.0, 1.0), sample_rate)
+        # Through memory: of a full disk, libsndfile says no more than that there is an error.
+        soundfile.write(content, audio, sample_rate, format=path.suffix[1:].upper())
+        fresh.write_bytes(content.getbuffer())
 
 
 def wav_bytes(audio: np.ndarray, sample_rate: int) -> bytes:
@@ -249,7 +253,18 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, soundfile.SoundFileError) as error:
-        raise AudioError(f"cannot write {path}: {error}.") from error
+        raise AudioError(f"cannot write {path}: {_why(path, error)}.") from error
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Why a file cannot be written; libsndfile keeps the system's reason to itself."""
+    if isinstance(error, soundfile.SoundFileError):
+        try:
+            with tempfile.TemporaryFile(dir=path.parent) as probe:
+                probe.write(bytes(2**16))
+        except OSError as problem:
+            error = problem
+    return "no space on its disk" if is_full(error) else str(error).rstrip(".")
 
 
 def _decode(path: Path, seconds: float | None, longest: float) -> tuple[np.ndarray, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from myxtts.audio.io import audio_files, read_audio
+from myxtts.audio.io import audio_files, check_samples, read_audio
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError
 from myxtts.timing import MODEL_RATE
@@ -144,6 +144,5 @@ def _checked(audio: np.ndarray, name: str) -> np.ndarray:
         raise AudioError(
             f"{name} must be float (samples,), not {audio.dtype} of shape {audio.shape}."
         )
-    if not np.isfinite(audio).all():
-        raise AudioError(f"{name} holds samples that are NaN or infinite.")
+    check_samples(audio, name)
     return audio.astype("float32")

@@ -11,7 +11,7 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.audio.io import resample
 from myxtts.audio.mel import MelSpectrogram
-from myxtts.errors import ConfigError
+from myxtts.errors import ConfigError, NotFiniteError
 from myxtts.models.hifigan import interpolate, scaled_length
 from myxtts.timing import OUTPUT_RATE
 
@@ -86,6 +86,19 @@ def stretched(frames, speed: float):
     if scale == 1:
         return frames
     return interpolate(frames, scale) if scaled_length(frames.shape[1], scale) else frames[:, :1]
+
+
+def bounded(waveform: np.ndarray) -> np.ndarray:
+    """What a model made, float32 ``(samples,)``, in [-1, 1].
+
+    Raises:
+        NotFiniteError: a sample is NaN or infinite.
+    """
+    if not np.isfinite(waveform).all():
+        raise NotFiniteError(
+            "the model made samples that are NaN or infinite: its weights or the voice are damaged."
+        )
+    return np.clip(waveform, -1.0, 1.0)
 
 
 def codes_to_waveform(model: XTTS, codes: np.ndarray, speed: float = 1.0) -> np.ndarray:

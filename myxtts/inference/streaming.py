@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.generation.frames import ready_frames, settled_frames
-from myxtts.generation.vocoding import length_scale
+from myxtts.generation.vocoding import bounded, length_scale
 from myxtts.models.decoder import Decoder
 from myxtts.models.hifigan import interpolate, scaled_length
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
@@ -147,7 +147,7 @@ class StreamingVocoder:
         begin = max(0, state.emitted - self.context)
         wave = self._window(kept[None], speaker_embedding, state.first, begin, ready)[0].numpy()
         wave = wave[(state.emitted - begin) * HOP_LENGTH : (last - begin) * HOP_LENGTH]
-        return wave, self._forget(replace(state, emitted=last))
+        return bounded(wave), self._forget(replace(state, emitted=last))
 
     def _vocode(self, latents, speaker_embedding, first_latent, first_frame, ready):
         frames = self.decoder.frames(latents, first_latent, first_frame)

@@ -20,6 +20,7 @@ from myxtts.generation.guards import repeats, signs, stops_doubtfully
 from myxtts.generation.references import read_reference, reference_chunks, reference_files
 from myxtts.generation.vocoding import (
     GRIFFIN_LIM,
+    bounded,
     choose_vocoder,
     codes_to_waveform,
     stretched,
@@ -280,6 +281,7 @@ class Synthesizer:
         if not len(codes if by_griffin_lim else latents):
             return np.zeros(0, "float32")
         if by_griffin_lim:
-            return codes_to_waveform(self.model, codes, self.settings.speed)
+            return bounded(codes_to_waveform(self.model, codes, self.settings.speed))
         latents = stretched(latents[None], self.settings.speed)
-        return np.asarray(self._decode(tf.constant(latents), voice.speaker_embedding)[0], "float32")
+        wave = self._decode(tf.constant(latents), voice.speaker_embedding)[0]
+        return bounded(np.asarray(wave, "float32"))

@@ -16,6 +16,7 @@ from myxtts.config import ModelConfig
 from myxtts.digests import SEAL, tell_unhashed
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
+from myxtts.generation.voices import LARGEST
 from myxtts.models.xtts import XTTS
 from myxtts.weights.coqui_voices import is_voice_file, read_voice
 
@@ -117,12 +118,30 @@ class Voice:
         return cls(found.latents, found.speaker_embedding, fingerprint)
 
     def require(self, model: XTTS, name: str = "the voice") -> None:
-        """Raise ``CheckpointError`` unless the voice was made with ``model``."""
+        """Raise ``CheckpointError`` unless it is a voice, and was made with ``model``."""
         if self.model != model.fingerprint:
             raise CheckpointError(
                 f"{name} was made with another model (weights {self.model[:12]}, these are "
                 f"{model.fingerprint[:12]}); make it again from its reference."
             )
+        latents = embedding = None
+        if (config := getattr(model, "config", None)) is not None:
+            sizes = config.model
+            latents = (1, sizes.conditioning.num_latents, sizes.gpt.model_dim)
+            embedding = (1, sizes.speaker.embedding_dim)
+        _check_numbers(self.latents, latents, f"{name} has latents")
+        _check_numbers(self.speaker_embedding, embedding, f"{name} has a speaker embedding")
+
+
+def _check_numbers(array: np.ndarray, shape: tuple[int, ...] | None, what: str) -> None:
+    """Raise ``CheckpointError`` unless an array is float, of this shape, as a model makes them."""
+    array = np.asarray(array)
+    if shape not in (None, array.shape) or array.dtype.kind != "f":
+        raise CheckpointError(f"{what} of {array.dtype} {array.shape}; float {shape} is wanted.")
+    if not np.isfinite(array).all():
+        raise CheckpointError(f"{what} with NaN or infinite values; make it from its reference.")
+    if np.max(np.abs(array)) > LARGEST:
+        raise CheckpointError(f"{what} with values beyond {LARGEST:g}, which no voice has.")
 
 
 def _check_seal(path: str | Path, facts: Mapping[str, str], arrays: Mapping) -> None:

@@ -13,14 +13,17 @@ from myxtts.generation.driver import FLAGS
 from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
 from myxtts.serving.contract import OPTIONS
+from myxtts.serving.graph.refusal import of_a_recording, of_as_many_rows
 from myxtts.serving.graph.stream import GraphStream
 from myxtts.serving.graph.synthesizer import GraphSpeaker
 from myxtts.serving.graph.text.tokenizer import GraphTokenizer
 from myxtts.serving.graph.wav import GraphWav
-from myxtts.timing import MODEL_RATE
+from myxtts.timing import MODEL_RATE, SPEAKER_RATE
 
 logger = logging.getLogger(__name__)
 
+# A tenth of a second, below which an encoder hears nothing.
+LEAST_RECORDING = SPEAKER_RATE // 10
 SPEECH = ("waveform", "samples", *FLAGS)
 
 
@@ -206,6 +209,7 @@ class ServingModule(tf.Module):
 
     def speaker_embedding(self, audio, lengths) -> dict:
         """Embedding of speech, see the class."""
+        audio = of_a_recording(audio, lengths, LEAST_RECORDING)
         return {"embedding": self.model.audio_encoder.speaker_encoder(audio, lengths)}
 
     def _speech(self, ids, lengths, voice: dict, options: dict, characters) -> dict:
@@ -229,6 +233,7 @@ class EmbeddingModule(tf.Module):
         return {"speaker_embedding": concrete(self._embedding, AUDIO)}
 
     def _embedding(self, audio, lengths) -> dict:
+        audio = of_a_recording(audio, lengths, LEAST_RECORDING)
         return {"embedding": self.encoder(audio, lengths)}
 
 
@@ -244,7 +249,11 @@ def _characters(model: XTTS) -> list[int]:
 def concrete(function: Callable, inputs: dict[str, tf.TensorSpec]):
     """The graph of ``function`` for inputs by their names."""
     named = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()}
-    return tf.function(function, autograph=False).get_concrete_function(**named)
+
+    def checked(**given):
+        return function(**of_as_many_rows(given))
+
+    return tf.function(checked, autograph=False).get_concrete_function(**named)
 
 
 def _graph(function: Callable, *inputs) -> Callable:

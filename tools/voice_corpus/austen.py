@@ -20,8 +20,12 @@ from pathlib import Path
 
 from myxtts.errors import DataError
 from myxtts.files import cache_folder
+from tools.kokoro.fetching import run_within
 
 PACKAGE = "r-cran-janeaustenr"
+# Without a byte for so long, apt-get gives up; in all, this program does.
+_APT_PATIENCE = ("-o", "Acquire::http::Timeout=15", "-o", "Acquire::Retries=1")
+PATIENCE_S = 120.0
 _BOOKS = "janeaustenr/data/Rdata.rdb"
 _STRING = b"\x00\x04\x00\x09"  # the flags of a string of ASCII letters; its length follows
 _LONGEST_LINE = 500  # bytes; what claims to be longer is no line of a book
@@ -60,8 +64,8 @@ def _fetch(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            command = ["apt-get", "download", PACKAGE]
-            subprocess.run(command, cwd=fresh, check=True, capture_output=True, timeout=300)
+            command = ["apt-get", *_APT_PATIENCE, "download", PACKAGE]
+            run_within(PATIENCE_S, command, Path(fresh), f"Debian's package {PACKAGE}")
             (deb,) = Path(fresh).glob("*.deb")
             return Path(shutil.move(deb, folder / deb.name))
     except (OSError, ValueError, subprocess.SubprocessError) as error:

@@ -21,13 +21,13 @@ from myxtts.audio.io import RESAMPLING_MARGIN, read_audio, wav_bytes, write_audi
 from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError
 from myxtts.generation.driver import (
-    FLAGS,
     Attempt,
     Reading,
     SpeechStream,
     chunk_codes,
     text_pieces,
 )
+from myxtts.serving.client import replies
 from myxtts.serving.client.record import recorded_settings
 from myxtts.serving.client.transports import ServingError, connect
 from myxtts.serving.contract import OPTIONS
@@ -127,7 +127,8 @@ class SpeechClient:
             AudioError: the file cannot be read.
             ServingError: no answer came, or the server refused the recording.
         """
-        return ServedVoice(**self._transport.predict("condition_wav", self._recording(reference)))
+        recording = self._recording(reference)
+        return ServedVoice(**replies.voice(self._transport.predict("condition_wav", recording)))
 
     def speak(
         self,
@@ -165,7 +166,10 @@ class SpeechClient:
             written = in_phonemes(attempt.text, language, settings.front_end)
             given = _texts(written, language) | request | _options(settings, attempt)
             reading.add(_take(self._transport.predict(signature, given)))
-        return Speech(reading.waveform(), OUTPUT_RATE, [take.flags for take in reading.takes])
+        waveform = reading.waveform()
+        if not any(len(take.waveform) for take in reading.takes):
+            raise ServingError("the server answers without a single sample of speech.")
+        return Speech(waveform, OUTPUT_RATE, [take.flags for take in reading.takes])
 
     def stream(
         self,
@@ -192,24 +196,28 @@ class SpeechClient:
 
         def chunks(attempt: Attempt) -> Generator[np.ndarray, None, tuple[str, ...]]:
             written = in_phonemes(attempt.text, language, settings.front_end)
-            state = self._transport.predict("stream_start", _texts(written, language))
-            return self._chunks(state | told | _options(settings, attempt), settings)
+            reply = self._transport.predict("stream_start", _texts(written, language))
+            state = replies.stream_start(reply)
+            bound = replies.Bound(len(attempt.text), settings.seconds_per_character)
+            return self._chunks(state | told | _options(settings, attempt), settings, bound)
 
         return SpeechStream(pieces, chunks)
 
     def _chunks(
-        self, request: dict, settings: SynthesisConfig
+        self, request: dict, settings: SynthesisConfig, bound: replies.Bound
     ) -> Generator[np.ndarray, None, tuple[str, ...]]:
         for count in chunk_codes(settings):
             given = request | {"count": np.array([count], "int32")}
             reply = self._transport.predict("stream_next", given)
-            if made := int(reply["samples"][0]):
-                yield reply["waveform"][0, :made]
-            if reply["finished"][0]:
+            chunk, state, ended = replies.stream_next(reply)
+            bound.take(chunk)
+            if len(chunk):
+                yield chunk
+            if ended:
                 break
-            if reply["codes"].shape == request["codes"].shape:
+            if state["codes"].shape[1] <= request["codes"].shape[1]:
                 raise ServingError("the server's stream stands still before its end.")
-            request |= {name: reply[name] for name in ("codes", "emitted")}
+            request |= state
         # The server does not say how its stream ended.
         return ()
 
@@ -240,8 +248,7 @@ class _Take:
 
 
 def _take(reply: dict[str, np.ndarray]) -> _Take:
-    flags = tuple(name for name in FLAGS if reply[name][0])
-    return _Take(reply["waveform"][0, : int(reply["samples"][0])], flags)
+    return _Take(*replies.speech(reply))
 
 
 def _texts(text: str, language: str) -> dict[str, np.ndarray]:

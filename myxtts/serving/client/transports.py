@@ -11,16 +11,21 @@ import importlib
 import json
 import re
 from collections.abc import Mapping
+from threading import Event
 from types import ModuleType
 from typing import Protocol
 from urllib.parse import quote, urlsplit
 
 import numpy as np
 
+from myxtts.deadlines import within
 from myxtts.errors import ConfigError, MyXTTSError
 
 # Seconds before the first try again; each further one waits twice as long.
 BACKOFF = 0.2
+# Of one answer: two minutes of speech as numbers in JSON, ten over gRPC.
+MOST_BYTES = 2**26
+_PART = 2**16
 # What a graph's assertion says, without the places in the graph that follow.
 _ASSERTION = re.compile(r"assertion failed: \[(.*?)\](?=\s|$)", re.DOTALL)
 
@@ -68,7 +73,7 @@ class RestTransport:
         server: ``http://HOST:PORT``, maybe with a path before ``/v1``.
         model: its name on the server.
         version: of the model; None for the latest.
-        timeout: seconds to wait for an answer.
+        timeout: seconds to wait for an answer, whole, with all that is tried again.
         retries: tries again when the server cannot be reached or is too busy.
     """
 
@@ -87,6 +92,8 @@ class RestTransport:
             allowed_methods=None,
             backoff_factor=BACKOFF,
             raise_on_status=False,
+            # The server's word on that could be a year.
+            respect_retry_after_header=False,
         )
         for scheme in ("http://", "https://"):
             self._http.mount(scheme, adapters.HTTPAdapter(max_retries=policy))
@@ -95,35 +102,65 @@ class RestTransport:
         """See :class:`Transport`."""
         columns = {name: _as_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
-        try:
-            answer = self._http.post(
-                self.url,
-                data=body,
-                headers={"Content-Type": "application/json"},
-                timeout=self.timeout,
-            )
-        except self._requests.Timeout as error:
-            raise _too_late(self) from error
-        except self._requests.RequestException as error:
-            raise _unreachable(self, "the connection failed") from error
-        return self._outputs(answer)
+        return self._outputs(*self._answer(body))
 
-    def _outputs(self, answer) -> dict[str, np.ndarray]:
+    def _answer(self, body: str) -> tuple[int, bytes]:
+        """Status and content of the answer, which is waited for ``timeout`` seconds in all."""
         try:
-            reply = json.loads(answer.content)
-            outputs = reply["outputs"] if answer.ok else str(reply["error"])
-        except (ValueError, KeyError, TypeError) as error:
+            return within(self.timeout, lambda left_behind: self._posted(body, left_behind))
+        except MyXTTSError:
+            raise
+        except (TimeoutError, self._requests.Timeout) as error:
+            raise _too_late(self) from error
+        # Of no one kind: what a hostile answer does to the packages that read it.
+        except Exception as error:
+            raise _unreachable(self, "the connection failed") from error
+
+    def _posted(self, body: str, left_behind: Event) -> tuple[int, bytes]:
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        given = {"data": body, "headers": headers, "timeout": self.timeout}
+        parts, size = [], 0
+        # Nobody serves a model by sending its users elsewhere.
+        with self._http.post(self.url, **given, stream=True, allow_redirects=False) as answer:
+            for part in answer.iter_content(_PART):
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise ServingError(
+                        f"{self.server} answers with more than {MOST_BYTES >> 20} MiB; speech of "
+                        "one request has less."
+                    )
+                if left_behind.is_set():
+                    break
+            return answer.status_code, b"".join(parts)
+
+    def _outputs(self, status: int, content: bytes) -> dict[str, np.ndarray]:
+        if 300 <= status < 400:
             raise ServingError(
-                f"{self.server} answers HTTP {answer.status_code} without a word of TensorFlow "
+                f"{self.server} answers HTTP {status}, which sends to another address; give that "
+                "as the server."
+            )
+        try:
+            reply = json.loads(content)
+            outputs = reply["outputs"] if status < 300 else str(reply["error"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ServingError(
+                f"{self.server} answers HTTP {status} without a word of TensorFlow "
                 "Serving; is another program listening there?"
             ) from error
-        if answer.status_code == 404:
+        if status == 404:
             raise _unknown_model(self, outputs)
-        if answer.status_code == 503:
+        if status == 503:
             raise _unreachable(self, _sentence(outputs))
-        if not answer.ok:
+        if status >= 300:
             raise _refused(self, outputs)
-        return {name: _from_json(value) for name, value in outputs.items()}
+        try:
+            return {name: _from_json(value) for name, value in outputs.items()}
+        except (AttributeError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ServingError(
+                f"{self.server} answers with other outputs than named arrays; is it a model of "
+                "MyXTTS?"
+            ) from error
 
 
 class GrpcTransport:
@@ -158,12 +195,16 @@ class GrpcTransport:
             reply = self._stub.Predict(request, timeout=self.timeout)
         except self._grpc.RpcError as error:
             raise self._failure(error.code(), error.details() or "") from error
-        return {name: self._tensorflow.make_ndarray(item) for name, item in reply.outputs.items()}
+        try:
+            made = {n: self._tensorflow.make_ndarray(item) for n, item in reply.outputs.items()}
+        except (TypeError, ValueError, MemoryError) as error:
+            raise ServingError(f"{self.server} answers with arrays that are none.") from error
+        return made
 
     def _open(self, parts, retries: int):
         # Speech is longer than the four megabytes that gRPC takes by itself.
         options = [
-            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_receive_message_length", MOST_BYTES),
             ("grpc.max_send_message_length", -1),
             ("grpc.service_config", json.dumps(_retry_policy(retries))),
         ]
@@ -221,6 +262,8 @@ def _as_json(value: np.ndarray) -> object:
 def _from_json(value: object) -> np.ndarray:
     """JSON as float32, int32 or bool: it does not say which, but the decimal point does."""
     found = np.array(value)
+    if found.dtype.kind in "iu" and found.size and np.max(np.abs(found)) >= 2**31:
+        raise OverflowError("a whole number beyond 32 bits")
     narrow = {"f": "float32", "i": "int32"}.get(found.dtype.kind)
     return found.astype(narrow) if narrow else found
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from myxtts.generation.frames import ready_frames, settled_frames
 from myxtts.generation.sampling import drawing
 from myxtts.generation.state import advance, begin
+from myxtts.serving.graph.refusal import required, speech
 from myxtts.serving.graph.synthesizer import GraphSpeaker
 from myxtts.timing import HOP_LENGTH
 
@@ -52,6 +53,7 @@ class GraphStream(tf.Module):
         """
         speaker, gpt = self.speaker, self.model.gpt
         ids, lengths = speaker.checked_text(ids, lengths)
+        voice, state = speaker.checked_voice(voice), self._checked(state)
         bound, least = speaker.bounds(characters)
         before = tf.shape(state["codes"])[1]
         count = tf.maximum(tf.minimum(count, gpt.max_new_codes - before), 0)
@@ -75,9 +77,25 @@ class GraphStream(tf.Module):
         heard = speaker.heard(spoken, made["finished"] & (spoken < bound))
         rows = (latents, heard, finished, state["emitted"], voice["speaker_embedding"])
         waveform, samples = self._chunks(*rows)
+        waveform = speech(waveform)
         emitted = state["emitted"] + samples // HOP_LENGTH
         state = {"codes": codes, "emitted": emitted, "finished": finished}
         return {"waveform": waveform, "samples": samples} | state
+
+    def _checked(self, state: dict) -> dict:
+        """The state, if a call before could have given it."""
+        codes, emitted, gpt = state["codes"], state["emitted"], self.model.gpt
+        known = (codes >= 0) & (codes <= gpt.stop_audio_token)
+        most = gpt.max_new_codes
+        rules = (
+            (known, "codes holds a number that is no audio code."),
+            (tf.shape(codes)[1] <= most, f"codes holds more than {most}, which no speech has."),
+        )
+        told = "emitted must be at least 0."
+        return {
+            "codes": required(codes, *rules),
+            "emitted": required(emitted, (emitted >= 0, told)),
+        }
 
     def _chunks(self, latents, spoken, finished, emitted, embedding) -> tuple:
         """Audio of the frames that can no longer change and have not been given out."""

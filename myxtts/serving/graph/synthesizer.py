@@ -21,7 +21,13 @@ from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import generate
 from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
-from myxtts.serving.graph.refusal import required
+from myxtts.serving.graph.refusal import (
+    TOO_FEW_SAMPLES,
+    of_a_voice,
+    required,
+    sound_rules,
+    speech,
+)
 from myxtts.serving.graph.vocoder import GraphVocoder
 from myxtts.timing import MODEL_RATE
 
@@ -55,6 +61,7 @@ class GraphSpeaker(tf.Module):
             ``latents`` ``(batch, latents, model_dim)``, the mean over chunks of the
             reference, and ``speaker_embedding`` ``(batch, size)``.
         """
+        lengths = required(lengths, (lengths <= tf.shape(audio)[1], TOO_FEW_SAMPLES))
         lengths = tf.minimum(lengths, used_samples(self.settings))
         longest = tf.minimum(tf.shape(audio)[1], tf.reduce_max(lengths))
         audio = tf.pad(audio[:, :longest], [[0, 0], [0, -longest % MODEL_RATE]])
@@ -88,6 +95,7 @@ class GraphSpeaker(tf.Module):
             code, and ``code_lengths`` ``(batch,)``.
         """
         ids, lengths = self.checked_text(ids, lengths)
+        voice = self.checked_voice(voice)
         bound, least = self.bounds(characters)
         room = tf.reduce_max(bound)
         uniforms = self.uniforms(options["seed"])[:, : room + -room % CODE_MULTIPLE]
@@ -109,6 +117,7 @@ class GraphSpeaker(tf.Module):
             self.heard(result["lengths"], finished),
             voice["speaker_embedding"],
         )
+        waveform = speech(waveform)
         return {
             "waveform": waveform,
             "samples": samples,
@@ -153,6 +162,11 @@ class GraphSpeaker(tf.Module):
             for name, (holds, wanted) in (RULES | own).items()
         }
 
+    @staticmethod
+    def checked_voice(voice: dict) -> dict:
+        """A voice of :meth:`condition`, if its numbers are some."""
+        return {name: of_a_voice(value, name) for name, value in voice.items()}
+
     def _checked(self, audio, lengths):
         """``audio`` without what lies behind ``lengths``; it must be speech, not silence."""
         heard = tf.sequence_mask(lengths, tf.shape(audio)[1])
@@ -160,7 +174,7 @@ class GraphSpeaker(tf.Module):
         peak = tf.reduce_max(tf.abs(audio), axis=1)
         audio = required(
             audio,
-            (tf.math.is_finite(audio), "the audio holds NaN or infinite samples."),
+            *sound_rules(audio),
             (lengths >= LEAST_SAMPLES, f"{TOO_SHORT} of audio."),
             (peak >= silent_peak(self.silence_db), "the audio is silent."),
         )
@@ -191,6 +205,7 @@ class GraphSpeaker(tf.Module):
         lengths = required(
             lengths,
             (lengths > 0, "a text has nothing that can be spoken."),
+            (lengths <= tf.shape(ids)[1], "id_lengths tells of more ids than there are."),
             (
                 lengths <= gpt.max_text_tokens,
                 f"a text has more than {gpt.max_text_tokens} tokens: send it in pieces.",
