@@ -293,9 +293,12 @@ def _range(bounds: Mapping[str, float], hint: Any) -> str:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """The end of a sentence on a wrong word: the nearest right one, or all of them."""
+    """The end of a sentence on a wrong word: the nearest right one, or all of them.
+
+    Quotation marks around the word do not count.
+    """
     choices = list(choices)
-    close = difflib.get_close_matches(word, choices, n=1)
+    close = difflib.get_close_matches(word.strip("'"), choices, n=1)
     if close:
         return f"; did you mean {close[0]!r}"
     return f"; choose one of {', '.join(map(repr, choices))}"
