@@ -111,25 +111,32 @@ def test_a_pickled_configuration_of_coqui_is_read_without_its_code(tmp_path):
 
 
 class Stranger:
-    """A class that no checkpoint should need."""
+    """A class that no checkpoint should need, and that would notice being made."""
+
+    made = 0
+
+    def __new__(cls):
+        Stranger.made += 1
+        return object.__new__(cls)
 
 
-def test_any_other_pickled_class_is_refused_and_named(tmp_path, cache):
+def test_any_other_pickled_class_is_read_past_and_never_made(tmp_path):
     torch.save(checkpoint(config=Stranger()), tmp_path / "model.pth")
-    with pytest.raises(WeightsError, match=r"model\.pth is refused.*Stranger"):
-        loaded(tmp_path)
-    assert not cache.exists()
+    before = Stranger.made
+    assert loaded(tmp_path).provenance.startswith("local:model.pth@sha256:")
+    assert Stranger.made == before
 
 
 @pytest.mark.parametrize("name", ["TTS.tts.models.xtts.Xtts", "TTS.config.load_config"])
-def test_other_names_of_coqui_are_refused_too(tmp_path, name, monkeypatch):
+def test_other_names_of_coqui_are_read_past_too(tmp_path, name, monkeypatch):
     module, _, title = name.rpartition(".")
-    stand_in = type(title, (), {"__module__": module})
+    stand_in = type(title, (), {"__module__": module, "__setstate__": pytest.fail})
     monkeypatch.setitem(sys.modules, module, type(sys)(module))
     monkeypatch.setattr(sys.modules[module], title, stand_in, raising=False)
-    torch.save(checkpoint(config=stand_in()), tmp_path / "model.pth")
-    with pytest.raises(WeightsError, match=name.replace(".", r"\.")):
-        loaded(tmp_path)
+    item = stand_in()
+    item.noticed = True
+    torch.save(checkpoint(config=item), tmp_path / "model.pth")
+    assert loaded(tmp_path).provenance.startswith("local:model.pth@sha256:")
 
 
 def test_a_checkpoint_without_the_encoder_is_refused_with_the_missing_keys(tmp_path):
