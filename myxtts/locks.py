@@ -83,7 +83,7 @@ def _read_holder(folder: Path) -> dict:
     try:
         holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return holder if {"host", "pid", "since"} <= holder.keys() else {}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
 
 

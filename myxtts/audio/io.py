@@ -28,8 +28,8 @@ SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 _ALSO_READ = (".opus", ".aiff", ".aif", ".au", ".caf")
 # A longer recording is no clip of speech; an hour at 9 kHz is what fits in memory anyway.
 LONGEST_S = 3600.0
-# 40 dB above full scale. What is louder was never divided by its integers' range, or is damage.
-LOUDEST = 100.0
+# Full scale of 32-bit integers: recordings that were never divided by it are sound. More is damage.
+LOUDEST = 2.0**31
 # The resampling filter does not reach so far, so that a beginning sounds as in the whole.
 RESAMPLING_MARGIN = 1.0
 

@@ -325,6 +325,6 @@ def _read_refusal(path: Path) -> str | None:
         values = json.loads(text)
         check_seal(values, path, DataError)
         return str(values["refused"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         logger.warning("the kept refusal %s is damaged (%s); trying again", path, error)
         return None

@@ -90,7 +90,7 @@ class Voice:
                 encoder_provenance=json.loads(facts["encoder_provenance"]),
                 references=tuple(json.loads(facts["references"])),
             )
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{path} cannot be read as a voice: {error}.") from error
         voice.require(model, str(path))
         return voice

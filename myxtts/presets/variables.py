@@ -79,14 +79,25 @@ def load_variables(path: Path, variables: dict, sha256: str | None = None) -> di
             for name, variable in variables.items():
                 _check_shape(path, name, file.get_slice(name).get_shape(), variable.shape)
             for name, variable in variables.items():
-                variable.assign(file.get_tensor(name))
+                variable.assign(_numbers(path, name, file.get_tensor(name), variable, sha256))
             return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(f"no weights file {path}.") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
-    except SafetensorError as error:
+    # A type that NumPy does not have is an error of several kinds.
+    except (SafetensorError, AttributeError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _numbers(path: Path, name: str, array: np.ndarray, variable, sha256: str | None) -> np.ndarray:
+    """``array``, if its numbers are of the variable's kind, and some where nothing vouches."""
+    floats = "float" in str(getattr(variable, "dtype", array.dtype))
+    if floats != ("float" in array.dtype.name):
+        raise CheckpointError(f"{path}: {name} holds {array.dtype}, which no such weights do.")
+    if sha256 is None and floats and not np.isfinite(array).all():
+        raise CheckpointError(f"{path}: {name} holds values that are NaN or infinite.")
+    return array
 
 
 def _stored(variable, half: bool) -> np.ndarray:

@@ -42,7 +42,7 @@ def preset_voices(preset: str | Path) -> list[PresetVoice]:
             check_seal(values, path)
             values = values["voices"]
         return [PresetVoice(**entry) for entry in values]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{path} is damaged: {error}.") from error
 
 

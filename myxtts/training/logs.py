@@ -106,6 +106,6 @@ def read_history(run_dir: Path) -> list[dict]:
         return [record for record in records if {"stage", "kind", "step"} <= record.keys()]
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         logger.warning("%s is damaged (%s); the history begins anew.", path, error)
         return []

@@ -59,7 +59,7 @@ class Threshold:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             check_seal(values, path)
             return cls(**{name: value for name, value in values.items() if name != SEAL})
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} is no measured threshold: {error}.") from error
 
     def fits(self, provenance: str) -> bool:

@@ -60,7 +60,7 @@ def check_configuration(file: Path, encoder: ResNetSpeakerEncoder) -> None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         found = DEFAULTS | dict(values["audio"]) | dict(values["model_params"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as a configuration: {error!r}.") from error
     for name, expected in _expected(encoder).items():
         if found.get(name, expected) != expected:

@@ -108,7 +108,7 @@ def _rows(path: str | Path, name: str, table: dict[str, Any], key: str, axes: in
         raise CheckpointError(f"{where} is missing.")
     try:
         array = np.asarray(table[key], dtype="float32")
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{where} is no array of numbers.") from error
     shape = array.shape
     while array.ndim > axes and array.shape[0] == 1:

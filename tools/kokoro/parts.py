@@ -88,7 +88,7 @@ def read_config(path: Path) -> dict:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"cannot read {path}: {error}.") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{path} holds no JSON object.")

@@ -141,5 +141,5 @@ def _write(path: Path, content: Any) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot read {path}, the record of the corpus: {error}.") from error

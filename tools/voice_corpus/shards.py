@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -88,7 +88,8 @@ class Worker:
         """The shard, made now or before."""
         folder = shard_folder(self.output, kind, part, number)
         if (folder / RESULT).is_file():
-            return Shard(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
+            with suppress(OSError, ValueError, TypeError, RecursionError):
+                return Shard(**json.loads((folder / RESULT).read_text(encoding="utf-8")))
         shard = Shard()
         with replacing_folder(folder, DataError) as fresh:
             for clip in self.plan.clips(kind, part, number):

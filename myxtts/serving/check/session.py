@@ -215,7 +215,7 @@ def read_extra(folder: Path | str, name: str) -> dict:
     path = Path(folder) / "assets.extra" / f"{name}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder} is no exported model: cannot read {path}.") from error
 
 

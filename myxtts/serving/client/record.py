@@ -33,7 +33,7 @@ def recorded_settings(export: str | Path) -> SynthesisConfig:
         defaults = json.loads(path.read_text(encoding="utf-8"))["defaults"]
         if not isinstance(defaults, dict):
             raise TypeError("its defaults are no mapping")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(f"{path} is no record of a served XTTS: {error!r}.") from error
     return _readable(SynthesisConfig().merged(defaults, source=str(path)))
 

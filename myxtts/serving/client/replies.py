@@ -10,13 +10,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from myxtts.audio.io import LOUDEST
 from myxtts.generation.driver import FLAGS
 from myxtts.generation.voices import LARGEST
 from myxtts.serving.client.transports import ServingError
 from myxtts.timing import OUTPUT_RATE
 
 Reply = Mapping[str, np.ndarray]
+LOUDEST_SPEECH = 100.0  # 40 dB above full scale: what is louder is no speech to be clipped
 # A text's speech lasts a quarter of a second a letter by default, and two seconds.
 LONGEST_S, LONGEST_S_A_CHARACTER = 30.0, 1.0
 
@@ -40,7 +40,7 @@ def samples(reply: Reply) -> np.ndarray:
             f"the server tells of {count} samples and sends {len(waveform)}; it cannot be trusted."
         )
     waveform = waveform[:count]
-    if np.max(np.abs(waveform), initial=0.0) > LOUDEST:
+    if np.max(np.abs(waveform), initial=0.0) > LOUDEST_SPEECH:
         raise ServingError("the server's speech holds samples far beyond [-1, 1].")
     return np.clip(waveform, -1.0, 1.0)
 
