@@ -91,7 +91,7 @@ def test_interrupted_writing_keeps_the_file_that_was_there(tmp_path, monkeypatch
     write_audio(tmp_path / "out.wav", tone(8000)[:, 0], 8000)
     before = (tmp_path / "out.wav").read_bytes()
 
-    def interrupted(*args):
+    def interrupted(*args, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(io.soundfile, "write", interrupted)
