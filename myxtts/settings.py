@@ -262,13 +262,13 @@ def _of_type(value: Any, hint: Any, name: str, may_be_empty: bool = False) -> An
 
 
 def _number(value: Any, hint: type, name: str) -> int | float:
-    """A number of the type ``hint``; a whole one fits in 64 bits."""
+    """A number of the type ``hint``; a whole one fits in 64 bits with its sign."""
     try:
         number = hint(value)
     except OverflowError as error:
         raise _wrong(name, "finite", value) from error
     if hint is int and abs(number) > _LARGEST_INTEGER:
-        raise _wrong(name, "a number of at most 64 bits", value)
+        raise ConfigError(f"{name} is too large: it must be below 2**63 and above -2**63.")
     return number
 
 
