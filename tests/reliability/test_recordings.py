@@ -159,7 +159,7 @@ def test_any_exception_of_a_decoder_is_the_files(tmp_path, monkeypatch, error):
         read_audio(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e3])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30, -1e12])
 def test_numbers_that_are_no_sound_are_named(tmp_path, value):
     audio = voice()
     audio[100] = value

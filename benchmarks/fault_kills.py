@@ -1,0 +1,141 @@
+"""A small training that is killed at random moments, and ends in the bytes of an unbroken one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import yaml
+from tqdm import tqdm
+
+from myxtts.audio.io import hum
+from myxtts.errors import DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 22_050
+SAME, OTHER = "resumed to the same bytes", "ended otherwise"
+# Of one training; the next begins afresh.
+KILLS_A_RUN = 8
+_STAGE = {"steps": 20, "batch_size": 4, "warmup_steps": 1}
+SETTINGS = {
+    "model": {
+        "dvae": {"hidden_dim": 16, "codebook_dim": 16, "num_codes": 32, "num_resnet_blocks": 1},
+        "gpt": {"layers": 2, "model_dim": 32, "heads": 2, "num_text_tokens": 300}
+        | {"max_text_tokens": 60, "max_audio_tokens": 80},
+        "conditioning": {"num_blocks": 1, "num_latents": 4, "perceiver_depth": 1}
+        | {"perceiver_heads": 2, "perceiver_head_dim": 16},
+        "speaker": {"embedding_dim": 16, "blocks": [1, 1], "channels": [8, 8]},
+        "decoder": {"initial_channels": 32, "resblock_kernels": [3], "resblock_dilations": [1]},
+    },
+    "training": {
+        "dvae": _STAGE,
+        "gpt": _STAGE,
+        "decoder": _STAGE,
+        "segment_codes": 4,
+        "adversarial_start": 10,
+        "validate_every": 2,
+        "checkpoint_every": 1,
+    },
+}
+
+
+def kill(folder: Path, seed: int, kills: int) -> Counter:
+    """Outcomes of so many kills, those of an earlier call of this seed first.
+
+    A kill counts when its run has been resumed to the end and compared.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / f"kills-{seed}.json"
+    counts = Counter(json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {})
+    if counts.total() >= kills:
+        return counts
+    config = _prepare(folder)
+    seconds, expected = _unbroken(folder, config)
+    with tqdm(total=kills, initial=counts.total(), desc="kills", disable=None) as bar:
+        while (done := counts.total()) < kills:
+            rng = np.random.default_rng([seed, done])
+            wanted = min(KILLS_A_RUN, kills - done)
+            met, found = _broken(folder / "broken", config, rng, wanted, seconds)
+            counts[SAME if found == expected else OTHER] += met
+            if found != expected:
+                shutil.copytree(folder / "broken", folder / f"found-{done}", dirs_exist_ok=True)
+            kept.write_text(json.dumps(counts), encoding="utf-8")
+            bar.update(met)
+    return counts
+
+
+def _prepare(folder: Path) -> Path:
+    """A corpus and the configuration of its training."""
+    corpus = folder / "corpus"
+    corpus.mkdir(exist_ok=True)
+    lines = []
+    for number in range(6):
+        soundfile.write(corpus / f"{number}.wav", hum(0.9 + 0.1 * number, 120, RATE), RATE)
+        line = {"file_name": f"{number}.wav", "text": f"This is clip number {number}."}
+        lines.append(json.dumps(line | {"speaker": f"speaker_{number % 2}"}) + "\n")
+    (corpus / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+    data = {"train_data": str(corpus), "val_data": str(corpus)}
+    data["cache_dir"] = str(folder / "cache")
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(SETTINGS | {"data": data}), encoding="utf-8")
+    return config
+
+
+def _start(config: Path, output: Path) -> subprocess.Popen:
+    command = [sys.executable, "train_main.py", "--config", str(config)]
+    command += ["--output-dir", str(output), "--resume"]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=(output.parent / "log.txt").open("a", encoding="utf-8"),
+    )
+
+
+def _unbroken(folder: Path, config: Path) -> tuple[float, dict[str, str]]:
+    """Seconds and files of a training that nobody disturbs."""
+    shutil.rmtree(folder / "whole", ignore_errors=True)
+    started = time.monotonic()
+    if _start(config, folder / "whole").wait():
+        raise DataError(f"the training that is to be killed fails; see {folder / 'log.txt'}.")
+    return time.monotonic() - started, _files(folder / "whole")
+
+
+def _broken(
+    output: Path, config: Path, rng: np.random.Generator, wanted: int, seconds: float
+) -> tuple[int, dict[str, str]]:
+    """How many kills a training met, and its files at the end."""
+    shutil.rmtree(output, ignore_errors=True)
+    met = 0
+    for _ in range(10 * wanted):
+        process = _start(config, output)
+        try:
+            process.wait(rng.uniform(0.2, 1.0) * seconds if met < wanted else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            met += 1
+            continue
+        break
+    if not met:
+        # It ended before its moment came: that is a run, but no kill.
+        return _broken(output, config, rng, wanted, seconds)
+    return met, _files(output) if process.returncode == 0 else {}
+
+
+def _files(output: Path) -> dict[str, str]:
+    """SHA-256 of what a training leaves that must not depend on where and when it ran."""
+    own = [*output.rglob("*.safetensors"), *output.rglob("history.json")]
+    own += output.rglob("tokenizer.json")
+    return {
+        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(own)
+    }

@@ -1,0 +1,98 @@
+"""Programs under wrong configurations, a full disk and faults: a code and one sentence."""
+
+import errno
+
+import numpy as np
+import pytest
+
+from myxtts.audio import io
+from myxtts.audio.io import write_audio
+from myxtts.config import XTTSConfig
+from myxtts.errors import AudioError, CheckpointError, ConfigError
+from myxtts.files import write_whole
+from myxtts.flags import TRACEBACK, make_parser, run
+
+WRONG = {
+    "layers": ("model: {gpt: {layers: -3}}", "layers must be from 1 to"),
+    "no width": ("model: {gpt: {model_dim: 0}}", "model_dim must be from 1 to"),
+    "heads": ("model: {gpt: {heads: 0}}", "heads must be"),
+    "dropout": ("model: {gpt: {dropout: 2}}", "dropout must be"),
+    "clip": ("training: {gradient_clip: -1}", "gradient_clip must be above 0"),
+    "rate": ("training: {gpt: {learning_rate: .inf}}", "learning_rate must be"),
+    "NaN": ("training: {mel_loss_weight: .nan}", "mel_loss_weight must be at least 0"),
+    "digits": (f"training: {{weight_decay: {'9' * 400}}}", "weight_decay must be"),
+    "many digits": (f"training: {{seed: {'9' * 5000}}}", "not valid YAML"),
+    "seed": (f"training: {{seed: {2**70}}}", "seed must be"),
+    "huge": ("model: {gpt: {layers: 1000000000}}", "layers must be from 1 to"),
+    "deep": ("[" * 100_000, "not valid YAML"),
+    "date": ("data: {language: 2026-13-45}", "not valid YAML"),
+    "large": ("# " + "x" * 2**20, "more than a megabyte"),
+    "zero": ('data: {language: "a\\0b"}', "without a zero byte"),
+    "key": ("? [1, 2]\n: 3", "not valid YAML"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_configuration_is_a_short_sentence(tmp_path, name):
+    text, told = WRONG[name]
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=told) as caught:
+        XTTSConfig.from_yaml(path)
+    assert "config.yaml" in str(caught.value)
+    assert len(str(caught.value)) < 600
+
+
+FAULTS = [
+    (OSError(errno.ENOSPC, "No space left", "/x/a"), "no space on the disk of /x/a."),
+    (MemoryError(), "too little memory (MemoryError)."),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied."),
+    (RuntimeError("a\nb"), f"unexpected RuntimeError: a b. {TRACEBACK}=1 shows where."),
+    (CheckpointError("no preset."), "no preset."),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), FAULTS)
+def test_whatever_fails_is_one_sentence(monkeypatch, capsys, error, told):
+    def main(args):
+        raise error
+
+    monkeypatch.setattr("sys.argv", ["p"])
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    assert run(main, make_parser("p", "P.")) == 1
+    assert capsys.readouterr().err == f"p: error: {told}\n"
+
+
+def test_the_traceback_is_had_when_asked_for(monkeypatch):
+    def main(args):
+        raise RuntimeError("a")
+
+    monkeypatch.setattr("sys.argv", ["p"])
+    monkeypatch.setenv(TRACEBACK, "1")
+    with pytest.raises(RuntimeError):
+        run(main, make_parser("p", "P."))
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_a_full_disk_says_no_space_and_leaves_nothing(tmp_path, monkeypatch, suffix):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    for write, error in (
+        (lambda: write_audio(tmp_path / f"a.{suffix}", np.zeros(999), 24_000), AudioError),
+        (lambda: write_whole(tmp_path / "a.json", "text"), CheckpointError),
+    ):
+        with pytest.raises(error, match=r"cannot write .*: no space on its disk"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_libsndfile_keeps_to_itself_is_told(tmp_path, monkeypatch):
+    class Full:
+        def __init__(self, **named):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(io.tempfile, "TemporaryFile", Full)
+    error = io.soundfile.LibsndfileError(2)
+    assert io._why(tmp_path / "a.wav", error) == "no space on its disk"
