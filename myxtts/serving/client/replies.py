@@ -21,7 +21,7 @@ LOUDEST_SPEECH = 100.0  # 40 dB above full scale: what is louder is no speech to
 LONGEST_S, LONGEST_S_A_CHARACTER = 30.0, 1.0
 
 
-def speech(reply: Reply) -> tuple[np.ndarray, tuple[str, ...]]:
+def served_speech(reply: Reply) -> tuple[np.ndarray, tuple[str, ...]]:
     """Samples of one row, float32 ``(samples,)`` in [-1, 1], and what is wrong with them.
 
     Raises:
@@ -32,7 +32,7 @@ def speech(reply: Reply) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def samples(reply: Reply) -> np.ndarray:
-    """The samples that a reply has, float32 ``(samples,)`` in [-1, 1]; raises as :func:`speech`."""
+    """Samples of a reply, float32 ``(samples,)`` in [-1, 1]; raises as :func:`served_speech`."""
     waveform = _row(reply, "waveform", "fi", 2).astype("float32")
     count = int(_row(reply, "samples", "i", 1))
     if not 0 <= count <= len(waveform):
@@ -45,8 +45,8 @@ def samples(reply: Reply) -> np.ndarray:
     return np.clip(waveform, -1.0, 1.0)
 
 
-def voice(reply: Reply) -> dict[str, np.ndarray]:
-    """``latents`` and ``speaker_embedding`` of one row; raises as :func:`speech`."""
+def served_voice(reply: Reply) -> dict[str, np.ndarray]:
+    """``latents`` and ``speaker_embedding`` of one row; raises as :func:`served_speech`."""
     found = {
         name: _row(reply, name, "fi", rank).astype("float32")[None]
         for name, rank in (("latents", 3), ("speaker_embedding", 2))
@@ -57,14 +57,14 @@ def voice(reply: Reply) -> dict[str, np.ndarray]:
     return found
 
 
-def stream_start(reply: Reply) -> dict[str, np.ndarray]:
-    """The state before a stream's first chunk; raises as :func:`speech`."""
+def state_of(reply: Reply) -> dict[str, np.ndarray]:
+    """The state before a stream's first chunk; raises as :func:`served_speech`."""
     ranks = {"ids": 2, "id_lengths": 1, "characters": 1, "codes": 2, "emitted": 1}
     return {name: _whole_numbers(reply, name, rank) for name, rank in ranks.items()}
 
 
-def stream_next(reply: Reply) -> tuple[np.ndarray, dict[str, np.ndarray], bool]:
-    """A chunk, the next state and whether it was the last; raises as :func:`speech`."""
+def stream_reply(reply: Reply) -> tuple[np.ndarray, dict[str, np.ndarray], bool]:
+    """A chunk, the next state and whether it was the last; raises as :func:`served_speech`."""
     ended = bool(_row(reply, "finished", "b", 1))
     state = {
         name: _whole_numbers(reply, name, rank) for name, rank in (("codes", 2), ("emitted", 1))

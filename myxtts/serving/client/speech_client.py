@@ -27,8 +27,8 @@ from myxtts.generation.driver import (
     chunk_codes,
     text_pieces,
 )
-from myxtts.serving.client import replies
 from myxtts.serving.client.record import recorded_settings
+from myxtts.serving.client.replies import Bound, served_speech, served_voice, state_of, stream_reply
 from myxtts.serving.client.transports import ServingError, connect
 from myxtts.serving.contract import OPTIONS
 from myxtts.text.front_end import in_phonemes
@@ -128,7 +128,7 @@ class SpeechClient:
             ServingError: no answer came, or the server refused the recording.
         """
         recording = self._recording(reference)
-        return ServedVoice(**replies.voice(self._transport.predict("condition_wav", recording)))
+        return ServedVoice(**served_voice(self._transport.predict("condition_wav", recording)))
 
     def speak(
         self,
@@ -197,19 +197,19 @@ class SpeechClient:
         def chunks(attempt: Attempt) -> Generator[np.ndarray, None, tuple[str, ...]]:
             written = in_phonemes(attempt.text, language, settings.front_end)
             reply = self._transport.predict("stream_start", _texts(written, language))
-            state = replies.stream_start(reply)
-            bound = replies.Bound(len(attempt.text), settings.seconds_per_character)
+            state = state_of(reply)
+            bound = Bound(len(attempt.text), settings.seconds_per_character)
             return self._chunks(state | told | _options(settings, attempt), settings, bound)
 
         return SpeechStream(pieces, chunks)
 
     def _chunks(
-        self, request: dict, settings: SynthesisConfig, bound: replies.Bound
+        self, request: dict, settings: SynthesisConfig, bound: Bound
     ) -> Generator[np.ndarray, None, tuple[str, ...]]:
         for count in chunk_codes(settings):
             given = request | {"count": np.array([count], "int32")}
             reply = self._transport.predict("stream_next", given)
-            chunk, state, ended = replies.stream_next(reply)
+            chunk, state, ended = stream_reply(reply)
             bound.take(chunk)
             if len(chunk):
                 yield chunk
@@ -248,7 +248,7 @@ class _Take:
 
 
 def _take(reply: dict[str, np.ndarray]) -> _Take:
-    return _Take(*replies.speech(reply))
+    return _Take(*served_speech(reply))
 
 
 def _texts(text: str, language: str) -> dict[str, np.ndarray]:
