@@ -1,7 +1,7 @@
 """What damaged files and kills do: counts for the table of docs/results.md.
 
-    python -m benchmarks.faults --quick
-    python -m benchmarks.faults --inputs 20000 --kills 200 --output runs/faults
+    python benchmarks/faults.py --quick
+    python benchmarks/faults.py --inputs 20000 --kills 200 --output runs/faults
 
 Every input is drawn from the seed and its number, so that a run that was broken off goes on
 where it was, and any input can be made again. A process of its own reads them: one that crashes,
@@ -26,6 +26,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from benchmarks.fault_inputs import digest, mutated, readers
 from myxtts.errors import ConfigError, MyXTTSError
 from myxtts.files import writable_folder
@@ -45,7 +47,7 @@ QUICK = 400
 
 def parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
-    parser = make_parser("python -m benchmarks.faults", __doc__, json=True)
+    parser = make_parser("faults.py", __doc__, json=True)
     parser.add_argument("--inputs", type=int, default=20_000, metavar="N", help="mutated files")
     parser.add_argument(
         "--kills", type=int, default=200, metavar="N", help="SIGKILLs of a training"

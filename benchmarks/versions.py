@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -86,7 +87,16 @@ def main(args: argparse.Namespace) -> None:
 def measured(checkout: Path) -> dict[str, float]:
     """Processor seconds of one process in ``checkout``."""
     corpus = DEMO_CORPUS / "val"
-    command = [sys.executable, "-c", PROGRAM, str(corpus), str(min(corpus.glob("*.ogg")))]
+    return ran(checkout, PROGRAM, corpus, min(corpus.glob("*.ogg")))
+
+
+def ran(checkout: Path, program: str, *arguments: Any) -> dict[str, float]:
+    """What a program prints in ``checkout``, as one JSON line.
+
+    Raises:
+        MyXTTSError: it fails; the sentence has its last words.
+    """
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
     if done.returncode:
         raise MyXTTSError(f"{checkout} cannot be measured: {done.stderr.strip().splitlines()[-1]}")
