@@ -31,7 +31,7 @@ class SynthesisConfig(Settings, section="synthesis"):
     )
     seed: int = setting(0, "seed of the sampling", at_least=0)
     seconds_per_character: float = setting(
-        0.25, "bound of the output length, beside two seconds", "seconds", above=0, at_most=60
+        0.25, "bound of the output length, beside two seconds", "seconds", above=0, at_most=1000
     )
     speed: float = setting(
         1.0, "how fast to speak: 2 halves the duration, 0.5 doubles it", above=0, at_most=100
@@ -40,7 +40,7 @@ class SynthesisConfig(Settings, section="synthesis"):
         0, "longest piece a text is split into; 0: what suits its language", at_least=0
     )
     min_seconds_per_character: float = setting(
-        0.02, "the speech does not end before so long", "seconds", at_least=0, at_most=60
+        0.02, "the speech does not end before so long", "seconds", at_least=0, at_most=1000
     )
     retries: int = setting(
         2, "tries with the next seeds when speech rambles, halts or is cut", at_least=0, at_most=100

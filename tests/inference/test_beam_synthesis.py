@@ -60,7 +60,7 @@ def test_the_refused_stream_leaves_no_file(trained, corpus, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_beams": 0}, "num_beams must be at least 1"),
+        ({"num_beams": 0}, "num_beams must be from 1 to 256"),
         ({"length_penalty": 11.0}, "length_penalty must be from -10 to 10"),
         ({"length_penalty": float("nan")}, "length_penalty must be from -10 to 10"),
         ({"num_beams": 3}, r"num_beams 3 wants synthesis\.temperature 0, not 0\.75"),

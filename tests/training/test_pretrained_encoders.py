@@ -13,7 +13,7 @@ from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError, DataError
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.models.xtts import XTTS
-from myxtts.training.run import _streams, train
+from myxtts.training.run import Streams, train
 from myxtts.training.stages.gpt import FINE_TUNED, STAGE, mark_fine_tuned
 from myxtts.training.stages.xtts import prepare
 from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
@@ -157,7 +157,7 @@ def test_batches_of_the_gpt_stage_are_balanced_under_a_speaker_loss(micro_config
     config = run_config(micro_config, corpus, tmp_path, ge2e_loss_weight=0.1)
     config = config.merged({"training": {"gpt": {"batch_size": 6}}})
     _, train, validation = prepare(config, tmp_path)
-    batches = _streams(STAGE, train, validation, config)[0](0)
+    batches = Streams(STAGE, train, validation, config).train(0)
     for batch in batches.take(4):
         assert np.bincount(batch["speaker_ids"]).tolist() == [3, 3]
 
