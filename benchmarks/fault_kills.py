@@ -24,7 +24,10 @@ RATE = 22_050
 SAME, OTHER = "resumed to the same bytes", "ended otherwise"
 # Of one training; the next begins afresh.
 KILLS_A_RUN = 8
-_STAGE = {"steps": 20, "batch_size": 4, "warmup_steps": 1}
+# A process dies so many checkpoints after it began, at most, or while it starts.
+MOST_CHECKPOINTS = 6
+START_S, LATER_S = 10.0, 0.3
+_STAGE = {"steps": 8, "batch_size": 4, "warmup_steps": 1}
 SETTINGS = {
     "model": {
         "dvae": {"hidden_dim": 16, "codebook_dim": 16, "num_codes": 32, "num_resnet_blocks": 1},
@@ -40,7 +43,7 @@ SETTINGS = {
         "gpt": _STAGE,
         "decoder": _STAGE,
         "segment_codes": 4,
-        "adversarial_start": 10,
+        "adversarial_start": 4,
         "validate_every": 2,
         "checkpoint_every": 1,
     },
@@ -58,12 +61,12 @@ def kill(folder: Path, seed: int, kills: int) -> Counter:
     if counts.total() >= kills:
         return counts
     config = _prepare(folder)
-    seconds, expected = _unbroken(folder, config)
+    expected = _unbroken(folder, config)
     with tqdm(total=kills, initial=counts.total(), desc="kills", disable=None) as bar:
         while (done := counts.total()) < kills:
             rng = np.random.default_rng([seed, done])
             wanted = min(KILLS_A_RUN, kills - done)
-            met, found = _broken(folder / "broken", config, rng, wanted, seconds)
+            met, found = _broken(folder / "broken", config, rng, wanted)
             counts[SAME if found == expected else OTHER] += met
             if found != expected:
                 shutil.copytree(folder / "broken", folder / f"found-{done}", dirs_exist_ok=True)
@@ -100,35 +103,49 @@ def _start(config: Path, output: Path) -> subprocess.Popen:
     )
 
 
-def _unbroken(folder: Path, config: Path) -> tuple[float, dict[str, str]]:
-    """Seconds and files of a training that nobody disturbs."""
+def _unbroken(folder: Path, config: Path) -> dict[str, str]:
+    """Files of a training that nobody disturbs."""
     shutil.rmtree(folder / "whole", ignore_errors=True)
-    started = time.monotonic()
     if _start(config, folder / "whole").wait():
         raise DataError(f"the training that is to be killed fails; see {folder / 'log.txt'}.")
-    return time.monotonic() - started, _files(folder / "whole")
+    return _files(folder / "whole")
 
 
 def _broken(
-    output: Path, config: Path, rng: np.random.Generator, wanted: int, seconds: float
+    output: Path, config: Path, rng: np.random.Generator, wanted: int
 ) -> tuple[int, dict[str, str]]:
     """How many kills a training met, and its files at the end."""
     shutil.rmtree(output, ignore_errors=True)
     met = 0
-    for _ in range(10 * wanted):
+    while True:
         process = _start(config, output)
-        try:
-            process.wait(rng.uniform(0.2, 1.0) * seconds if met < wanted else None)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            met += 1
-            continue
-        break
+        if met == wanted or not _comes(process, output, rng):
+            break
+        process.kill()
+        process.wait()
+        met += 1
+    ended = process.wait()
     if not met:
         # It ended before its moment came: that is a run, but no kill.
-        return _broken(output, config, rng, wanted, seconds)
-    return met, _files(output) if process.returncode == 0 else {}
+        return _broken(output, config, rng, wanted)
+    return met, {} if ended else _files(output)
+
+
+def _comes(process: subprocess.Popen, output: Path, rng: np.random.Generator) -> bool:
+    """Wait for a random moment of a training; whether it came before the end."""
+    wanted = int(rng.integers(0, MOST_CHECKPOINTS + 1))
+    delay = rng.uniform(0, START_S) if not wanted else rng.exponential(LATER_S)
+    seen = before = set(output.glob("checkpoints/*/step-*"))
+    while len(seen) - len(before) < wanted:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+        seen = seen | set(output.glob("checkpoints/*/step-*"))
+    try:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
 
 
 def _files(output: Path) -> dict[str, str]:
