@@ -40,7 +40,7 @@ class Reader:
 
 def readers() -> dict[str, Reader]:
     """All kinds of files, by name."""
-    return _audio() | _models() | _texts()
+    return _audio() | _models() | _kept() | _texts()
 
 
 def digest(value: Any) -> str:
@@ -188,6 +188,43 @@ def _models() -> dict[str, Reader]:
         "latents as JSON": Reader(".json", make_latents, read_latents),
         "Kokoro .npz": Reader(".npz", make_pack, load_voice, sealed=True),
         "Kokoro .bin": Reader(".bin", make_pack, load_voice),
+    }
+
+
+def _kept() -> dict[str, Reader]:
+    """What a training and a conversion leave and read again, and torch's files."""
+    import torch
+
+    from myxtts.data import store
+    from myxtts.presets.record import XTTS_KIND, Record, check_record, read_record
+    from myxtts.weights.torch_file import read_torch_file
+
+    feature = np.arange(600, dtype="float32").reshape(-1, 4)
+
+    def make_feature(path: Path) -> None:
+        store._write(path, feature, store._place(path))
+
+    def read_feature(path: Path) -> Any:
+        found = store._read(path)
+        # A damaged one is computed again.
+        return feature if found is None else found
+
+    def make_torch(path: Path) -> None:
+        state = {"weight": torch.ones(16, 4), "bias": torch.zeros(4, dtype=torch.float16)}
+        torch.save({"model": state, "step": 3}, path)
+
+    def read_manifest(path: Path) -> Any:
+        check_record(path.parent)
+        return vars(read_record(path.parent, XTTS_KIND))
+
+    return {
+        "cached feature": Reader(".npz", make_feature, read_feature, sealed=True),
+        "torch file": Reader(".pth", make_torch, lambda path: read_torch_file(path, "model")),
+        "manifest": Reader(
+            "manifest.json",
+            lambda path: Record(trained_steps={"gpt": 3}, parameters={"gpt": 7}).write(path.parent),
+            read_manifest,
+        ),
     }
 
 

@@ -9,6 +9,10 @@ callers catch :class:`MyXTTSError` or one of its children.
 class MyXTTSError(Exception):
     """Base of all errors that a change of input or configuration can cure."""
 
+    def __str__(self) -> str:
+        # A library's message inside the sentence may have lines, and so may a damaged file.
+        return " ".join(super().__str__().splitlines())
+
 
 class ConfigError(MyXTTSError, ValueError):
     """A configuration key, value or flag is wrong."""

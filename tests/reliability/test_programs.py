@@ -8,7 +8,7 @@ import pytest
 from myxtts.audio import io
 from myxtts.audio.io import write_audio
 from myxtts.config import XTTSConfig
-from myxtts.errors import AudioError, CheckpointError, ConfigError
+from myxtts.errors import AudioError, CheckpointError, ConfigError, DataError
 from myxtts.files import write_whole
 from myxtts.flags import TRACEBACK, make_parser, run
 
@@ -96,3 +96,8 @@ def test_what_libsndfile_keeps_to_itself_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(io.tempfile, "TemporaryFile", Full)
     error = io.soundfile.LibsndfileError(2)
     assert io._why(tmp_path / "a.wav", error) == "no space on its disk"
+
+
+@pytest.mark.parametrize("told", ["a\nb", "a\r\nb", "a\x0cb", "a\u2028b"])
+def test_a_sentence_is_one_line_whatever_it_quotes(told):
+    assert str(DataError(told)) == "a b"
