@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
+import os
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +21,6 @@ from tqdm import tqdm
 from myxtts.audio.io import hum
 from myxtts.errors import DataError
 
-ROOT = Path(__file__).resolve().parents[1]
 RATE = 22_050
 SAME, OTHER = "resumed to the same bytes", "ended otherwise"
 # Of one training; the next begins afresh.
@@ -92,21 +93,30 @@ def _prepare(folder: Path) -> Path:
     return config
 
 
-def _start(config: Path, output: Path) -> subprocess.Popen:
-    command = [sys.executable, "train_main.py", "--config", str(config)]
-    command += ["--output-dir", str(output), "--resume"]
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=(output.parent / "log.txt").open("a", encoding="utf-8"),
-    )
+def _start(config: Path, output: Path) -> BaseProcess:
+    """A training in a process of its own, forked from one that has imported everything."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["myxtts.training.run"])
+    arguments = ["--config", str(config), "--output-dir", str(output), "--resume"]
+    process = context.Process(target=_train, args=(arguments, output.parent / "log.txt"))
+    process.start()
+    return process
+
+
+def _train(arguments: list[str], log: Path) -> None:
+    from myxtts.flags import run
+    from myxtts.training.command import main, parser
+
+    with log.open("a", encoding="utf-8") as told:
+        os.dup2(told.fileno(), sys.stderr.fileno())
+    sys.argv = ["train_main.py", *arguments]
+    sys.exit(run(main, parser()))
 
 
 def _unbroken(folder: Path, config: Path) -> dict[str, str]:
     """Files of a training that nobody disturbs."""
     shutil.rmtree(folder / "whole", ignore_errors=True)
-    if _start(config, folder / "whole").wait():
+    if _ended(_start(config, folder / "whole")):
         raise DataError(f"the training that is to be killed fails; see {folder / 'log.txt'}.")
     return _files(folder / "whole")
 
@@ -122,30 +132,33 @@ def _broken(
         if met == wanted or not _comes(process, output, rng):
             break
         process.kill()
-        process.wait()
+        process.join()
         met += 1
-    ended = process.wait()
+    ended = _ended(process)
     if not met:
         # It ended before its moment came: that is a run, but no kill.
         return _broken(output, config, rng, wanted)
     return met, {} if ended else _files(output)
 
 
-def _comes(process: subprocess.Popen, output: Path, rng: np.random.Generator) -> bool:
+def _comes(process: BaseProcess, output: Path, rng: np.random.Generator) -> bool:
     """Wait for a random moment of a training; whether it came before the end."""
     wanted = int(rng.integers(0, MOST_CHECKPOINTS + 1))
     delay = rng.uniform(0, START_S) if not wanted else rng.exponential(LATER_S)
     seen = before = set(output.glob("checkpoints/*/step-*"))
     while len(seen) - len(before) < wanted:
-        if process.poll() is not None:
+        if not process.is_alive():
             return False
         time.sleep(0.02)
         seen = seen | set(output.glob("checkpoints/*/step-*"))
-    try:
-        process.wait(delay)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+    process.join(delay)
+    return process.is_alive()
+
+
+def _ended(process: BaseProcess) -> int:
+    """Exit code of a process, once it has ended."""
+    process.join()
+    return process.exitcode
 
 
 def _files(output: Path) -> dict[str, str]:
