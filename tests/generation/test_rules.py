@@ -206,11 +206,16 @@ class Spoken:
     finished: bool = True
 
 
+def label(piece: int, number: int) -> float:
+    """A sample that tells an attempt: float32 has it exactly, and it is sound."""
+    return (8 * piece + number) / 64
+
+
 def take(attempt: Attempt) -> Spoken:
     """The second piece succeeds at its third attempt, the last one never."""
     bad = {"Second one.": attempt.number < 2, "Third one.": True}.get(attempt.text, False)
     flags = ("repeats", "silence")[: 1 + attempt.number % 2] if bad else ()
-    value = 10.0 * attempt.piece + attempt.number
+    value = label(attempt.piece, attempt.number)
     return Spoken(np.full(4, value, "float32"), flags, np.zeros(1, "int32"))
 
 
@@ -275,7 +280,7 @@ def test_pieces_attempts_and_pauses_are_the_drivers(way, model, retries, tempera
         vocoder="griffin_lim",
     )
     waveform, flags = way(settings, model)
-    second, third = (float(10 * n + number) for n, number in zip((1, 2), attempts, strict=True))
+    second, third = (label(n, number) for n, number in zip((1, 2), attempts, strict=True))
     silence = np.zeros(PAUSE_SAMPLES, "float32")
     rows = [np.full(4, value, "float32") for value in (0.0, second, third)]
     expected = np.concatenate([rows[0], silence, rows[1], silence, rows[2]])

@@ -161,8 +161,7 @@ def test_files_appear_whole_or_not_at_all(preset, hummed, tmp_path, monkeypatch)
     output.mkdir()
     (output / "scores.txt").write_text("of the last time")
     monkeypatch.setattr("myxtts.verification.trials.draw_errors", lambda *args: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        call(monkeypatch, "--trials", hummed, "--encoder", preset, "--output", output)
+    assert call(monkeypatch, "--trials", hummed, "--encoder", preset, "--output", output) == 1
     assert (output / "scores.txt").read_text() == "of the last time"
     assert list(output.iterdir()) == [output / "scores.txt"]
 

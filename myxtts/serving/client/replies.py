@@ -108,6 +108,7 @@ def _row(reply: Reply, name: str, kinds: str, rank: int):
     value = reply.get(name)
     if value is None:
         raise ServingError(f"the server's answer has no {name}; is it a model of MyXTTS?")
+    value = np.asarray(value)
     if value.dtype.kind not in kinds or value.ndim != rank or len(value) != 1:
         raise ServingError(
             f"the server's {name} is {value.dtype} {value.shape}, which no model of MyXTTS "
