@@ -298,6 +298,11 @@ class TrainingConfig(Settings, section="training"):
     token_loss_weight: float = setting(
         0.0, "cross-entropy of the text id that the next code speaks", at_least=0
     )
+    code_token_loss_weight: float = setting(
+        0.0,
+        "cross-entropy of what an audio code speaks, in the dvae stage",
+        at_least=0,
+    )
     speaker_encoder_learning_rate: float = setting(
         1e-5, "peak learning rate of an unfrozen speaker encoder", above=0, at_most=10
     )

@@ -116,6 +116,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "batch_codes": 1600,
             "alignment_loss_weight": 0.3,
             "token_loss_weight": 0.3,
+            "code_token_loss_weight": 0.1,
             "validate_every": 500,
             "checkpoint_every": 250,
         },

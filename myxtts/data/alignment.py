@@ -123,13 +123,16 @@ def boundaries(words: Sequence[str], text: str, clean: Callable) -> list[tuple[i
     return [*found[1:], (len(words), len(text))]
 
 
-def code_tokens(ends: np.ndarray | None, codes: int, trimmed: float) -> np.ndarray:
+def code_tokens(
+    ends: np.ndarray | None, codes: int, trimmed: float, frames_each: int = FRAMES_PER_CODE
+) -> np.ndarray:
     """Which text id is spoken in the middle of each audio code.
 
     Args:
         ends: as of :func:`token_ends`.
         codes: how many there are.
         trimmed: seconds cut off at the clip's start.
+        frames_each: mel frames of one; fewer for parts of codes.
 
     Returns:
         Places in the text's ids, int32 ``(codes,)``; ``UNKNOWN_TOKEN`` without ``ends``.
@@ -137,6 +140,6 @@ def code_tokens(ends: np.ndarray | None, codes: int, trimmed: float) -> np.ndarr
     if ends is None:
         return np.full(codes, UNKNOWN_TOKEN, "int32")
     # Mel frames are centred on their times.
-    middle = np.arange(codes) * FRAMES_PER_CODE + (FRAMES_PER_CODE - 1) / 2
+    middle = np.arange(codes) * frames_each + (frames_each - 1) / 2
     spoken = np.searchsorted(ends, trimmed + middle * FRAME_SECONDS, side="right")
     return np.minimum(spoken, np.searchsorted(ends, ends[-1])).astype("int32")

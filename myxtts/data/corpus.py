@@ -59,6 +59,11 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.utterances)
 
+    @property
+    def timed(self) -> bool:
+        """Whether of any utterance it is known when what is spoken."""
+        return any(item.ends is not None for item in self.readings)
+
     def feature(self, index: int, name: str) -> np.ndarray:
         """A feature of one utterance."""
         place = int(index), name

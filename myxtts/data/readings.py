@@ -84,6 +84,12 @@ class Readings:
         own = 1.0 if self.share == 1 else rng.beta(self.share, 1 - self.share)
         return self._reading(np.append(False, rng.random(int(self._words[-1])) < own))
 
+    def spoken(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """As of :meth:`draw`, in phonemes wherever they are known."""
+        if not self.share:
+            return self.ids, self.ends
+        return self._reading(np.append(False, np.ones(int(self._words[-1]), bool)))
+
     def _reading(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As of :meth:`draw`, phonemes for the ``chosen`` words; the first is the language."""
         # Behind the last word is no space.

@@ -39,6 +39,8 @@ CODE_MULTIPLE = FRAME_MULTIPLE // FRAMES_PER_CODE
 DVAE_CROP_FRAMES = 128
 # Share of the crops whose speaker a DVAE that hears speakers is not told.
 UNKNOWN_SPEAKERS = 0.1
+# Parts of an audio code of which each has a phoneme of its own: many last less than a code.
+TOKENS_PER_CODE = 2
 LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
 
 
@@ -199,12 +201,14 @@ class BatchOptions:
         data: where references come from, and how long they are.
         reference_audio: whether the reference's 16 kHz waveform is needed.
         speaker: whether the DVAE hears the speaker embedding.
+        tokens: whether the DVAE's codes are to tell what is spoken.
     """
 
     seed: int
     data: DataConfig = DataConfig()
     reference_audio: bool = False
     speaker: bool = False
+    tokens: bool = False
 
     def rng(self, epoch: int, index: int, *purpose: int) -> np.random.Generator:
         """Of one utterance in one epoch, whatever the batch; another one for each purpose."""
@@ -221,17 +225,26 @@ def batch_options(config: XTTSConfig, hears_speaker: bool = False) -> BatchOptio
     own = not model.use_pretrained_speaker_encoder
     unfrozen = not own and not model.freeze_speaker_encoder
     wave = unfrozen or (own and hears_speaker)
-    return BatchOptions(config.training.seed, config.data, wave, bool(model.dvae.speaker_dim))
+    training = config.training
+    return BatchOptions(
+        training.seed,
+        config.data,
+        wave,
+        speaker=bool(model.dvae.speaker_dim),
+        tokens=bool(training.code_token_loss_weight),
+    )
 
 
 def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
     """Random crops: ``mel`` ``(batch, frames, 80)`` un-normalised, ``mel_mask`` bool.
 
     If the options ask for it, with the ``embedding`` ``(batch, dim)`` of their whole clips; of
-    some rows it is zero, so that the DVAE can do without.
+    some rows it is zero, so that the DVAE can do without. And with ``tokens``, the text id that
+    each half of a code speaks, ``(batch, frames / 2)``; -1 where it is not known.
     """
     mel = np.full((len(indices), DVAE_CROP_FRAMES, XTTS_DVAE.n_mels), LOG_MEL_FLOOR, "float32")
     mask = np.zeros(mel.shape[:2], bool)
+    tokens = []
     for row, index in enumerate(indices):
         whole = corpus.feature(index, "dvae_mel")
         spare = max(1, len(whole) - DVAE_CROP_FRAMES + 1)
@@ -239,12 +252,28 @@ def dvae_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOp
         piece = whole[start : start + DVAE_CROP_FRAMES]
         mel[row, : len(piece)] = piece
         mask[row, : len(piece)] = True
+        if options.tokens:
+            tokens.append(_crop_tokens(corpus, index, start, len(piece), options.data.duration_lag))
     batch = {"mel": mel, "mel_mask": mask}
+    if options.tokens:
+        batch["tokens"] = np.stack(tokens)
     if options.speaker:
         embedding = np.stack([corpus.feature(index, "embedding") for index in indices])
         known = [options.rng(epoch, index, 2).random() >= UNKNOWN_SPEAKERS for index in indices]
         batch["embedding"] = embedding * np.array(known, "float32")[:, None]
     return batch
+
+
+def _crop_tokens(corpus: Corpus, index: int, start: int, frames: int, lag: float) -> np.ndarray:
+    """Text ids of the parts of a crop's codes, int32 ``(parts,)``."""
+    each = FRAMES_PER_CODE // TOKENS_PER_CODE
+    tokens = np.full(DVAE_CROP_FRAMES // each, UNKNOWN_TOKEN, "int32")
+    ids, ends = corpus.readings[index].spoken()
+    if ends is not None:
+        before = float(corpus.feature(index, "trim")[0]) + lag + start * FRAME_SECONDS
+        places = code_tokens(ends, frames // each, before, each)
+        tokens[: len(places)] = ids[places]
+    return tokens
 
 
 def gpt_batch(

@@ -100,7 +100,8 @@ class DVAE(keras.Model):
                 nobody's in any row.
 
         Returns:
-            ``mel`` (reconstruction, the shape of the input), ``codes`` ``(batch, length)``,
+            ``mel`` (reconstruction, the shape of the input), ``codes`` ``(batch, length)``, their
+            entries ``quantised`` ``(batch, length, codebook_dim)``, and the
             scalars ``recon_loss`` (mean squared error), ``commitment_loss`` and
             ``codebook_usage`` (share of the entries this batch used).
         """
@@ -116,6 +117,7 @@ class DVAE(keras.Model):
         return {
             "mel": rebuilt,
             "codes": codes,
+            "quantised": quantised,
             "recon_loss": masked_mean(error, valid),
             "commitment_loss": commitment,
             "codebook_usage": usage,

@@ -17,11 +17,12 @@ from myxtts.data.alignment import (
 from myxtts.data.batches import make_dataset, make_validation
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.plan import BatchPlan
-from myxtts.data.xtts import BatchOptions, gpt_batch, open_corpus, open_store
+from myxtts.data.xtts import BatchOptions, dvae_batch, gpt_batch, open_corpus, open_store
 from myxtts.errors import AudioError, DataError
 from myxtts.text.cleaners import clean_text
 from myxtts.text.tokenizer import train_tokenizer
 from myxtts.timing import SECONDS_PER_CODE
+from myxtts.training.stages.dvae import require_durations
 from tests.conftest import hum
 from tests.data.test_formats import write_jsonl
 
@@ -239,3 +240,33 @@ def test_lines_may_leave_out_either(tmp_path):
     )
     assert phonemes.timed_phonemes
     assert none.durations == none.phonemes == empty.durations == ()
+
+
+def test_each_half_of_a_code_of_a_crop_has_the_id_it_speaks(tmp_path):
+    """Half a second of silence, then four words of 0.25 s; of the other clip nothing is known."""
+    corpus, _ = opened(timed_corpus(tmp_path / "corpus"), tmp_path / "cache")
+    plain = dvae_batch(corpus, np.arange(2), 0, BatchOptions(0))
+    batch = dvae_batch(corpus, np.arange(2), 0, BatchOptions(0, tokens=True))
+    assert "tokens" not in plain
+    assert batch["tokens"].shape == (2, batch["mel"].shape[1] // 2)
+    assert (batch["tokens"][1] == -1).all()
+    whole, mel = corpus.feature(0, "dvae_mel"), batch["mel"][0][batch["mel_mask"][0]]
+    frames = len(mel)
+    starts = [s for s in range(len(whole) - frames + 1) if np.allclose(whole[s : s + frames], mel)]
+    ids, ends = corpus.readings[0].spoken()
+    trimmed = float(corpus.feature(0, "trim")[0])
+    times = trimmed + (starts[0] + 2 * np.arange(frames // 2) + 0.5) * SECONDS_PER_CODE / 4
+    places = np.minimum(np.searchsorted(ends, times, side="right"), len(ids) - 1)
+    assert batch["tokens"][0, : frames // 2].tolist() == ids[places].tolist()
+    assert (batch["tokens"][0, frames // 2 :] == -1).all()
+
+
+def test_codes_cannot_learn_phonemes_of_a_corpus_without_times(tmp_path):
+    folder = tmp_path / "corpus"
+    timed_corpus(folder)
+    write_jsonl(folder, {"file_name": "a.wav", "text": "Go to the sea"})
+    corpus, _ = opened(folder, tmp_path / "cache")
+    config = XTTSConfig().merged({"training": {"code_token_loss_weight": 0.1}})
+    with pytest.raises(DataError, match="code_token_loss_weight needs 'durations'"):
+        require_durations(corpus, config)
+    assert require_durations(corpus, XTTSConfig()) == 0

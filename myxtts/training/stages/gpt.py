@@ -266,7 +266,7 @@ def fit_for_reading(corpus: Corpus, config: XTTSConfig) -> None:
     training, where = config.training, config.data.train_data
     if not (training.token_loss_weight or training.alignment_loss_weight):
         return
-    if any(item.ends is not None for item in corpus.readings):
+    if corpus.timed:
         return
     if training.token_loss_weight:
         raise DataError(
