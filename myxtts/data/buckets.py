@@ -34,7 +34,7 @@ class Buckets:
         codes: Sequence[int],
         texts: Sequence[int],
         batch_codes: int,
-        count: int = 4,
+        count: int = 8,
         multiples: tuple[int, int] = (16, 16),
     ):
         lengths = np.stack([np.asarray(codes), np.asarray(texts)], axis=1)

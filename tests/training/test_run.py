@@ -1,15 +1,17 @@
 """A run trains every stage, and refuses what does not fit."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from myxtts.config import XTTSConfig
+from myxtts.config import TrainingConfig, XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import locked
 from myxtts.models.xtts import XTTS
-from myxtts.training.run import train
+from myxtts.training.run import train, xla_pays
 from myxtts.training.start import differing_keys
 from tests.conftest import run_config
 
@@ -74,3 +76,13 @@ def test_a_run_keeps_its_folder_to_itself(micro_config, corpus, tmp_path):
     with locked(tmp_path), pytest.raises(CheckpointError, match="in use by another process"):
         train(config)
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("buckets", "mixed", "pays"), [(True, False, True), (False, False, False), (True, True, False)]
+)
+def test_xla_compiles_where_it_pays(monkeypatch, buckets, mixed, pays):
+    """Few sizes of batches, and no bfloat16 on a processor."""
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    streams = SimpleNamespace(buckets=object() if buckets else None)
+    assert xla_pays(streams, TrainingConfig(mixed_precision=mixed)) == pays
