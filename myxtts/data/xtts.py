@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -100,7 +99,7 @@ def speaker_embedding(encoder) -> Feature:
 
     settings = {
         "weights": _digest(encoder.weights),
-        "precision": keras.config.dtype_policy().name,
+        "precision": encoder.precision,
     }
     return Feature(compute, settings, needs=("audio_16k",))
 

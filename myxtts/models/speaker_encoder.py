@@ -88,6 +88,11 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
         """Size of the embedding."""
         return self.encoder.embedding_dim
 
+    @property
+    def precision(self) -> str:
+        """Name of the policy it computes under; most encoders are float32 whatever the run is."""
+        return self.encoder.dtype_policy.name
+
     def build(self, input_shape=None):
         self.encoder.build()
         # Not before: layers that are only made in build() would not hear of it.

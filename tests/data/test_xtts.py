@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -27,6 +28,7 @@ from myxtts.data.xtts import (
     open_store,
 )
 from myxtts.errors import DataError
+from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from tests.conftest import write_corpus
 from tests.data.conftest import learn
 from tests.data.test_batches import OPTIONS, builder, plan_for, take
@@ -101,6 +103,8 @@ def test_the_longest_utterance_let_in_fits_the_model_after_padding(micro_config,
 
 class Lengths:
     """A speaker encoder of sorts: embeds a clip as its length, and counts."""
+
+    precision = "float32"
 
     def __init__(self, weight: float = 1.0):
         self.weights = [np.full(3, weight)]
@@ -299,3 +303,15 @@ def test_crops_have_the_speaker_of_their_clip_or_none(clips):
         np.testing.assert_array_equal(row[known], own[known])
     assert 0.03 < np.mean([~row.any(axis=1) for row in rows]) < 0.2
     assert "embedding" not in dvae_batch(clips, EVERY, 0, BatchOptions(0))
+
+
+@pytest.fixture
+def mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def test_a_run_in_half_precision_finds_the_embeddings_of_a_float32_encoder(mixed_precision):
+    for kind in ("ecapa_tdnn", "resemblyzer"):
+        assert PretrainedSpeakerEncoder(kind).precision == "float32"
