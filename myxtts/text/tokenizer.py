@@ -348,5 +348,8 @@ def _load(path: str | Path) -> Tokenizer:
         raise TextError(f"no tokenizer file {path}.")
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception for malformed files
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # tokenizers raises bare Exception for malformed files, and may panic, which is none.
+    except BaseException as error:
         raise TextError(f"{path} is not a tokenizer file: {error}.") from error
