@@ -30,6 +30,7 @@ __all__ = [
     "replacing",
     "replacing_folder",
     "sweep",
+    "system_error",
     "writable_folder",
     "write_whole",
 ]
@@ -71,7 +72,7 @@ def replacing(
         if durable:
             _sync_folder(path.parent)
     except Exception as problem:
-        if (reason := _system_error(path, problem)) is None:
+        if (reason := system_error(path, problem)) is None:
             raise
         raise error(f"cannot write {path}: {_reason(reason)}.") from problem
     finally:
@@ -118,7 +119,7 @@ def replacing_folder(
             if durable:
                 _sync_folder(folder.parent)
     except Exception as problem:
-        if (reason := _system_error(folder, problem)) is None:
+        if (reason := system_error(folder, problem)) is None:
             raise
         raise error(f"cannot write {folder}: {_reason(reason)}.") from problem
     finally:
@@ -326,8 +327,8 @@ def refusal_of_disk(folder: str | Path) -> OSError | None:
     return None
 
 
-def _system_error(path: Path, problem: Exception) -> Exception | None:
-    """The system's error behind one of a writer; None where it is about something else."""
+def system_error(path: Path, problem: Exception) -> Exception | None:
+    """The system's error behind one of whoever wrote ``path``; None where there is none."""
     if isinstance(problem, MyXTTSError):
         return None
     link: BaseException | None = problem

@@ -87,6 +87,19 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path,
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
+def test_torchs_word_for_a_full_disk_is_not_passed_on(tmp_path, monkeypatch):
+    def save(sections, file):
+        try:
+            raise OSError(28, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        weights._write(tmp_path / "kokoro", {}, {"decoder.fc.weight": np.ones((2, 2))})
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", [".bin", ".npy"])
 def test_gigabytes_of_nothing_are_no_voice(tmp_path, suffix):
     with (tmp_path / f"large{suffix}").open("wb") as file:
