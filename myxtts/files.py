@@ -26,9 +26,11 @@ __all__ = [
     "is_full",
     "locked",
     "mend_folder",
+    "refusal_of_disk",
     "replacing",
     "replacing_folder",
     "sweep",
+    "system_error",
     "writable_folder",
     "write_whole",
 ]
@@ -37,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # Names of what is not finished yet: who writes it, and a number nobody else draws.
 _TOKEN = r"[0-9a-f]+-[0-9a-f]{8}"
+# How a system says that a disk, or somebody's share of it, is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # How long a reader waits for a folder that another process is about to exchange.
 _PATIENCE_S = 1.0
 
@@ -67,8 +71,10 @@ def replacing(
         temporary.replace(path)
         if durable:
             _sync_folder(path.parent)
-    except OSError as problem:
-        raise error(f"cannot write {path}: {_reason(problem)}.") from problem
+    except Exception as problem:
+        if (reason := system_error(path, problem)) is None:
+            raise
+        raise error(f"cannot write {path}: {_reason(reason)}.") from problem
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
@@ -112,8 +118,10 @@ def replacing_folder(
             _swap(folder, fresh)
             if durable:
                 _sync_folder(folder.parent)
-    except OSError as problem:
-        raise error(f"cannot write {folder}: {_reason(problem)}.") from problem
+    except Exception as problem:
+        if (reason := system_error(folder, problem)) is None:
+            raise
+        raise error(f"cannot write {folder}: {_reason(reason)}.") from problem
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(fresh.with_suffix(".old"), ignore_errors=True)
@@ -302,14 +310,42 @@ def cache_folder() -> Path:
 
 def is_full(problem: BaseException) -> bool:
     """Whether an error says that a disk, or somebody's share of it, is full."""
-    full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return isinstance(problem, OSError) and problem.errno in full
+    if isinstance(problem, OSError) and problem.errno:
+        return problem.errno in (*_FULL, errno.EFBIG)
+    # Of writers that are no Python: TensorFlow, and Rust.
+    signs = [os.strerror(number) for number in _FULL] + [f"(os error {errno.EFBIG})"]
+    return any(sign in str(problem) for sign in signs)
 
 
-def _reason(problem: OSError) -> str:
+def refusal_of_disk(folder: str | Path) -> OSError | None:
+    """What the system says when something is written into ``folder`` now, if it refuses."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(2**16))
+    except OSError as problem:
+        return problem
+    return None
+
+
+def system_error(path: Path, problem: Exception) -> Exception | None:
+    """The system's error behind one of whoever wrote ``path``; None where there is none."""
+    if isinstance(problem, MyXTTSError):
+        return None
+    link: BaseException | None = problem
+    while link is not None:
+        # torch raises another of its own while that of a full disk is under way.
+        if isinstance(link, Exception) and is_full(link):
+            return link
+        link = link.__context__
+    if not isinstance(problem, OSError):
+        return None
+    # NumPy counts what was written and keeps the reason to itself.
+    return problem if problem.errno else refusal_of_disk(path.parent) or problem
+
+
+def _reason(problem: Exception) -> str:
     if isinstance(problem, FileExistsError):
         # Of mkdir, where a file has the name of a folder.
         return f"{problem.filename} is a file"
-    if is_full(problem):
-        return f"{problem.strerror} (there is no space on its disk)"
-    return problem.strerror or str(problem)
+    told = getattr(problem, "strerror", None) or str(problem).rstrip(".")
+    return f"{told} (there is no space on its disk)" if is_full(problem) else told

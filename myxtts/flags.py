@@ -140,15 +140,16 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         # Whoever reads the result has enough; Python would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        if os.environ.get(TRACEBACK):
+    # A panic of a library that is written in Rust is no Exception.
+    except BaseException as error:
+        if isinstance(error, SystemExit) or os.environ.get(TRACEBACK):
             raise
         print(f"{parser.prog}: error: {sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """What an error that nobody foresaw says to a person.
 
     A full disk and too little memory are the machine's; anything else is a fault of this program

@@ -155,6 +155,10 @@ class YAMLMapping(dict):
     lines: dict[Any, int]
 
 
+class YAMLTwiceError(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping."""
+
+
 class _Loader(yaml.SafeLoader):
     """Reads plain data only, every mapping as a :class:`YAMLMapping`, and nothing that is deep."""
 
@@ -170,10 +174,23 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def mapping(self, node: yaml.MappingNode) -> YAMLMapping:
+        # Of keys that are merged in (``<<``), those here may be another value.
+        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
         values = YAMLMapping(self.construct_mapping(node, deep=True))
         keys = [key for key, _ in node.value]
         values.lines = {self.construct_object(key): key.start_mark.line + 1 for key in keys}
+        self._refuse_twice(own)
         return values
+
+    def _refuse_twice(self, keys: list[yaml.Node]) -> None:
+        """Refuse a key that comes again: YAML's rules do, and only one value could be used."""
+        found: dict[Any, int] = {}
+        for key in keys:
+            line = key.start_mark.line + 1
+            if (name := self.construct_object(key)) in found:
+                problem = f"{_shown(name)} stands there and on line {found[name]}"
+                raise YAMLTwiceError(problem=problem, problem_mark=key.start_mark)
+            found[name] = line
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.mapping)
@@ -195,7 +212,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (*_NO_YAML, yaml.YAMLError) as error:
         where = getattr(error, "problem_mark", None)
         line = f", line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path}{line}: not valid YAML.") from error
+        what = error.problem if isinstance(error, YAMLTwiceError) else "not valid YAML"
+        raise ConfigError(f"{path}{line}: {what}.") from error
     if values is None:
         return {}
     if not isinstance(values, dict):

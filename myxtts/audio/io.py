@@ -7,7 +7,6 @@ import importlib
 import io
 import logging
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ import soxr
 
 from myxtts.audio.decoding import check_header, decode, duration, reason_of
 from myxtts.errors import AudioError, NotFiniteError, UnreadableError
-from myxtts.files import check_writable, is_full, replacing, writable_folder
+from myxtts.files import check_writable, is_full, refusal_of_disk, replacing, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -259,11 +258,7 @@ def _writing(path: Path) -> Iterator[None]:
 def _why(path: Path, error: Exception) -> str:
     """Why a file cannot be written; libsndfile keeps the system's reason to itself."""
     if isinstance(error, soundfile.SoundFileError):
-        try:
-            with tempfile.TemporaryFile(dir=path.parent) as probe:
-                probe.write(bytes(2**16))
-        except OSError as problem:
-            error = problem
+        error = refusal_of_disk(path.parent) or error
     return "no space on its disk" if is_full(error) else str(error).rstrip(".")
 
 

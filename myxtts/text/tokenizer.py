@@ -118,7 +118,7 @@ class VoiceBpeTokenizer:
 
     def pieces(self, cleaned: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Ids of a piece of cleaned text, and first and end of the letters that each is."""
-        found = self._tokenizer.encode(cleaned.replace(" ", SPACE))
+        found = self._read(cleaned.replace(" ", SPACE))
         before = []
         for place, letter in enumerate(cleaned):
             before += [place] * (len(SPACE) if letter == " " else 1)
@@ -196,7 +196,22 @@ class VoiceBpeTokenizer:
         return [(before[first], before[end]) for first, end in offsets]
 
     def _encode(self, name: str, cleaned: str):
-        return self._tokenizer.encode(f"[{name}]{cleaned}".replace(" ", SPACE))
+        return self._read(f"[{name}]{cleaned}".replace(" ", SPACE))
+
+    def _read(self, prepared: str):
+        """Ids and offsets of a text as the vocabulary has it, by the rules of its file.
+
+        Raises:
+            TextError: those do not end, or have a fault.
+        """
+        try:
+            return self._tokenizer.encode(prepared)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        # A panic of the library, which is written in Rust, is no Exception.
+        except BaseException as error:
+            shown = prepared if len(prepared) <= _SHOWN else f"{prepared[:_SHOWN]}..."
+            raise TextError(f"the tokenizer cannot take {shown!r} apart: {error}.") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """Cleaned text of ``ids``, its language token included."""
@@ -211,7 +226,7 @@ class VoiceBpeTokenizer:
 
     def spell(self, token: str) -> list[int]:
         """Ids that write ``token``, cleaned text without spaces; unknown ones are left out."""
-        ids = self._tokenizer.encode(token).ids
+        ids = self._read(token).ids
         return [number for number in ids if number != self._tokenizer.token_to_id(UNKNOWN)]
 
     def language_token(self, language: str) -> str:
@@ -333,5 +348,8 @@ def _load(path: str | Path) -> Tokenizer:
         raise TextError(f"no tokenizer file {path}.")
     try:
         return Tokenizer.from_file(str(path))
-    except Exception as error:  # tokenizers raises bare Exception for malformed files
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # tokenizers raises bare Exception for malformed files, and may panic, which is none.
+    except BaseException as error:
         raise TextError(f"{path} is not a tokenizer file: {error}.") from error

@@ -138,7 +138,7 @@ class CheckpointFolder:
         """Step of the best checkpoint, None without one."""
         try:
             step = json.loads((self.folder / BEST).read_text(encoding="utf-8"))["step"]
-        except (OSError, ValueError, KeyError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
         return step if step in self.steps() else None
 

@@ -103,7 +103,11 @@ def read_history(run_dir: Path) -> list[dict]:
     path = run_dir / HISTORY
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
-        return [record for record in records if {"stage", "kind", "step"} <= record.keys()]
+        return [
+            record
+            for record in records
+            if {"stage", "kind"} <= record.keys() and isinstance(record.get("step"), int)
+        ]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -152,6 +152,15 @@ def test_a_checkpoint_under_another_steps_name_is_refused(tmp_path, caplog):
     assert "it is of step 1" in caplog.text
 
 
+@pytest.mark.parametrize("text", ["", "5", "null", "[1]", '"a"', '{"step": [1]}', "{", "[" * 9999])
+def test_a_damaged_pointer_to_the_best_is_made_anew(tmp_path, text):
+    two_steps(tmp_path)
+    (tmp_path / "best.json").write_text(text)
+    assert checkpoints(tmp_path).best_step() is None
+    assert checkpoints(tmp_path).restore() == Progress(2, 1.0, 1)
+    assert checkpoints(tmp_path).best_step() == 1
+
+
 def test_a_checkpoint_of_before_loads_and_is_named(tmp_path, caplog):
     two_steps(tmp_path)
     state = {"step": 2, "best": 1.0, "best_step": 1, "stalled": 0}

@@ -71,6 +71,43 @@ def test_a_file_of_another_length_is_no_voice(tmp_path):
         load_voice(tmp_path / "me.bin")
 
 
+@pytest.mark.parametrize("suffix", [".npz", ".bin", ".pt"])
+def test_an_archive_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path, suffix):
+    resource = pytest.importorskip("resource", reason="this system counts no memory")
+    path, zeros = tmp_path / f"bomb{suffix}", bytes(2**23)
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(64):
+            file.write(zeros)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError, match=rf"bomb\{suffix} cannot be read"):
+        load_voice(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_torchs_word_for_a_full_disk_is_not_passed_on(tmp_path, monkeypatch):
+    def save(sections, file):
+        try:
+            raise OSError(28, "No space left on device")
+        finally:
+            raise RuntimeError("unexpected pos 704 vs 598")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(OSError, match="No space left"):
+        weights._write(tmp_path / "kokoro", {}, {"decoder.fc.weight": np.ones((2, 2))})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".npy"])
+def test_gigabytes_of_nothing_are_no_voice(tmp_path, suffix):
+    with (tmp_path / f"large{suffix}").open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(DataError, match=rf"large\{suffix} cannot be read"):
+        load_voice(tmp_path / f"large{suffix}")
+
+
 def test_damaged_fetched_voices_are_fetched_again(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MYXTTS_CACHE", str(tmp_path))
     monkeypatch.setattr(voice_sources, "_in_hub_cache", lambda: None)

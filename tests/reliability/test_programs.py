@@ -1,16 +1,19 @@
 """Programs under wrong configurations, a full disk and faults: a code and one sentence."""
 
 import errno
+import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from myxtts.audio import io
 from myxtts.audio.io import write_audio
 from myxtts.config import XTTSConfig
-from myxtts.errors import AudioError, CheckpointError, ConfigError, DataError
-from myxtts.files import write_whole
+from myxtts.errors import AudioError, CheckpointError, ConfigError, DataError, TextError
+from myxtts.files import replacing, write_whole
 from myxtts.flags import TRACEBACK, make_parser, run
+from myxtts.text.tokenizer import VoiceBpeTokenizer, train_tokenizer
 
 WRONG = {
     "layers": ("model: {gpt: {layers: -3}}", "layers must be from 1 to"),
@@ -29,6 +32,8 @@ WRONG = {
     "large": ("# " + "x" * 2**20, "more than a megabyte"),
     "zero": ('data: {language: "a\\0b"}', "without a zero byte"),
     "key": ("? [1, 2]\n: 3", "not valid YAML"),
+    "twice": ("training: {seed: 1}\n\ntraining: {seed: 2}", "line 3: 'training' stands .*line 1"),
+    "inner": ("training:\n  seed: 1\n  seed: 1", "line 3: 'seed' stands there and on line 2"),
 }
 
 
@@ -73,6 +78,37 @@ def test_the_traceback_is_had_when_asked_for(monkeypatch):
         run(main, make_parser("p", "P."))
 
 
+class Panic(BaseException):
+    """As those of libraries in Rust, which are no Exception."""
+
+
+def test_a_panic_is_one_sentence(monkeypatch, capsys):
+    def main(args):
+        raise Panic("retry-limit-in-match over")
+
+    monkeypatch.setattr("sys.argv", ["p"])
+    monkeypatch.delenv(TRACEBACK, raising=False)
+    assert run(main, make_parser("p", "P.")) == 1
+    assert "error: unexpected Panic: retry-limit-in-match over." in capsys.readouterr().err
+
+
+def test_a_tokenizer_whose_rules_do_not_end_is_refused(tmp_path):
+    state = json.loads(train_tokenizer([("hello there", "en")], 290).to_json())
+    slow = {"type": "Split", "pattern": {"Regex": "(a+)+$"}}
+    state["pre_tokenizer"] = {**slow, "behavior": "Isolated", "invert": False}
+    (tmp_path / "t.json").write_text(json.dumps(state), encoding="utf-8")
+    tokenizer = VoiceBpeTokenizer(tmp_path / "t.json")
+    with pytest.raises(TextError, match=r"cannot take '\[en\]aaa.*' apart: .*retry-limit"):
+        tokenizer.encode("a" * 26 + "!", "en")
+
+
+def test_keys_that_are_merged_in_may_be_replaced(tmp_path):
+    text = "training:\n  dvae: &usual {steps: 5, batch_size: 3}\n  gpt:\n    <<: *usual\n"
+    (tmp_path / "c.yaml").write_text(f"{text}    steps: 7\n", encoding="utf-8")
+    gpt = XTTSConfig.from_yaml(tmp_path / "c.yaml").training.gpt
+    assert (gpt.steps, gpt.batch_size) == (7, 3)
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_a_full_disk_says_no_space_and_leaves_nothing(tmp_path, monkeypatch, suffix):
     def full(self, content):
@@ -88,12 +124,49 @@ def test_a_full_disk_says_no_space_and_leaves_nothing(tmp_path, monkeypatch, suf
     assert not list(tmp_path.iterdir())
 
 
+WRITERS = {
+    "numpy": lambda path: np.ones(90_000).tofile(path),
+    "zip": lambda path: np.savez(path.open("wb"), np.ones(90_000)),
+    "torch": lambda path: torch_save(path, 90_000),
+    "torch, many": lambda path: torch_save(path, *[900] * 100),
+    "safetensors": lambda path: save_file({"a": np.ones(90_000)}, path),
+}
+
+
+def torch_save(path, *sizes):
+    torch = pytest.importorskip("torch")
+    with path.open("wb") as file:
+        torch.save([torch.ones(size) for size in sizes], file)
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_disk_that_fills_is_told_whoever_writes(tmp_path, writer):
+    """With a real limit: libraries hide the system's error, or raise others while it is raised."""
+    resource = pytest.importorskip("resource", reason="this system has no limits")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        with (
+            pytest.raises(DataError, match=r"cannot write .*a\.bin: .*(no space|too large)"),
+            replacing(tmp_path / "a.bin", DataError) as fresh,
+        ):
+            WRITERS[writer](fresh)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_has_nothing_to_do_with_the_disk_stays_what_it_is(tmp_path):
+    with pytest.raises(KeyError, match="a"), replacing(tmp_path / "a.bin"):
+        raise KeyError("a")
+
+
 def test_what_libsndfile_keeps_to_itself_is_told(tmp_path, monkeypatch):
     class Full:
         def __init__(self, **named):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(io.tempfile, "TemporaryFile", Full)
+    monkeypatch.setattr("tempfile.TemporaryFile", Full)
     error = io.soundfile.LibsndfileError(2)
     assert io._why(tmp_path / "a.wav", error) == "no space on its disk"
 

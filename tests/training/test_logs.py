@@ -92,3 +92,10 @@ def test_a_picture_shows_low_channels_below():
     column = picture[:, picture.shape[1] // 3].astype(int)
     yellow = np.flatnonzero((column[:, 0] > 200) & (column[:, 2] < 80))
     assert yellow.min() > picture.shape[0] / 2
+
+
+def test_records_without_a_whole_step_are_left_out(tmp_path):
+    good = {"stage": "gpt", "kind": "train", "step": 3}
+    bad = [{**good, "step": step} for step in ("3", None, 2.5, [3])]
+    (tmp_path / "history.json").write_text(json.dumps([good, *bad]))
+    assert RunLog(tmp_path, "gpt", 5).own() == [good]

@@ -22,6 +22,8 @@ from myxtts.weights.torch_file import read_torch_tensor
 
 VOICE_SHAPE = (510, 1, 256)
 SUFFIXES = (".pt", ".bin", ".npz", ".npy")
+# Of all voices of a file: seven times those that are published.
+LARGEST = 2**28
 _ZIP_SIGN = b"PK"
 
 
@@ -80,7 +82,7 @@ def save_voice(path: str | Path, voice: np.ndarray) -> None:
         elif path.suffix == ".npz":
             np.savez(temporary, **{path.stem: voice})
         else:
-            voice.astype("<f4").tofile(temporary)
+            temporary.write_bytes(voice.astype("<f4").tobytes())
 
 
 def _voice_files(folder: Path) -> list[Path]:
@@ -104,6 +106,7 @@ def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    _refuse_large(path)
     if path.suffix == ".pt":
         require_whole_archive(path)
         return {path.stem: read_torch_tensor(path)}
@@ -121,6 +124,20 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         data = np.fromfile(path, "<f4")
         return {path.stem: data.reshape(VOICE_SHAPE) if data.size == 510 * 256 else data}
     return {path.stem: np.load(path, allow_pickle=False)}
+
+
+def _refuse_large(path: Path) -> None:
+    """Refuse what no file of voices holds, before memory is spent on it.
+
+    Raises:
+        ValueError: the file, or what an archive says that it unpacks to, is larger.
+    """
+    sizes = [path.stat().st_size]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            sizes += [sum(member.file_size for member in archive.infolist())]
+    if max(sizes) > LARGEST:
+        raise ValueError(f"it holds {max(sizes)} bytes, which no voices do")
 
 
 def _array(content: bytes) -> np.ndarray:

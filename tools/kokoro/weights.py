@@ -26,7 +26,7 @@ import numpy as np
 
 from myxtts.digests import SUMS, check_sums, file_sha256, tell_unhashed, write_sums
 from myxtts.errors import WeightsError
-from myxtts.files import cache_folder, discard_folder
+from myxtts.files import cache_folder, discard_folder, system_error
 from myxtts.weights.torch_file import read_torch_file
 from tools.kokoro.int8 import UNUSED, is_named, kmodel_state
 from tools.kokoro.parts import (
@@ -271,9 +271,12 @@ def _write(folder: Path, config: dict, state: Mapping[str, Any]) -> None:
         made = Path(temporary) / folder.name
         made.mkdir()
         (made / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
-        # Through Python's file, a full disk is an OSError that says so.
-        with (made / CHECKPOINT).open("wb") as file:
-            torch.save(sections, file)
+        try:
+            with (made / CHECKPOINT).open("wb") as file:
+                torch.save(sections, file)
+        except RuntimeError as error:
+            # torch's own word for a full disk is about its archive.
+            raise system_error(made, error) or error from None
         write_sums(made, (CONFIG_FILE, CHECKPOINT))
         try:
             made.replace(folder)
