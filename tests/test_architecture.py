@@ -27,6 +27,7 @@ myxtts/files
 myxtts/digests
 myxtts/plots myxtts/settings
 myxtts/decoder_config myxtts/synthesis_config
+myxtts/wavlm_config
 myxtts/config
 myxtts/flags
 myxtts/audio myxtts/text
