@@ -16,9 +16,11 @@ from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
 from myxtts.settings import Settings, nearest, setting
 from myxtts.synthesis_config import SynthesisConfig
+from myxtts.wavlm_config import WAVLM_NAMES, WavLMConfig
 
-EncoderType = Literal["ecapa_tdnn", "resemblyzer", "coqui"]
+EncoderType = Literal["ecapa_tdnn", "resemblyzer", "coqui", "wavlm"]
 SPEAKER_ENCODER_TYPES = get_args(EncoderType)
+ENCODER_NAMES = (*SPEAKER_ENCODER_TYPES, *WAVLM_NAMES)
 StageName = Literal["dvae", "gpt", "decoder"]
 STAGES = get_args(StageName)
 Sizes = tuple[int, ...]
@@ -148,13 +150,14 @@ class ModelConfig(Settings, section="model"):
     decoder: DecoderConfig = DecoderConfig()
     ecapa: ECAPAConfig = ECAPAConfig()
     coqui_encoder: CoquiEncoderConfig = CoquiEncoderConfig()
+    wavlm: WavLMConfig = WavLMConfig()
     use_pretrained_speaker_encoder: bool = setting(
         False, "condition on a pretrained speaker encoder and a trained projection"
     )
     speaker_encoder_type: EncoderType = setting("ecapa_tdnn", "which pretrained speaker encoder")
     freeze_speaker_encoder: bool = setting(True, "keep the pretrained speaker encoder fixed")
     pretrained_speaker_encoder_path: str | None = setting(
-        None, "file or folder with the encoder's weights"
+        None, "file, folder or hf://owner/name with the encoder's weights"
     )
     contrastive_loss_temperature: float = setting(
         0.1, "divides the similarities of the contrastive speaker loss", above=0

@@ -27,10 +27,12 @@ myxtts/files
 myxtts/digests
 myxtts/plots myxtts/settings
 myxtts/decoder_config myxtts/synthesis_config
+myxtts/wavlm_config
 myxtts/config
 myxtts/flags
 myxtts/audio myxtts/text
 myxtts/losses
+myxtts/speaker_losses
 myxtts/presets
 myxtts/models
 myxtts/weights
@@ -50,7 +52,16 @@ examples
 # The doors, which name what is behind them for whoever asks.
 DOORS = {"myxtts/__init__", "tools/kokoro_voice/__init__"}
 # Rooms that run on keras.ops or on less, and the one file that may know torch.
-WITHOUT_TENSORFLOW = ("audio", "text", "losses", "presets", "models", "weights", "generation")
+WITHOUT_TENSORFLOW = (
+    "audio",
+    "text",
+    "losses",
+    "speaker_losses",
+    "presets",
+    "models",
+    "weights",
+    "generation",
+)
 WITHOUT_KERAS = ("generation/driver", "serving/client", "serving/contract", "text", "flags")
 KNOWS_TORCH = {"weights/torch_file"}
 LONGEST_FILE, LONGEST_FUNCTION, MEDIAN_FUNCTION = 400, 60, 8

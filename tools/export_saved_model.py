@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
+from myxtts.config import ENCODER_NAMES, XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import replacing_folder
 from myxtts.flags import make_parser, run
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     add_preset_flag(what)
     what.add_argument(
         "--speaker-encoder",
-        choices=SPEAKER_ENCODER_TYPES,
+        choices=ENCODER_NAMES,
         help="export a pretrained speaker encoder alone",
     )
     parser.add_argument(
@@ -147,12 +147,10 @@ def export_preset(args: argparse.Namespace, fresh: Path):
 
 def export_encoder(args: argparse.Namespace, fresh: Path) -> None:
     """Write the signature of a pretrained speaker encoder."""
-    from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
     from myxtts.serving.export import export_speaker_encoder
-    from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+    from myxtts.weights.speaker_encoders import pretrained_speaker_encoder
 
-    encoder = PretrainedSpeakerEncoder(args.speaker_encoder)
-    load_pretrained_speaker_encoder(encoder, args.checkpoint)
+    encoder = pretrained_speaker_encoder(args.speaker_encoder, args.checkpoint)
     logger.info("weights: %s", encoder.provenance)
     export_speaker_encoder(encoder, fresh)
 

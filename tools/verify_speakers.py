@@ -18,7 +18,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.config import SPEAKER_ENCODER_TYPES
+from myxtts.config import ENCODER_NAMES
 from myxtts.errors import ConfigError, DataError
 from myxtts.files import replacing
 from myxtts.flags import make_parser, run
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         "--encoder",
         required=True,
         metavar="NAME",
-        help=f"{', '.join(SPEAKER_ENCODER_TYPES)}, or the folder of an XTTS preset",
+        help=f"{', '.join(ENCODER_NAMES)}, or the folder of an XTTS preset",
     )
     parser.add_argument(
         "--encoder-weights", metavar="PATH", help="the upstream's weights of a named encoder"
@@ -108,12 +108,12 @@ def make_verifier(args: argparse.Namespace):
     from myxtts.presets.finding import find_preset
     from myxtts.verification.verifier import SpeakerVerifier
 
-    if args.encoder in SPEAKER_ENCODER_TYPES:
+    if args.encoder in ENCODER_NAMES:
         weights, trim = args.encoder_weights, args.trim_silences
         return SpeakerVerifier.from_pretrained(args.encoder, weights, trim), None
     if not Path(args.encoder).is_dir():
         raise ConfigError(
-            f"--encoder {args.encoder}: neither {', '.join(SPEAKER_ENCODER_TYPES)} nor the folder "
+            f"--encoder {args.encoder}: neither {', '.join(ENCODER_NAMES)} nor the folder "
             "of a preset."
         )
     if args.encoder_weights or args.trim_silences:
@@ -173,7 +173,7 @@ def report(encoder: str, threshold, trials: Sequence) -> str:
 
 def name_of(encoder: str) -> str:
     """Encoder's name for a title; of a preset, the folder's."""
-    return encoder if encoder in SPEAKER_ENCODER_TYPES else Path(encoder).resolve().name
+    return encoder if encoder in ENCODER_NAMES else Path(encoder).resolve().name
 
 
 def set_name(trials: str) -> str:

@@ -14,10 +14,12 @@ from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
 from myxtts.models.coqui_resnet import CoquiSpeakerEncoder
 from myxtts.models.ecapa_tdnn import ECAPATDNN
 from myxtts.models.resemblyzer import ResemblyzerEncoder
+from myxtts.models.wavlm import WavLMEncoder
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
 from myxtts.settings import to_dict
+from myxtts.wavlm_config import WavLMConfig
 
 __all__ = [
     "RANDOM",
@@ -31,10 +33,10 @@ RANDOM = "random"
 KIND = "speaker_encoder"
 WEIGHTS = "speaker_encoder.safetensors"
 
-Sizes = ECAPAConfig | CoquiEncoderConfig | None
+Sizes = ECAPAConfig | CoquiEncoderConfig | WavLMConfig | None
 # Sections of ``ModelConfig`` with the sizes of an encoder. Resemblyzer has one size.
-_SECTIONS = {"ecapa_tdnn": "ecapa", "coqui": "coqui_encoder"}
-_CLASSES = {"ecapa_tdnn": ECAPATDNN, "coqui": CoquiSpeakerEncoder}
+SECTIONS = {"ecapa_tdnn": "ecapa", "coqui": "coqui_encoder", "wavlm": "wavlm"}
+_CLASSES = {"ecapa_tdnn": ECAPATDNN, "coqui": CoquiSpeakerEncoder, "wavlm": WavLMEncoder}
 
 
 class PretrainedSpeakerEncoder(keras.layers.Layer):
@@ -46,7 +48,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
     preset; until then the provenance is ``"random"`` and a call is an error.
 
     Args:
-        encoder_type: ``ecapa_tdnn``, ``resemblyzer`` or ``coqui``.
+        encoder_type: ``ecapa_tdnn``, ``resemblyzer``, ``coqui`` or ``wavlm``.
         freeze: keep weights and batch-norm statistics fixed while training.
         sizes: of an encoder other than the published one.
 
@@ -81,7 +83,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
     def section(self) -> dict:
         """Plain values of the ``model`` section that makes this encoder."""
         values = {"speaker_encoder_type": self.encoder_type, "freeze_speaker_encoder": self.freeze}
-        return values | ({_SECTIONS[self.encoder_type]: to_dict(self.sizes)} if self.sizes else {})
+        return values | ({SECTIONS[self.encoder_type]: to_dict(self.sizes)} if self.sizes else {})
 
     @property
     def embedding_dim(self) -> int:
@@ -163,7 +165,7 @@ class PretrainedSpeakerEncoder(keras.layers.Layer):
 
 
 def _sizes(section: ModelConfig, encoder_type: str) -> Sizes:
-    return getattr(section, _SECTIONS[encoder_type]) if encoder_type in _SECTIONS else None
+    return getattr(section, SECTIONS[encoder_type]) if encoder_type in SECTIONS else None
 
 
 def _make(encoder_type: str, sizes: Sizes) -> Any:

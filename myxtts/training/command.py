@@ -40,7 +40,11 @@ OF_DECODERS = {
         )
     ),
 }
-ENCODER_SECTIONS = {"ecapa_tdnn": "model.ecapa.", "coqui": "model.coqui_encoder."}
+ENCODER_SECTIONS = {
+    "ecapa_tdnn": "model.ecapa.",
+    "coqui": "model.coqui_encoder.",
+    "wavlm": "model.wavlm.",
+}
 _EPILOG = (
     "A flag beats the YAML file of --config, and the YAML file beats --preset or, for "
     "fine-tuning, the model of --init-from with the recipe of Coqui's GPT trainer."
@@ -150,8 +154,9 @@ def main(args: argparse.Namespace) -> None:
     # Imported late: --help and --dry-run need no TensorFlow.
     if args.estimate_memory:
         from myxtts.training.memory import estimate_memory
+        from myxtts.training.stages.xtts import complete
 
-        estimate = estimate_memory(config)
+        estimate = estimate_memory(complete(config))
         print(json.dumps(estimate.to_dict()) if args.json else estimate)
         return
     from myxtts.training.run import train

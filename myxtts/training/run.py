@@ -57,6 +57,7 @@ def train(config: Settings, system: System = XTTS_SYSTEM) -> TrainingResult:
         MyXTTSError: the configuration, the corpora, the weights or the run folder are unfit,
             or another run is going on in that folder.
     """
+    config = system.complete(config)
     run_dir = prepare_folder(config)
     with locked(run_dir):
         mend_run(run_dir)

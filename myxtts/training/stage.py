@@ -110,8 +110,10 @@ class System:
             the run folder, where an earlier run may have left its preset. The model has a
             ``config``, a dictionary ``trained_steps`` by stage, and ``save_to_preset``.
         finish: called with the configuration and the folder of the trained preset.
+        complete: the configuration with what only the files that it names say.
     """
 
     stages: tuple[Stage, ...]
     prepare: Callable[[Any, Path], tuple[Any, Corpus, Corpus]]
     finish: Callable[[Any, Path], None] = lambda config, preset: None
+    complete: Callable[[Any], Any] = lambda config: config

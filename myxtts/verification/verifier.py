@@ -18,11 +18,11 @@ from myxtts.audio.frontends import XTTS_CONDITIONING
 from myxtts.audio.io import check_samples, padded, read_audio
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.models.resemblyzer import TARGET_DBFS
-from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
+from myxtts.models.speaker_encoder import RANDOM
 from myxtts.models.xtts import MAIN, XTTS
 from myxtts.timing import SPEAKER_RATE
 from myxtts.verification.threshold import Threshold, preset_threshold, shipped_threshold
-from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+from myxtts.weights.speaker_encoders import pretrained_speaker_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -110,18 +110,23 @@ class SpeakerVerifier:
         """Verifier with a pretrained encoder and, where one is shipped, its threshold.
 
         Args:
-            encoder_type: ``ecapa_tdnn``, ``resemblyzer`` or ``coqui``.
+            encoder_type: one of ``myxtts.config.ENCODER_NAMES``.
             path: the upstream's weights; found as
                 :func:`~myxtts.weights.speaker_encoders.load_pretrained_speaker_encoder` says.
             trim_silences: as the class says; None does what the encoder's upstream does.
 
         Raises:
+            ConfigError: there is no such encoder, or it was not trained to tell speakers apart.
             WeightsError: the weights are not there.
         """
         if trim_silences is None:
             trim_silences = encoder_type == "resemblyzer"
-        encoder = PretrainedSpeakerEncoder(encoder_type)
-        load_pretrained_speaker_encoder(encoder, path)
+        encoder = pretrained_speaker_encoder(encoder_type, path)
+        if not getattr(encoder.sizes, "head", True):
+            raise ConfigError(
+                f"{encoder_type} has no speaker head: a mean over its frames tells speakers apart "
+                "badly. wavlm-base-sv and wavlm-base-plus-sv have one."
+            )
         threshold = shipped_threshold(encoder_type, encoder.provenance, trim_silences)
         return cls(encoder, threshold, trim_silences)
 

@@ -124,14 +124,14 @@ def convert(
         variables[target].assign(value)
 
 
-def fold_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def fold_weight_norm(arrays: Mapping[str, np.ndarray], kept: int = 0) -> dict[str, np.ndarray]:
     """Replace weight-norm pairs by the weight ``g * v / |v|`` they stand for.
 
     Both spellings are read: ``parametrizations.weight.original0/1`` and
-    ``weight_g``/``weight_v``. The norm runs over every axis but the first.
+    ``weight_g``/``weight_v``. The norm runs over every axis but ``kept``.
 
     Raises:
-        WeightsError: a gain has no direction.
+        WeightsError: a gain has no direction, or is of another axis.
     """
     folded = dict(arrays)
     spellings = (
@@ -144,8 +144,10 @@ def fold_weight_norm(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             if stem + direction_name not in arrays:
                 raise WeightsError(f"the source lacks {stem}{direction_name} to go with {key}.")
             gain, direction = folded.pop(key), folded.pop(stem + direction_name)
-            axes = tuple(range(1, direction.ndim))
+            axes = tuple(axis for axis in range(direction.ndim) if axis != kept)
             length = np.sqrt(np.sum(np.square(direction), axis=axes, keepdims=True))
+            if gain.shape != length.shape:
+                raise WeightsError(f"{key} has shape {gain.shape}, {length.shape} is expected.")
             folded[f"{stem}.weight"] = gain * direction / length
     return folded
 

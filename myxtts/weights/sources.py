@@ -6,9 +6,11 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import logging
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,9 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S = 60.0
 _SLOWEST = 200_000
 _LARGEST = 2**33
+# Before the name of a repository of the hub that is given as a path.
+HUB = "hf://"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Source:
     """What one encoder's published weights are and how they are read.
 
     Attributes:
-        files: names of the weights file, the one on the hub first.
+        files: names of the weights file, the likeliest first.
         licence: of the published weights.
         read: from a file to its arrays.
         load: sets an encoder's weights from arrays.
@@ -38,8 +43,10 @@ class Source:
         package: Python package that ships them; without a repository, the only place.
         package_folder: where inside the package.
         repository: of the Hugging Face hub that has them.
-        companions: other files of the repository that ``check`` reads.
-        published: names of the published files, by their SHA-256.
+        companions: other files of the repository that ``check`` and ``describe`` read.
+        published: names of the published files, by their SHA-256; where none is known here, the
+            hub's own name of what was fetched from it is believed.
+        describe: from a weights file and sizes to the sizes that the files beside it say.
     """
 
     files: tuple[str, ...]
@@ -53,6 +60,26 @@ class Source:
     repository: str | None = None
     companions: tuple[str, ...] = ()
     published: Mapping[str, str] = field(default_factory=dict)
+    describe: Callable[[Path, Any], Any] | None = None
+
+    def of(self, repository: str) -> Source:
+        """The same kind of weights in another repository of the hub, of nobody knows what licence.
+
+        Raises:
+            WeightsError: it is no ``owner/name``.
+        """
+        if repository == self.repository:
+            return self
+        if not _REPOSITORY.fullmatch(repository):
+            raise WeightsError(f"{HUB}{repository} is no repository: {HUB}owner/name is expected.")
+        return replace(
+            self,
+            repository=repository,
+            licence=f"not known (see {repository})",
+            command=f"hf download {repository} --local-dir {repository.rpartition('/')[2]}",
+            package=None,
+            published={},
+        )
 
 
 def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
@@ -60,18 +87,33 @@ def find(source: Source, path: str | Path | None = None) -> tuple[Path, str]:
 
     Args:
         source: whose weights.
-        path: the file, or a folder that holds it as the hub or the hub's cache does;
-            the hub's cache, the installed package, or the hub when None.
+        path: the file, a folder that holds it as the hub or the hub's cache does, or
+            ``hf://owner/name``; the hub's cache, the installed package, or the hub when None.
 
     Raises:
         WeightsError: it is not there; the sentence says what was looked for, where, and
             how to get it.
     """
+    source, path = addressed(source, path)
     if path is not None:
-        return _from_path(source, Path(path))
+        return _from_path(source, path)
     if source.repository is None:
         return _from_package(source)
-    return _from_hub_cache(source) or _in_package(source) or _from_hub(source)
+    cached = _from_hub_cache(source)
+    if cached is None or _lacks_description(source):
+        try:
+            return _in_package(source) or _from_hub(source)
+        except WeightsError:
+            if cached is None:
+                raise
+    return cached
+
+
+def addressed(source: Source, path: str | Path | None) -> tuple[Source, Path | None]:
+    """``source`` and ``path``, of ``hf://owner/name`` that repository and no path."""
+    if isinstance(path, str) and path.startswith(HUB):
+        return source.of(path.removeprefix(HUB).strip("/")), None
+    return source, None if path is None else Path(path)
 
 
 def _from_path(source: Source, path: Path) -> tuple[Path, str]:
@@ -133,30 +175,60 @@ def _versioned(package: str) -> str:
 def _from_hub_cache(source: Source) -> tuple[Path, str] | None:
     from huggingface_hub import try_to_load_from_cache
 
-    cached = try_to_load_from_cache(source.repository, source.files[0])
-    return (Path(cached), source.repository) if isinstance(cached, str) else None
+    cached = (try_to_load_from_cache(source.repository, name) for name in source.files)
+    file = next((item for item in cached if isinstance(item, str)), None)
+    return (Path(file), source.repository) if file else None
+
+
+def _lacks_description(source: Source) -> bool:
+    """Whether the hub's cache lacks a file that must be read with the weights."""
+    from huggingface_hub import try_to_load_from_cache
+
+    # None is not known; a file that the repository does not have is something else.
+    asked = source.companions if source.describe else ()
+    return any(try_to_load_from_cache(source.repository, name) is None for name in asked)
 
 
 def _from_hub(source: Source) -> tuple[Path, str]:
-    from huggingface_hub import hf_hub_download
-
-    name = source.files[0]
-    logger.info("fetching %s of %s from the Hugging Face hub", name, source.repository)
     try:
-        seconds = _PATIENCE_S + _reach_hub(source.repository, name) / _SLOWEST
-        for file in (*source.companions, name):
-            path = within(seconds, lambda _, file=file: hf_hub_download(source.repository, file))
-        return Path(path), source.repository
+        return _fetched(source), source.repository
     # Of no one kind: the client's own errors, and those of requests or httpx, by its release.
     except Exception as error:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         raise WeightsError(
-            f"no pretrained weights: {name} was looked for in {HF_HUB_CACHE} and on the Hugging "
-            f"Face hub, which did not give it ({_first_line(error)}). Where the hub can be "
-            f"reached, get it with: {source.command}; then give that folder as the path of "
-            "the weights."
+            f"no pretrained weights: {' or '.join(source.files)} was looked for in {HF_HUB_CACHE} "
+            f"and on the Hugging Face hub, which did not give it ({_first_line(error)}). Where "
+            f"the hub can be reached, get it with: {source.command}; then give that folder as the "
+            "path of the weights."
         ) from error
+
+
+def _fetched(source: Source) -> Path:
+    """The first of the source's files that its repository has, fetched after its companions."""
+    from huggingface_hub.utils import EntryNotFoundError
+
+    # Asked for first: it fails at once where there is no network.
+    sizes = {source.files[0]: _reach_hub(source.repository, source.files[0])}
+    for companion in source.companions:
+        with contextlib.suppress(EntryNotFoundError):
+            _download(source.repository, companion, _PATIENCE_S)
+    for name in source.files[:-1]:
+        with contextlib.suppress(EntryNotFoundError):
+            return _weights(source.repository, name, sizes)
+    return _weights(source.repository, source.files[-1], sizes)
+
+
+def _weights(repository: str, name: str, sizes: Mapping[str, int]) -> Path:
+    size = sizes[name] if name in sizes else _reach_hub(repository, name)
+    return _download(repository, name, _PATIENCE_S + size / _SLOWEST)
+
+
+def _download(repository: str, name: str, seconds: float) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    logger.info("fetching %s of %s from the Hugging Face hub", name, repository)
+    return Path(within(seconds, lambda _: hf_hub_download(repository, name)))
 
 
 def _reach_hub(repository: str, name: str) -> int:

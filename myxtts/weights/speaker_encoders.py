@@ -8,17 +8,19 @@ never called pretrained.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
 
+from myxtts.config import SPEAKER_ENCODER_TYPES, ModelConfig
 from myxtts.digests import check_seal, file_sha256, sealed, tell_unhashed
 from myxtts.errors import CheckpointError, WeightsError
 from myxtts.files import cache_folder, write_whole
-from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.models.speaker_encoder import SECTIONS, PretrainedSpeakerEncoder
 from myxtts.presets.variables import load_variables, save_variables
-from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa
-from myxtts.weights.sources import Source, find
+from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa, wavlm
+from myxtts.weights.sources import Source, addressed, find
 from myxtts.weights.torch_file import read_torch_file
 
 logger = logging.getLogger(__name__)
@@ -68,11 +70,76 @@ SOURCES = {
             ),
         },
     ),
+    # Of the models that the setting model.wavlm.name knows; see source_of.
+    "wavlm": Source(
+        files=wavlm.FILES,
+        licence="CC BY-SA 3.0 (that of UniSpeech, which the models' cards name)",
+        read=wavlm.read,
+        load=wavlm.load,
+        check=wavlm.check_configuration,
+        command="hf download microsoft/wavlm-base-plus-sv --local-dir wavlm-base-plus-sv",
+        repository="microsoft/wavlm-base-plus-sv",
+        companions=(wavlm.CONFIGURATION, wavlm.PREPROCESSOR),
+        describe=wavlm.described,
+    ),
 }
+
+Pathlike = str | Path | None
+
+
+def pretrained_speaker_encoder(
+    name: str, path: Pathlike = None, freeze: bool = True
+) -> PretrainedSpeakerEncoder:
+    """A speaker encoder with its pretrained weights, in the sizes that come with them.
+
+    Args:
+        name: one of ``myxtts.config.ENCODER_NAMES``.
+        path: as :func:`load_pretrained_speaker_encoder` says.
+        freeze: as :class:`~myxtts.models.speaker_encoder.PretrainedSpeakerEncoder` says.
+
+    Raises:
+        ConfigError: there is no such encoder.
+        WeightsError: the weights are not there, cannot be read or do not fit.
+    """
+    kind = name if name in SPEAKER_ENCODER_TYPES else name.partition("-")[0]
+    values = {"speaker_encoder_type": kind, "freeze_speaker_encoder": freeze}
+    values |= {} if kind == name else {kind: {"name": name}}
+    section = described(ModelConfig().merged(values, "the encoder"), path)
+    encoder = PretrainedSpeakerEncoder.from_section(section)
+    load_pretrained_speaker_encoder(encoder, path)
+    return encoder
+
+
+def described(section: ModelConfig, path: Pathlike = None) -> ModelConfig:
+    """``section`` with the sizes that come with its encoder's weights, where they say them.
+
+    Args:
+        section: whose ``speaker_encoder_type`` is asked for.
+        path: as :func:`load_pretrained_speaker_encoder` says.
+
+    Raises:
+        WeightsError: the weights are not there, or contradict the section.
+    """
+    kind = section.speaker_encoder_type
+    sizes = getattr(section, SECTIONS.get(kind, ""), None)
+    source = source_of(kind, sizes)
+    if source.describe is None:
+        return section
+    file, _ = find(source, path)
+    return dataclasses.replace(section, **{SECTIONS[kind]: source.describe(file, sizes)})
+
+
+def source_of(kind: str, sizes: object) -> Source:
+    """Where weights of an encoder of this type and these sizes come from."""
+    source, name = SOURCES[kind], getattr(sizes, "name", None)
+    if name is None:
+        return source
+    repository = f"{source.repository.partition('/')[0]}/{name}"
+    return dataclasses.replace(source.of(repository), licence=source.licence)
 
 
 def load_pretrained_speaker_encoder(
-    encoder: PretrainedSpeakerEncoder, path: str | Path | None = None
+    encoder: PretrainedSpeakerEncoder, path: Pathlike = None
 ) -> None:
     """Load the upstream's weights into ``encoder`` and record where they came from.
 
@@ -81,13 +148,14 @@ def load_pretrained_speaker_encoder(
 
     Args:
         encoder: of a type in ``SOURCES``.
-        path: the upstream's file, or a folder that holds it; when None, the installed
-            package (Resemblyzer) or the Hugging Face hub and its cache.
+        path: the upstream's file, a folder that holds it, or ``hf://owner/name``; when None,
+            the installed package (Resemblyzer) or the Hugging Face hub and its cache.
 
     Raises:
         WeightsError: the weights are not there, cannot be read or do not fit.
     """
-    source = SOURCES[encoder.encoder_type]
+    sizes = getattr(encoder, "sizes", None)
+    source, path = addressed(source_of(encoder.encoder_type, sizes), path)
     file, origin = find(source, path)
     digest = file_sha256(file)
     origin = _checked_origin(source, file, origin, digest)
@@ -120,6 +188,9 @@ def _checked_origin(source: Source, file: Path, origin: str, digest: str) -> str
     if digest in source.published:
         return source.published[digest]
     if not origin.startswith("local:"):
+        # The hub's client keeps what it fetched under its SHA-256.
+        if not source.published and file.resolve().name == digest:
+            return origin
         logger.warning(
             "%s of %s is none of the files that were published (SHA-256 %s): it counts as a file "
             "of your own.",

@@ -21,17 +21,31 @@ from myxtts.models import (
     dvae,
     ecapa_tdnn,
     istft_decoder,
+    wavlm,
+    wavlm_blocks,
 )
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
 from myxtts.models.layer import BatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.wavlm_config import WavLMConfig
 
 # A layer of each class, with arguments that are not the defaults, and the shape it is built for.
 FRAMES = (None, None, 8)
 RESNET = {"embedding_dim": 6, "blocks": (1, 2), "channels": (8, 16)}
 ECAPA = ECAPAConfig((8, 8, 24), (5, 3, 1), (1, 2, 1), 4, 2, 4, 6)
+WAVLM = WavLMConfig(
+    conv_channels=(8, 8),
+    conv_kernels=(10, 3),
+    conv_strides=(5, 2),
+    hidden_dim=8,
+    layers=2,
+    heads=2,
+    position_kernel=4,
+    position_groups=2,
+    head=False,
+)
 LAYERS = [
     (MelSpectrogram(XTTS_DVAE, name="mel"), (None, 9_000)),
     (MelNorm(8, name="norm"), None),
@@ -66,6 +80,14 @@ LAYERS = [
     (HifiResBlock(8, 3, dilations=(1, 2)), FRAMES),
     (istft_decoder.IstftDecoder(8, 6, 12, 1, 3, 1, 2, 5, 2, 2, 512, 128), None),
     (istft_decoder.ConvNeXtBlock(8, 5, lookahead=1, layer_scale=0.5, name="block"), FRAMES),
+    (wavlm.WavLMEncoder(WAVLM, name="wavlm"), None),
+    (wavlm.XVectorHead((6, 4), (3, 2), (1, 2), embedding_dim=5, name="head"), FRAMES),
+    (wavlm_blocks.TimeNorm(name="norm"), FRAMES),
+    (wavlm_blocks.ConvBlock(6, 3, 2, use_bias=True, norm="layer"), FRAMES),
+    (wavlm_blocks.PositionalConv(5, groups=2), FRAMES),
+    (wavlm_blocks.RelativePositions(2, 8, distance=10), FRAMES),
+    (wavlm_blocks.GatedAttention(2, dropout=0.2), FRAMES),
+    (wavlm_blocks.WavLMBlock(2, 12, pre_norm=True, name="block"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),

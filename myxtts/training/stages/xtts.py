@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from myxtts.training.stage import System
 from myxtts.training.stages import decoder, dvae, gpt
 from myxtts.training.start import CONFIG, PRESET, differing_keys, open_corpora
 from myxtts.training.vocabulary import grow_vocabulary
+from myxtts.wavlm_config import WavLMConfig
 from myxtts.weights.model_card import inherit_card
-from myxtts.weights.speaker_encoders import load_pretrained_speaker_encoder
+from myxtts.weights.speaker_encoders import described, load_pretrained_speaker_encoder
 
 # What --init-from may find otherwise in the preset: nothing that decides a shape or a path.
 CHANGEABLE = {
@@ -34,6 +36,7 @@ CHANGEABLE = {
     "pretrained_speaker_encoder_path",
     "contrastive_loss_temperature",
     "contrastive_loss_margin",
+    "wavlm.dropout",
 }
 
 
@@ -52,6 +55,27 @@ def prepare(config: XTTSConfig, run_dir: Path) -> tuple[XTTS, Corpus, Corpus]:
 
     train, validation = open_corpora(config, run_dir, open_one)
     return introduce(model, train), train, validation
+
+
+def complete(config: XTTSConfig) -> XTTSConfig:
+    """``config`` with the sizes that its pretrained speaker encoder comes in.
+
+    They are those of the run or of the model that is continued, whose files may be gone.
+
+    Raises:
+        WeightsError: the encoder's weights are not there, or contradict the configuration.
+    """
+    model, run = config.model, Path(config.training.output_dir) / CONFIG
+    if not model.use_pretrained_speaker_encoder or config.training.init_from:
+        return config
+    if not run.is_file():
+        path = model.pretrained_speaker_encoder_path
+        return dataclasses.replace(config, model=described(model, path))
+    if model.speaker_encoder_type != "wavlm":
+        return config
+    unset, stored = to_dict(WavLMConfig()), to_dict(XTTSConfig.from_yaml(run).model.wavlm)
+    own = {name: value for name, value in to_dict(model.wavlm).items() if value != unset[name]}
+    return config.merged({"model": {"wavlm": stored | own}})
 
 
 def make_model(config: XTTSConfig, run_dir: Path) -> XTTS:
@@ -165,4 +189,4 @@ def finish(config: XTTSConfig, preset: Path) -> None:
         inherit_card(config.training.init_from, preset)
 
 
-XTTS_SYSTEM = System((dvae.STAGE, gpt.STAGE, decoder.STAGE), prepare, finish)
+XTTS_SYSTEM = System((dvae.STAGE, gpt.STAGE, decoder.STAGE), prepare, finish, complete)
