@@ -41,7 +41,7 @@ TEXT = "The morning train was late again, so we walked along the river instead."
 # Of the voices, every so many is spoken with the gains.
 EVERY = 5
 # As leaving one out chose; what it chooses anew is told by tools/build_speaker_map.py.
-LOUDNESS, STRENGTH = 1.4, 0.6
+LOUDNESS, STRENGTH, TEMPERATURE = 1.4, 0.6, 0.05
 EPOCHS = (0, 20, 100)
 
 
@@ -76,19 +76,19 @@ def tried(voices: Mapping, heard: Mapping, whole: np.ndarray) -> dict[str, tuple
     one = loud(averaged(voices, {name: rows[-1:] for name, rows in heard.items()}))
     two = loud(averaged(voices, {name: rows[-2:] for name, rows in heard.items()}))
     rest = loud(averaged(voices, {name: rows[:-2] for name, rows in heard.items()}))
-    ridge = predictors.ridge(STRENGTH)
-    mixed = halfway(ridge, predictors.softmax(0.05))
+    ridge, mixed = predictors.ridge(STRENGTH), predictors.ridge_and_softmax(STRENGTH, TEMPERATURE)
     table = {
         "nearest voice": (whole, whole, predictors.nearest),
         "softmax of cosines, temperature 0.07": (whole, whole, predictors.softmax(0.07)),
         "ridge, Resemblyzer": part(whole, RESEMBLYZER, 0.3),
         "ridge, ECAPA-TDNN": part(whole, ECAPA, 0.3),
         "ridge, both equally loud": (whole, whole, predictors.ridge(0.3)),
-        "**ridge, both, Resemblyzer 1.4 times as loud**": (louder, louder, ridge),
-        "the same, one clip": (rest, one, ridge),
-        "the same, two clips": (rest, two, ridge),
+        "ridge, both, Resemblyzer 1.4 times as loud": (louder, louder, ridge),
+        "the same, one clip told, two learned": (rest, one, ridge),
+        "the same, two clips told, two learned": (rest, two, ridge),
         "kernel ridge": (whole, whole, predictors.kernel_ridge(0.03, 1.0)),
-        "mean of ridge and softmax": (louder, louder, mixed),
+        "**mean of ridge and softmax**": (louder, louder, mixed),
+        "the mean of both, one clip told, two learned": (rest, one, mixed),
     }
     return table | residuals(louder)
 
@@ -105,11 +105,6 @@ def residuals(louder: np.ndarray) -> dict[str, tuple]:
         )
         for epochs in EPOCHS
     }
-
-
-def halfway(one, other):
-    """The mean of two predictors."""
-    return lambda *given: (one(*given) + other(*given)) / 2
 
 
 def part(whole: np.ndarray, name: str, strength: float) -> tuple:
@@ -163,7 +158,8 @@ def told(voices: Mapping, heard: Mapping[str, np.ndarray], hidden: int) -> tuple
     rest = loud(averaged(voices, {name: rows[:-1] for name, rows in heard.items()}))
     last = loud(averaged(voices, {name: rows[-1:] for name, rows in heard.items()}))
     others = np.delete(rest, hidden, axis=0)
-    return space, predictors.ridge(STRENGTH)(others, points, last[hidden])
+    way = predictors.ridge_and_softmax(STRENGTH, TEMPERATURE)
+    return space, way(others, points, last[hidden])
 
 
 def parser() -> argparse.ArgumentParser:

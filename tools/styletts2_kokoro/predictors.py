@@ -62,11 +62,22 @@ def softmax(temperature: float):
     """The mean of all voices, weighted by the softmax of their cosines."""
 
     def predict(embeddings, coordinates, heard):
-        cosines = _cosines(embeddings, heard) / temperature
-        weights = np.exp(cosines - cosines.max())
-        return weights @ coordinates / weights.sum()
+        return softmax_weights(embeddings, heard, temperature) @ coordinates
 
     return predict
+
+
+def softmax_weights(embeddings: np.ndarray, heard: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax ``(n,)`` of the cosines of ``(size,)`` with ``(n, size)``."""
+    cosines = _cosines(embeddings, heard) / temperature
+    weights = np.exp(cosines - cosines.max())
+    return weights / weights.sum()
+
+
+def ridge_and_softmax(strength: float, temperature: float):
+    """The mean of both: the one goes beyond the voices there are, the other stays among them."""
+    one, other = ridge(strength), softmax(temperature)
+    return lambda *given: (one(*given) + other(*given)) / 2
 
 
 def nearest(embeddings, coordinates, heard):
