@@ -32,7 +32,7 @@ SUFFIXES = (".pt", ".npz", ".bin")
 
 
 def parser() -> argparse.ArgumentParser:
-    from tools.styletts2_kokoro.one_pass import OnePassConfig
+    from tools.styletts2_kokoro.config import OnePassConfig
 
     parser = make_parser("kokoro_voice_from_audio.py", __doc__, json=True)
     parser.add_argument(
@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Make, write, maybe speak, and print the result."""
     from tools.kokoro.voices import save_voice
-    from tools.styletts2_kokoro.one_pass import OnePassConfig, VoiceMaker, parse_blend
+    from tools.styletts2_kokoro.config import OnePassConfig
+    from tools.styletts2_kokoro.one_pass import VoiceMaker, parse_blend
 
     config = config_from_flags(args, OnePassConfig())
     output = Path(args.output)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from myxtts.errors import ConfigError, WeightsError
-from myxtts.settings import Settings, setting
 from tools.kokoro.voice_sources import find_voices
 from tools.kokoro.voice_space import VoiceSpace
 from tools.kokoro.voices import SUFFIXES as VOICE_SUFFIXES
 from tools.kokoro.voices import load_voice, load_voices
+from tools.styletts2_kokoro.config import OnePassConfig
 from tools.styletts2_kokoro.hearing import (
     STYLETTS2,
     Hearing,
@@ -32,28 +30,6 @@ logger = logging.getLogger(__name__)
 
 # Clips of one speaker have higher cosines than this with nearly no exception, by encoder.
 ALIKE = {"resemblyzer": 0.65, "ecapa": 0.25}
-
-
-@dataclass(frozen=True)
-class OnePassConfig(Settings):
-    """How a voice is made of recordings.
-
-    Raises:
-        ConfigError: a value is of the wrong type or outside its range.
-    """
-
-    encoder: Literal["auto", "styletts2", "speaker"] = setting(
-        "auto",
-        "who hears: StyleTTS2's style encoders, Resemblyzer with ECAPA-TDNN, or auto: "
-        "StyleTTS2's where its weights and a map for them are on this machine",
-    )
-    style_weights: str = setting(
-        "", "StyleTTS2's checkpoint, a path or hf://owner/name/file (default: the hub's cache)"
-    )
-    gain: float = setting(
-        1.0, "how far from the median voice, in times of what the map says", at_least=0
-    )
-    voices: str = setting("", "folder or archive of Kokoro's voices (default: found)")
 
 
 def open_hearing(config: OnePassConfig) -> tuple[Hearing, SpeakerMap]:
