@@ -43,7 +43,7 @@ myxtts/serving/graph myxtts/serving/client
 myxtts/serving
 myxtts/serving/check
 train_main inference_main tools/kokoro tools/judges
-tools/kokoro_voice
+tools/kokoro_voice tools/styletts2_kokoro
 tools
 benchmarks/upstream
 benchmarks

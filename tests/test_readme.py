@@ -76,15 +76,17 @@ def known_flags() -> set[str]:
     from myxtts.inference.command import parser as speaking
     from myxtts.serving.client.command import parser as asking
     from myxtts.training.command import parser as training
+    from tools.build_speaker_map import parser as mapping
     from tools.convert_xtts import parser as converting
     from tools.export_saved_model import parser as exporting
+    from tools.kokoro_voice_from_audio import parser as hearing
     from tools.make_voice_corpus import parser as making
     from tools.optimize_voice_embedding import parser as fitting
     from tools.pack_voice import parser as packing
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing)
+    parsers += (making, packing, mapping, hearing)
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }

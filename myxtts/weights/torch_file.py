@@ -72,8 +72,14 @@ def read_torch_tensor(path: str | Path) -> np.ndarray:
     return _array(Path(path), content)
 
 
-def read_torch_tables(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
+def read_torch_tables(
+    path: str | Path, section: str | None = None
+) -> dict[str, dict[str, np.ndarray]]:
     """Read a file of named dictionaries of tensors; other entries are left out.
+
+    Args:
+        path: ``.pt`` or ``.pth`` file.
+        section: key of the dictionaries inside the file; None when the file is one.
 
     Raises:
         WeightsError: as for :func:`read_torch_file`.
@@ -81,6 +87,11 @@ def read_torch_tables(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
     path = Path(path)
     content = _load(path)
     _refuse_inert(path, content)
+    if section is not None:
+        if not isinstance(content, dict) or section not in content:
+            raise WeightsError(f"{path} has no {section!r}.")
+        content = content[section]
+        _refuse_inert(path, content)
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds a {type(content).__name__}, not named tensors.")
     if own := _tensors(content):

@@ -19,8 +19,8 @@ import torch
 
 from myxtts.errors import ConfigError, WeightsError
 from myxtts.timing import SPEAKER_RATE
+from tools.kokoro.resampling import resample
 from tools.kokoro_voice.config import OptimizerConfig
-from tools.kokoro_voice.resampling import resample
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ def _wavlm(config: OptimizerConfig, device: str) -> Embedder:
 
 @register_embedder("resemblyzer")
 def _resemblyzer(config: OptimizerConfig, device: str) -> Embedder:
-    from tools.kokoro_voice.resemblyzer_embedder import ResemblyzerEmbedder
+    from tools.kokoro.resemblyzer_embedder import ResemblyzerEmbedder
 
     return ResemblyzerEmbedder(device=device)
 

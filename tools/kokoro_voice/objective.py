@@ -14,8 +14,8 @@ from myxtts.audio.io import read_audio
 from myxtts.errors import AudioError
 from myxtts.timing import SPEAKER_RATE
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
+from tools.kokoro.voice_space import VoiceSpace
 from tools.kokoro_voice.config import OptimizerConfig
-from tools.kokoro_voice.coordinates import VoiceSpace
 from tools.kokoro_voice.embedders import Embedder
 
 # Of a longer target the beginning serves: one speaker's embedding gains little beyond it.

@@ -23,9 +23,10 @@ from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.device import usable_device
 from tools.kokoro.phonemes import phonemize
 from tools.kokoro.voice_sources import find_voices
+from tools.kokoro.voice_space import VoiceSpace
 from tools.kokoro.voices import load_voices
 from tools.kokoro_voice.config import OptimizerConfig
-from tools.kokoro_voice.coordinates import VoiceSpace, build_space
+from tools.kokoro_voice.coordinates import build_space
 from tools.kokoro_voice.embedders import Embedder, open_embedder
 from tools.kokoro_voice.fitting import STATE, Fit, Progress
 from tools.kokoro_voice.objective import Measurement, Objective, read_target, target_embedding

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch", reason="the voice optimiser is torch's")
 from myxtts.audio.io import read_audio, resample  # noqa: E402
 from myxtts.errors import ConfigError, WeightsError  # noqa: E402
 from tests.tools.kokoro.fakes import BandEmbedder  # noqa: E402
+from tools.kokoro.resampling import resample as resample_torch  # noqa: E402
+from tools.kokoro.resemblyzer_embedder import ResemblyzerEmbedder  # noqa: E402
 from tools.kokoro_voice import embedders  # noqa: E402
 from tools.kokoro_voice.config import OptimizerConfig  # noqa: E402
 from tools.kokoro_voice.embedders import WavLMEmbedder, open_embedder  # noqa: E402
-from tools.kokoro_voice.resampling import resample as resample_torch  # noqa: E402
-from tools.kokoro_voice.resemblyzer_embedder import ResemblyzerEmbedder  # noqa: E402
 
 TINY = {
     "hidden_size": 16,

@@ -157,7 +157,7 @@ def test_every_setting_has_a_flag():
 def test_the_torch_side_needs_neither_tensorflow_nor_keras():
     code = (
         "import sys; import tools.optimize_voice_embedding, tools.kokoro_voice.optimizer,"
-        "tools.kokoro_voice.analysis, tools.kokoro_voice.resemblyzer_embedder;"
+        "tools.kokoro_voice.analysis, tools.kokoro.resemblyzer_embedder;"
         "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
     )
     result = subprocess.run(

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from myxtts.audio.frontends import RESEMBLYZER, analysis_window, mel_filterbank
+from myxtts.digests import file_sha256
 from myxtts.errors import WeightsError
 from myxtts.weights.torch_file import read_torch_file
 from tools.kokoro.parts import package_folder
-from tools.kokoro_voice.resampling import resample
+from tools.kokoro.resampling import resample
 
 PARTIAL_FRAMES = 160
 PARTIALS_PER_SECOND = 1.3
@@ -40,7 +41,9 @@ class ResemblyzerEmbedder(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(RESEMBLYZER.n_mels, 256, 3, batch_first=True)
         self.linear = nn.Linear(256, 256)
-        _load(self, Path(weights) if weights else _packaged_weights())
+        file = Path(weights) if weights else _packaged_weights()
+        _load(self, file)
+        self.provenance = f"resemblyzer/{file.name}@sha256:{file_sha256(file)}"
         window = torch.from_numpy(analysis_window(RESEMBLYZER)).float()
         self.register_buffer("window", window)
         self.register_buffer("filters", torch.from_numpy(mel_filterbank(RESEMBLYZER)).float())
