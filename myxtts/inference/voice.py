@@ -85,7 +85,7 @@ class Voice:
                 raise CheckpointError(f"{path} is no voice.")
             _check_seal(path, facts, arrays)
             voice = cls(
-                **arrays,
+                **_as_float32(arrays),
                 model=facts["model"],
                 encoder_provenance=json.loads(facts["encoder_provenance"]),
                 references=tuple(json.loads(facts["references"])),
@@ -142,6 +142,17 @@ def _check_numbers(array: np.ndarray, shape: tuple[int, ...] | None, what: str) 
         raise CheckpointError(f"{what} with NaN or infinite values; make it from its reference.")
     if np.max(np.abs(array)) > LARGEST:
         raise CheckpointError(f"{what} with values beyond {LARGEST:g}, which no voice has.")
+
+
+def _as_float32(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The two arrays of a voice; those that others wrote may be half or double."""
+    if set(arrays) != {"latents", "speaker_embedding"}:
+        told = ", ".join(sorted(arrays)) or "nothing"
+        raise ValueError(f"it holds {told} where latents and speaker_embedding are wanted")
+    return {
+        name: array.astype("float32", copy=False) if array.dtype.kind == "f" else array
+        for name, array in arrays.items()
+    }
 
 
 def _check_seal(path: str | Path, facts: Mapping[str, str], arrays: Mapping) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from safetensors.numpy import save_file
 
 from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.errors import AudioError, CheckpointError, NotFiniteError
@@ -71,6 +72,27 @@ def test_a_voice_of_other_sizes_is_refused(change):
     with pytest.raises(CheckpointError, match="is wanted"):
         voice(**change).require(MODEL)
     voice().require(MODEL)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_a_voice_of_another_precision_is_made_float32(tmp_path, dtype):
+    whole = voice(latents=voice().latents.astype(dtype) / 3)
+    whole.save(tmp_path / "a.safetensors")
+    found = Voice.load(tmp_path / "a.safetensors", MODEL)
+    assert found.latents.dtype == found.speaker_embedding.dtype == np.float32
+    np.testing.assert_array_equal(found.latents, whole.latents.astype("float32"))
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [(["latents"], "it holds latents where"), (["latents", "speaker_embedding", "x"], ", x where")],
+)
+def test_a_voice_of_other_arrays_is_refused_by_their_names(tmp_path, names, told):
+    facts = {"kind": "myxtts voice 1", "model": MODEL.fingerprint}
+    facts |= {"encoder_provenance": "null", "references": "[]"}
+    save_file({name: np.ones(3, "float32") for name in names}, tmp_path / "a.safetensors", facts)
+    with pytest.raises(CheckpointError, match=told):
+        Voice.load(tmp_path / "a.safetensors", MODEL)
 
 
 @pytest.mark.parametrize("value", BAD)
