@@ -1,19 +1,17 @@
-"""What XTTS trains on: its features, the limits of its corpora, its batches."""
+"""What XTTS trains on: the limits of its corpora, and its batches."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
+from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.config import DataConfig, XTTSConfig
 from myxtts.data.alignment import UNKNOWN_TOKEN, check_durations, code_tokens
 from myxtts.data.batches import lengths_of, pad, rounded_down
@@ -22,7 +20,8 @@ from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.readings import Readings
 from myxtts.data.screening import Report, Screen, screen_corpus
-from myxtts.data.store import Clip, Feature, FeatureStore, log_mel, to_float, trimming, waveform
+from myxtts.data.store import FeatureStore, to_float
+from myxtts.data.xtts_features import FRAME_MULTIPLE, LOG_MEL_FLOOR, codes_of, features
 from myxtts.errors import AudioError, DataError, TextError
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.tokenizer import VoiceBpeTokenizer
@@ -30,8 +29,7 @@ from myxtts.timing import FRAME_SECONDS, FRAMES_PER_CODE, OUTPUT_RATE, SPEAKER_R
 
 logger = logging.getLogger(__name__)
 
-# Lengths are padded to these multiples, which bounds how often a graph is traced.
-FRAME_MULTIPLE = 64
+# Lengths are padded to multiples of these too.
 TEXT_MULTIPLE = 16
 CODE_MULTIPLE = FRAME_MULTIPLE // FRAMES_PER_CODE
 # The audio codes of a training crop see one and a half seconds.
@@ -40,75 +38,6 @@ DVAE_CROP_FRAMES = 128
 UNKNOWN_SPEAKERS = 0.1
 # Parts of an audio code of which each has a phoneme of its own: many last less than a code.
 TOKENS_PER_CODE = 2
-LOG_MEL_FLOOR = float(np.log(XTTS_DVAE.eps))
-
-
-def features(encoder=None) -> dict[str, Feature]:
-    """Log-mels ``(frames, 80)`` float16, int16 waveforms at 24 and at 16 kHz, what was trimmed.
-
-    Args:
-        encoder: frozen speaker encoder, whose ``embedding`` ``(dim,)`` of the whole clip is then
-            all that is heard of a reference.
-    """
-    table = {
-        "dvae_mel": log_mel(XTTS_DVAE),
-        "wave": waveform(OUTPUT_RATE),
-        "audio_16k": waveform(SPEAKER_RATE),
-        "trim": trimming(),
-    }
-    if encoder is None:
-        return table | {"cond_mel": log_mel(XTTS_CONDITIONING)}
-    return table | {"embedding": speaker_embedding(encoder)}
-
-
-def audio_codes(encode: Callable, weights: Iterable) -> Feature:
-    """The codes int16 ``(codes,)`` of a clip by a DVAE that does not change in training.
-
-    Args:
-        encode: function from mels ``(1, frames, 80)``, not normalised, to codes.
-        weights: arrays that decide them.
-    """
-    graph = tf.function(
-        encode, input_signature=[tf.TensorSpec((1, None, XTTS_DVAE.n_mels))], autograph=False
-    )
-
-    def compute(clip: Clip) -> np.ndarray:
-        mel = clip["dvae_mel"]
-        # What follows a clip in a batch follows it here, so that its last codes are the same.
-        frames = -(-(len(mel) + 1) // FRAME_MULTIPLE) * FRAME_MULTIPLE
-        padded = np.full((1, frames, mel.shape[1]), LOG_MEL_FLOOR, "float32")
-        padded[0, : len(mel)] = mel
-        codes = np.asarray(graph(padded)[0])
-        return codes[: codes_of(len(mel))].astype("int16")
-
-    return Feature(compute, {"weights": _digest(weights)}, needs=("dvae_mel",))
-
-
-def speaker_embedding(encoder) -> Feature:
-    """The embedding of the whole clip by an encoder that does not change in training."""
-    # Eagerly, a recurrent encoder would take a second a clip.
-    graph = tf.function(
-        lambda audio, lengths: encoder(audio, lengths),
-        input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), "int32")],
-        autograph=False,
-    )
-
-    def compute(clip: Clip) -> np.ndarray:
-        audio = to_float(clip["audio_16k"])
-        return np.asarray(graph(audio[None], np.array([len(audio)], "int32"))[0], "float32")
-
-    settings = {
-        "weights": _digest(encoder.weights),
-        "precision": encoder.precision,
-    }
-    return Feature(compute, settings, needs=("audio_16k",))
-
-
-def _digest(arrays: Iterable) -> str:
-    total = hashlib.sha256()
-    for array in arrays:
-        total.update(np.ascontiguousarray(array))
-    return total.hexdigest()
 
 
 def open_store(config: DataConfig, cache_dir: str | Path, encoder=None) -> FeatureStore:
@@ -315,11 +244,6 @@ def gpt_batch(
     }
     batch |= _speech(corpus, indices, sizes[0])
     return batch | _references(corpus, indices, epoch, options)
-
-
-def codes_of(frames):
-    """Audio codes of so many mel frames."""
-    return -(-frames // FRAMES_PER_CODE)
 
 
 def length_buckets(corpus: Corpus, batch_codes: int) -> Buckets:

@@ -6,7 +6,8 @@ import pytest
 from myxtts.config import XTTSConfig
 from myxtts.data.corpus import Corpus
 from myxtts.data.store import Feature, FeatureStore
-from myxtts.data.xtts import features, open_corpus, open_store
+from myxtts.data.xtts import open_corpus, open_store
+from myxtts.data.xtts_features import features
 from myxtts.text.tokenizer import train_tokenizer
 from tests.conftest import write_corpus
 

@@ -14,7 +14,8 @@ from myxtts.config import XTTSConfig
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.store import Feature
-from myxtts.data.xtts import audio_codes, batch_options, gpt_batch, length_buckets
+from myxtts.data.xtts import batch_options, gpt_batch, length_buckets
+from myxtts.data.xtts_features import audio_codes
 from myxtts.errors import ConfigError, DataError
 from myxtts.generation.vocoding import codes_to_mel
 from myxtts.losses import (
