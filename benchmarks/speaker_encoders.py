@@ -26,7 +26,6 @@ import tensorflow as tf
 
 from benchmarks.measuring import DEMO_CORPUS, in_turns, recordings, report
 from myxtts.audio.io import padded, read_audio
-from myxtts.config import SPEAKER_ENCODER_TYPES
 from myxtts.flags import make_parser, run
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.timing import SPEAKER_RATE
@@ -42,7 +41,7 @@ def main(args: argparse.Namespace) -> None:
     paths = recordings(args.clips, args.count)
     clips = sorted((read_audio(path, SPEAKER_RATE)[0] for path in paths), key=len)
     results = []
-    for name in args.encoder or SPEAKER_ENCODER_TYPES:
+    for name in args.encoder or ORIGINALS:
         original, port = make_pair(name)
         for batch_size in (1, args.batch_size):
             result = compare(original, port, clips, batch_size, args.rounds)
@@ -59,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=8, help="clips a batch")
     parser.add_argument("--rounds", type=int, default=7, help="times each side runs")
     parser.add_argument(
-        "--encoder", action="append", choices=SPEAKER_ENCODER_TYPES, help="only this one"
+        "--encoder", action="append", choices=list(ORIGINALS), help="only this one"
     )
     return parser
 
