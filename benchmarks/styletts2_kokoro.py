@@ -110,11 +110,11 @@ def tried(voices: Mapping, heard: Mapping, whole: np.ndarray) -> dict[str, tuple
         "ridge, Resemblyzer": part(whole, RESEMBLYZER, 0.3),
         "ridge, ECAPA-TDNN": part(whole, ECAPA, 0.3),
         "ridge, both equally loud": (whole, whole, predictors.ridge(0.3)),
-        "ridge, both, Resemblyzer 1.4 times as loud": (louder, louder, ridge),
+        "**ridge, both, Resemblyzer 1.4 times as loud**": (louder, louder, ridge),
         "the same, one clip told, two learned": (rest, one, ridge),
         "the same, two clips told, two learned": (rest, two, ridge),
         "kernel ridge": (whole, whole, predictors.kernel_ridge(0.03, 1.0)),
-        "**mean of ridge and softmax**": (louder, louder, mixed),
+        "mean of ridge and softmax": (louder, louder, mixed),
         "the mean of both, one clip told, two learned": (rest, one, mixed),
     }
     return table | residuals(louder)
@@ -185,8 +185,7 @@ def told(voices: Mapping, heard: Mapping[str, np.ndarray], hidden: int) -> tuple
     rest = loud(averaged(voices, {name: rows[:-1] for name, rows in heard.items()}))
     last = loud(averaged(voices, {name: rows[-1:] for name, rows in heard.items()}))
     others = np.delete(rest, hidden, axis=0)
-    way = predictors.ridge_and_softmax(*TOGETHER)
-    return space, way(others, points, last[hidden])
+    return space, predictors.ridge(STRENGTH)(others, points, last[hidden])
 
 
 def real_speakers(args: argparse.Namespace) -> Iterator[str]:

@@ -153,8 +153,7 @@ def learn_all(
             own, far = (learning.part_of(rows, name, part) for rows in (both, real))
         chosen = learning.choose(made, learning.averages(voices, own, part), part)
         maps[part] = learning.learn(part, voices, own, far[""], chosen, gain)
-        scores[part] = {"strength": chosen.strength, "temperature": chosen.temperature}
-        scores[part]["loudness"] = float(chosen.loudness[0])
+        scores[part] = {"strength": chosen.strength, "loudness": float(chosen.loudness[0])}
         scores[part] |= {half: rounded(asdict(one)) for half, one in chosen.scores.items()}
     return maps, scores
 

@@ -1,8 +1,7 @@
-"""Learning the map from what is heard of Kokoro's voices to their coordinates.
+"""Learning the map: ridge from what is heard of Kokoro's voices to their coordinates.
 
-The strength of the ridge, the temperature of the softmax, and how loud Resemblyzer is beside
-ECAPA-TDNN, are those with which voices left out are told best. No real speaker's voice has a say
-in that.
+The strength of the ridge, and how loud Resemblyzer is beside ECAPA-TDNN, are those with which
+voices left out are told best. No real speaker's voice has a say in that.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from myxtts.errors import DataError
 from tools.kokoro.voice_space import SpaceShape, build_space
 from tools.styletts2_kokoro.hearing import BOTH, ECAPA, RESEMBLYZER, SIZES, average, split
 from tools.styletts2_kokoro.leave_one_out import Fold, Score, predictions, score
-from tools.styletts2_kokoro.predictors import ridge_and_softmax, ridge_weights
+from tools.styletts2_kokoro.predictors import ridge, ridge_weights
 from tools.styletts2_kokoro.speaker_map import SIGN_ROW, SpeakerMap
 
-STRENGTHS = (0.3, 0.6)
-TEMPERATURES = (0.03, 0.05, 0.07)
+STRENGTHS = (0.1, 0.2, 0.3, 0.6, 1.0)
 # Of Resemblyzer's part: its embeddings of two speakers are nearer to one another than ECAPA's.
 LOUDNESSES = (1.0, 1.4, 2.0)
 FEWEST_VOICES = 3
@@ -33,19 +31,17 @@ class Chosen:
 
     Attributes:
         strength: of the ridge's penalty.
-        temperature: of the softmax.
         loudness: what each number of an embedding is multiplied by before, ``(size,)``.
         scores: of either half with these.
     """
 
     strength: float
-    temperature: float
     loudness: np.ndarray
     scores: Mapping[str, Score]
 
 
 def choose(folds: Mapping[str, Sequence[Fold]], embeddings: np.ndarray, hearing: str) -> Chosen:
-    """The strength, temperature and loudness with the highest mean of both halves' ``r2``.
+    """The strength and loudness with the highest mean of both halves' ``r2``.
 
     Args:
         folds: of each half.
@@ -53,14 +49,13 @@ def choose(folds: Mapping[str, Sequence[Fold]], embeddings: np.ndarray, hearing:
         hearing: name of what heard them.
     """
     tried = []
-    for settings in itertools.product(STRENGTHS, TEMPERATURES, loudnesses(hearing)):
-        *ways, loudness = settings
+    for strength, loudness in itertools.product(STRENGTHS, loudnesses(hearing)):
         louder = embeddings * loudness
         scores = {
-            half: score(made, predictions(made, louder, louder, ridge_and_softmax(*ways)))
+            half: score(made, predictions(made, louder, louder, ridge(strength)))
             for half, made in folds.items()
         }
-        tried.append(Chosen(*settings, scores))
+        tried.append(Chosen(strength, loudness, scores))
     return max(tried, key=lambda one: sum(score.r2 for score in one.scores.values()))
 
 
@@ -88,7 +83,7 @@ def learn(
         voices: packs ``(510, 1, 256)`` by name.
         heard: embeddings ``(clips, size)`` of each of those.
         background: embeddings of real speakers, ``(speakers, size)``.
-        chosen: strength, temperature and loudness.
+        chosen: strength and loudness.
         gain: what coordinates are multiplied by.
 
     Raises:
@@ -99,17 +94,12 @@ def learn(
     packs = np.stack(list(voices.values()))
     space = build_space(packs, SpaceShape(components=len(packs)))
     coordinates = np.stack([space.coordinates(pack) for pack in packs])
-    embeddings = averages(voices, heard, hearing)
-    louder = embeddings * chosen.loudness
-    weights = ridge_weights(louder, coordinates.astype("float64"), chosen.strength)
+    embeddings = averages(voices, heard, hearing) * chosen.loudness
+    weights = ridge_weights(embeddings, coordinates.astype("float64"), chosen.strength)
     return SpeakerMap(
         hearing,
         (weights * chosen.loudness[:, None]).astype("float32"),
         background.mean(axis=0).astype("float32"),
-        embeddings.astype("float32"),
-        coordinates,
-        chosen.loudness.astype("float32"),
-        np.full(1, chosen.temperature, "float32"),
         np.full(space.components, gain, "float32"),
         {name: pack[SIGN_ROW, 0] for name, pack in voices.items()},
     )

@@ -1,10 +1,8 @@
 """The map from what is heard of a speaker to coordinates of the voice space, and its files.
 
-The mean of two answers, times a gain. Ridge regression is linear: (embedding - background) times
-weights. Beside it stands the softmax of the cosines with Kokoro's own voices, which stays among
-these. The background is the mean of real speakers, so that whoever is an average speaker gets
-what Kokoro's average voice gets: recordings and Kokoro's speech lie apart in an embedding for
-reasons that are nobody's voice.
+Linear: coordinates are (embedding - background) times weights times gain. The background is the
+mean of real speakers, so that whoever is an average speaker gets the median of Kokoro's voices:
+recordings and Kokoro's speech lie apart in an embedding for reasons that are nobody's voice.
 
 ``speaker_map.npz`` holds arrays, one set for each hearing, ``speaker_map.json`` beside it where
 they come from: sources, licences, scores, the command that makes them anew, and the SHA-256.
@@ -26,12 +24,10 @@ from myxtts.errors import DataError, WeightsError
 from myxtts.files import cache_folder, replacing, write_whole
 from tools.kokoro.voice_space import SpaceShape, VoiceSpace, build_space
 from tools.kokoro.voices import load_voices
-from tools.styletts2_kokoro.predictors import softmax_weights
 
 SHIPPED = Path(__file__).parent / "data"
 ARRAYS, RECORD = "speaker_map.npz", "speaker_map.json"
 COMMAND = "python tools/build_speaker_map.py"
-PARTS = ("weights", "background", "examples", "places", "loudness", "temperature", "gain")
 # Row by which a voice is known again, and how far its values may be from what they were.
 SIGN_ROW, SIGN_TOLERANCE = 50, 1e-3
 
@@ -42,12 +38,8 @@ class SpeakerMap:
 
     Attributes:
         hearing: name of what hears.
-        weights: of the ridge, ``(size, components)``, to standard deviations of the voices.
+        weights: ``(size, components)``, to standard deviations of the voices.
         background: what is heard of real speakers on average, ``(size,)``.
-        examples: what is heard of Kokoro's voices, ``(voices, size)``.
-        places: the coordinates of those, ``(voices, components)``.
-        loudness: of each number of an embedding in the cosines, ``(size,)``.
-        temperature: of the softmax of the cosines, ``(1,)``.
         gain: of each component, ``(components,)``.
         voices: row 50 of each voice that spans the space, ``(256,)`` by name.
         record: all that is known of where the map comes from.
@@ -56,10 +48,6 @@ class SpeakerMap:
     hearing: str
     weights: np.ndarray
     background: np.ndarray
-    examples: np.ndarray
-    places: np.ndarray
-    loudness: np.ndarray
-    temperature: np.ndarray
     gain: np.ndarray
     voices: Mapping[str, np.ndarray]
     record: Mapping[str, Any] = field(default_factory=dict)
@@ -75,11 +63,8 @@ class SpeakerMap:
                 f"the map for {self.hearing} takes {self.background.shape}, not an embedding of "
                 f"{np.shape(embedding)}."
             )
-        away = embedding - self.background
-        among = (away + self.examples.mean(axis=0)) * self.loudness
-        shares = softmax_weights(self.examples * self.loudness, among, float(self.temperature[0]))
-        mean = (away @ self.weights + shares @ self.places) / 2
-        return (mean * self.gain).astype("float32")
+        moved = (embedding - self.background) @ self.weights * self.gain
+        return moved.astype("float32")
 
     def space(self, voices: str | Path) -> VoiceSpace:
         """The space of the map's coordinates, from Kokoro's voices in a folder or archive.
@@ -110,7 +95,7 @@ def save_maps(folder: str | Path, maps: Mapping[str, SpeakerMap], record: Mappin
     first = next(iter(maps.values()))
     arrays = {"voices": np.stack(list(first.voices.values())).astype("float32")}
     for name, one in maps.items():
-        for part in PARTS:
+        for part in ("weights", "background", "gain"):
             arrays[f"{name}/{part}"] = getattr(one, part).astype("float32")
     with replacing(folder / ARRAYS) as fresh:
         np.savez(fresh, **arrays)
@@ -140,7 +125,7 @@ def load_maps(folder: str | Path = SHIPPED) -> dict[str, SpeakerMap]:
         return {
             name: SpeakerMap(
                 name,
-                *(arrays[f"{name}/{part}"] for part in PARTS),
+                *(arrays[f"{name}/{part}"] for part in ("weights", "background", "gain")),
                 voices,
                 record,
             )

@@ -38,18 +38,12 @@ def fake_map(hearing: str = "resemblyzer", voices=None) -> SpeakerMap:
     """A map of random weights for voices that are made up."""
     voices = voices or fake_voices()
     size = sum(SIZES[part] for part in hearing.split("+"))
-    packs = np.stack(list(voices.values()))
-    space = build_space(packs, SpaceShape())
-    rng, components = np.random.default_rng(1), space.components
-    weights = rng.normal(size=(size, components)).astype("float32")
+    components = build_space(np.stack(list(voices.values())), SpaceShape()).components
+    weights = np.random.default_rng(1).normal(size=(size, components)).astype("float32")
     return SpeakerMap(
         hearing,
         weights,
         np.zeros(size, "float32"),
-        rng.normal(size=(len(packs), size)).astype("float32"),
-        np.stack([space.coordinates(pack) for pack in packs]),
-        np.ones(size, "float32"),
-        np.ones(1, "float32"),
         np.ones(components, "float32"),
         {name: pack[SIGN_ROW, 0] for name, pack in voices.items()},
     )
