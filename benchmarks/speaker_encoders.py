@@ -57,9 +57,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=32, help="clips that are used")
     parser.add_argument("--batch-size", type=int, default=8, help="clips a batch")
     parser.add_argument("--rounds", type=int, default=7, help="times each side runs")
-    parser.add_argument(
-        "--encoder", action="append", choices=list(ORIGINALS), help="only this one"
-    )
+    parser.add_argument("--encoder", action="append", choices=list(ORIGINALS), help="only this one")
     return parser
 
 
