@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
@@ -26,6 +27,7 @@ __all__ = [
     "is_full",
     "locked",
     "mend_folder",
+    "read_object",
     "refusal_of_disk",
     "replacing",
     "replacing_folder",
@@ -62,19 +64,16 @@ def replacing(
     path = Path(path)
     temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary, mode = _new_file(path)
-        yield temporary
-        temporary.chmod(mode)
-        if durable:
-            _sync_file(temporary)
-        temporary.replace(path)
-        if durable:
-            _sync_folder(path.parent)
-    except Exception as problem:
-        if (reason := system_error(path, problem)) is None:
-            raise
-        raise error(f"cannot write {path}: {_reason(reason)}.") from problem
+        with _refusals_told(path, error):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary, mode = _new_file(path)
+            yield temporary
+            temporary.chmod(mode)
+            if durable:
+                _sync_file(temporary)
+            temporary.replace(path)
+            if durable:
+                _sync_folder(path.parent)
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
@@ -89,6 +88,23 @@ def write_whole(
     """Write text (as UTF-8) or bytes to ``path``, see :func:`replacing`."""
     with replacing(path, error, durable) as fresh:
         fresh.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def read_object(path: Path, error: type[MyXTTSError], told: str) -> dict:
+    """The object in a JSON file.
+
+    Args:
+        path: of the file.
+        error: raised when it cannot be read or holds anything else.
+        told: between path and reason in its sentence: ``is missing or damaged``.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as problem:
+        raise error(f"{path} {told}: {problem}.") from problem
+    if not isinstance(values, dict):
+        raise error(f"{path} {told}: it holds no JSON object.")
+    return values
 
 
 @contextmanager
@@ -109,19 +125,16 @@ def replacing_folder(
     folder = Path(folder).absolute()
     fresh = folder.with_name(f".{folder.name}.{_token()}.new")
     try:
-        mend_folder(folder)
-        fresh.mkdir(parents=True)
-        with _in_hand(fresh):
-            yield fresh
-            if durable:
-                _sync_tree(fresh)
-            _swap(folder, fresh)
-            if durable:
-                _sync_folder(folder.parent)
-    except Exception as problem:
-        if (reason := system_error(folder, problem)) is None:
-            raise
-        raise error(f"cannot write {folder}: {_reason(reason)}.") from problem
+        with _refusals_told(folder, error):
+            mend_folder(folder)
+            fresh.mkdir(parents=True)
+            with _in_hand(fresh):
+                yield fresh
+                if durable:
+                    _sync_tree(fresh)
+                _swap(folder, fresh)
+                if durable:
+                    _sync_folder(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(fresh.with_suffix(".old"), ignore_errors=True)
@@ -341,6 +354,17 @@ def system_error(path: Path, problem: Exception) -> Exception | None:
         return None
     # NumPy counts what was written and keeps the reason to itself.
     return problem if problem.errno else refusal_of_disk(path.parent) or problem
+
+
+@contextmanager
+def _refusals_told(path: Path, error: type[MyXTTSError]) -> Iterator[None]:
+    """Raise ``error``, naming ``path``, where the system refuses to write it."""
+    try:
+        yield
+    except Exception as problem:
+        if (reason := system_error(path, problem)) is None:
+            raise
+        raise error(f"cannot write {path}: {_reason(reason)}.") from problem
 
 
 def _reason(problem: Exception) -> str:

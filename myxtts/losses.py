@@ -184,7 +184,34 @@ class ContrastiveSpeakerLoss(keras.losses.Loss):
         return {"temperature": self.temperature, "margin": self.margin, "name": self.name}
 
 
-class GE2ELoss(keras.layers.Layer):
+def unit_length(vectors):
+    """``vectors`` ``(..., dim)`` brought to length one, in float32."""
+    return ops.normalize(ops.cast(vectors, "float32"), axis=-1, epsilon=1e-12)
+
+
+class ScaledCosines:
+    """What makes a layer a loss on cosines with a scale and a bias that it learns, in float32.
+
+    Args:
+        scale, bias: where the two begin; the scale stays positive.
+    """
+
+    def __init__(self, scale: float, bias: float, **kwargs):
+        super().__init__(**kwargs | {"dtype": "float32"})
+        self.start = {"scale": scale, "bias": bias}
+
+    def build(self, *shapes):
+        for name, value in self.start.items():
+            initializer = keras.initializers.Constant(value)
+            setattr(self, name, self.add_weight(name=name, shape=(), initializer=initializer))
+        self.built = True
+
+    def scaled(self, cosines):
+        """Logits of ``cosines``."""
+        return ops.maximum(self.scale, 1e-6) * cosines + self.bias
+
+
+class GE2ELoss(ScaledCosines, keras.layers.Layer):
     """Generalised end-to-end loss (Wan et al. 2018) with its learnt scale and bias.
 
     Every utterance is compared with the centroid of every speaker of the batch by
@@ -210,23 +237,15 @@ class GE2ELoss(keras.layers.Layer):
         name: str = "ge2e_loss",
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs | {"dtype": "float32"})
+        super().__init__(scale, bias, name=name, **kwargs)
         if variant not in ("softmax", "contrast"):
             raise ConfigError(f"variant of GE2ELoss is {variant!r}; choose softmax or contrast.")
         self.variant = variant
-        self.start = {"scale": scale, "bias": bias}
-
-    def build(self, *shapes):
-        for name, value in self.start.items():
-            initializer = keras.initializers.Constant(value)
-            setattr(self, name, self.add_weight(name=name, shape=(), initializer=initializer))
-        self.built = True
 
     def call(self, y_true, y_pred):
         """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
         own, others, counts, same = _centroid_cosines(ops.reshape(y_true, (-1,)), y_pred)
-        scale = ops.maximum(self.scale, 1e-6)
-        own, others = scale * own + self.bias, scale * others + self.bias
+        own, others = self.scaled(own), self.scaled(others)
         paired = counts > 1
         if self.variant == "softmax":
             # A speaker's centroid stands in as many columns as it has utterances.
@@ -246,12 +265,12 @@ def _centroid_cosines(speakers, embeddings) -> tuple:
         ``own`` ``(batch,)``, ``others`` ``(batch, batch)``, utterances of each row's
         speaker ``(batch,)`` and whether row and column are of one speaker.
     """
-    embeddings = ops.normalize(ops.cast(embeddings, "float32"), axis=-1, epsilon=1e-12)
+    embeddings = unit_length(embeddings)
     same = ops.equal(speakers[:, None], speakers[None, :])
     weights = ops.cast(same, "float32")
     sums = ops.matmul(weights, embeddings)
-    centroids = ops.normalize(sums, axis=-1, epsilon=1e-12)
-    rest = ops.normalize(sums - embeddings, axis=-1, epsilon=1e-12)
+    centroids = unit_length(sums)
+    rest = unit_length(sums - embeddings)
     own = ops.sum(embeddings * rest, axis=-1)
     others = ops.matmul(embeddings, ops.transpose(centroids))
     return own, others, ops.sum(weights, axis=1), same

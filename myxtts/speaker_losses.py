@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from myxtts.errors import ConfigError
-from myxtts.losses import LEFT_OUT, masked_mean
+from myxtts.losses import LEFT_OUT, ScaledCosines, masked_mean, unit_length
 
 # Below it a squared sine is rounding, and its root has no useful slope.
 LEAST_SQUARE = 1e-7
@@ -16,7 +16,7 @@ LEAST_SQUARE = 1e-7
 REMAINDER = 1e-3
 
 
-class AngularPrototypicalLoss(keras.layers.Layer):
+class AngularPrototypicalLoss(ScaledCosines, keras.layers.Layer):
     """Angular prototypical loss (Chung et al. 2020, arXiv 2003.11982).
 
     The first utterance of each speaker is compared with the centroid of each speaker's other
@@ -35,27 +35,20 @@ class AngularPrototypicalLoss(keras.layers.Layer):
         name: str = "angular_prototypical_loss",
         **kwargs,
     ):
-        super().__init__(name=name, **kwargs | {"dtype": "float32"})
-        self.start = {"scale": scale, "bias": bias}
-
-    def build(self, *shapes):
-        for name, value in self.start.items():
-            initializer = keras.initializers.Constant(value)
-            setattr(self, name, self.add_weight(name=name, shape=(), initializer=initializer))
-        self.built = True
+        super().__init__(scale, bias, name=name, **kwargs)
 
     def call(self, y_true, y_pred):
         """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
         speakers = ops.reshape(y_true, (-1,))
-        embeddings = _unit(y_pred)
+        embeddings = unit_length(y_pred)
         same = ops.cast(ops.equal(speakers[:, None], speakers[None, :]), "float32")
         # An utterance is its speaker's first where none of the same speaker stands before it.
         first = ops.equal(ops.sum(ops.tril(same, k=-1), axis=1), 0.0)
         used = first & (ops.sum(same, axis=1) > 1)
         others = same * ops.cast(~first, "float32")[None, :]
-        centroids = _unit(ops.matmul(others, embeddings))
+        centroids = unit_length(ops.matmul(others, embeddings))
         cosines = ops.matmul(embeddings, ops.transpose(centroids))
-        logits = ops.maximum(self.scale, 1e-6) * cosines + self.bias
+        logits = self.scaled(cosines)
         own = ops.diagonal(logits)
         columns = ops.where(used[None, :], logits, LEFT_OUT)
         return masked_mean(ops.logsumexp(columns, axis=1) - own, used)
@@ -133,7 +126,7 @@ class AAMSoftmaxLoss(keras.layers.Layer):
     def cosines(self, embeddings):
         """Cosines of ``(batch, dim)`` with each class: its nearest centre, ``(batch, classes)``."""
         centres = ops.normalize(self.centres, axis=0, epsilon=1e-12)
-        cosines = ops.matmul(_unit(embeddings), centres)
+        cosines = ops.matmul(unit_length(embeddings), centres)
         shape = (-1, self.classes, self.sub_centres)
         return ops.max(ops.reshape(cosines, shape), axis=-1)
 
@@ -179,7 +172,3 @@ def _nearer(cosines, margin):
 
 def _sines(cosines):
     return ops.sqrt(ops.maximum(1.0 - ops.square(cosines), LEAST_SQUARE))
-
-
-def _unit(vectors):
-    return ops.normalize(ops.cast(vectors, "float32"), axis=-1, epsilon=1e-12)

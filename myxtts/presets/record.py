@@ -9,7 +9,7 @@ from pathlib import Path
 import myxtts
 from myxtts.digests import check_seal, sealed
 from myxtts.errors import CheckpointError
-from myxtts.files import mend_folder
+from myxtts.files import mend_folder, read_object
 
 MANIFEST = "manifest.json"
 # Also the kind of presets whose manifest names none: when they were written, there was no other.
@@ -90,10 +90,4 @@ def check_record(folder: Path) -> None:
 
 
 def _read(path: Path) -> dict:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is missing or damaged: {error}.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is missing or damaged: it holds no JSON object.")
-    return values
+    return read_object(path, CheckpointError, "is missing or damaged")

@@ -13,7 +13,14 @@ from typing import Any
 
 from myxtts.digests import check_seal, file_sha256, sealed
 from myxtts.errors import CheckpointError
-from myxtts.files import abandoned, discard_folder, replacing_folder, sweep, write_whole
+from myxtts.files import (
+    abandoned,
+    discard_folder,
+    read_object,
+    replacing_folder,
+    sweep,
+    write_whole,
+)
 from myxtts.presets.variables import load_variables, save_variables
 
 logger = logging.getLogger(__name__)
@@ -159,14 +166,7 @@ class CheckpointFolder:
         return progress
 
     def _state(self, step: int) -> dict:
-        path = self._path(step) / STATE
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path} is missing or damaged: {error}.") from error
-        if not isinstance(state, dict):
-            raise CheckpointError(f"{path} is missing or damaged: it holds no JSON object.")
-        return state
+        return read_object(self._path(step) / STATE, CheckpointError, "is missing or damaged")
 
     def _complete(self, progress: Progress, newest: bool) -> None:
         """Do what the process that wrote the checkpoint may not have come to."""

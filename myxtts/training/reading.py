@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from myxtts.config import TrainingConfig
+from myxtts.config import TrainingConfig, XTTSConfig
 from myxtts.data.alignment import UNKNOWN_TOKEN
+from myxtts.errors import DataError
 from myxtts.losses import (
     IGNORED_TARGET,
     beta_binomial_log_prior,
@@ -71,6 +72,20 @@ class ReadingLosses:
         heads = self.settings.alignment_heads
         chosen = [weights[:, :heads, :-1, 1:-1] for weights in outputs["attention"]]
         return ops.concatenate(chosen, axis=1)
+
+
+def without_durations(config: XTTSConfig, weight: str, otherwise: str = "") -> DataError:
+    """The refusal of a corpus whose times nobody knows, by the loss that needs them.
+
+    Args:
+        config: of the run.
+        weight: name of the loss's weight in ``config.training``.
+        otherwise: what could be done.
+    """
+    return DataError(
+        f"{config.data.train_data}: training.{weight} needs 'durations' in metadata.jsonl, and no "
+        f"utterance has any{otherwise}."
+    )
 
 
 def token_targets(text_ids, code_tokens):

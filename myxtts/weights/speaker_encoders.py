@@ -16,7 +16,7 @@ from pathlib import Path
 from myxtts.config import SPEAKER_ENCODER_TYPES, ModelConfig
 from myxtts.digests import check_seal, file_sha256, sealed, tell_unhashed
 from myxtts.errors import CheckpointError, WeightsError
-from myxtts.files import cache_folder, write_whole
+from myxtts.files import cache_folder, read_object, write_whole
 from myxtts.models.speaker_encoder import SECTIONS, PretrainedSpeakerEncoder
 from myxtts.presets.variables import load_variables, save_variables
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa, wavlm
@@ -241,15 +241,7 @@ def _from_unhashed_cache(cached: Path, variables: dict) -> bool:
 def _manifest(cached: Path) -> dict:
     """What stands beside a converted file; empty where nothing does."""
     path = cached.with_suffix(".json")
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}.") from error
-    if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} is damaged: it holds no JSON object.")
-    return facts
+    return read_object(path, CheckpointError, "is damaged") if path.exists() else {}
 
 
 def _to_cache(cached: Path, variables: dict, manifest: dict) -> None:

@@ -7,7 +7,6 @@ A folder of ``save_pretrained`` or a repository of the hub: ``config.json``,
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from myxtts.errors import ConfigError, WeightsError
+from myxtts.files import read_object
 from myxtts.models.wavlm import WavLMEncoder
 from myxtts.timing import SPEAKER_RATE
 from myxtts.wavlm_config import WavLMConfig
@@ -249,12 +249,7 @@ def _read(path: Path) -> dict | None:
     """The object in a JSON file, with nothing in it that is not supported; None without one."""
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} cannot be read as a configuration: {error}.") from error
-    if not isinstance(values, dict):
-        raise WeightsError(f"{path} cannot be read as a configuration: it is no JSON object.")
+    values = read_object(path, WeightsError, "cannot be read as a configuration")
     for name, wanted in FIXED[path.name].items():
         if values.get(name, wanted) != wanted:
             raise WeightsError(f"{path}: {name} is {_shown(values[name])}, {wanted} is supported.")

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 LONGEST_S = 12.0
 SHORTEST_S = 1.0
 SILENCE_DBFS = -60.0
-TRIM_DB = 30
 RESEMBLYZER, ECAPA, STYLETTS2 = "resemblyzer", "ecapa", "styletts2"
 BOTH = f"{RESEMBLYZER}+{ECAPA}"
 SIZES = {RESEMBLYZER: 256, ECAPA: 192, STYLETTS2: 256}
@@ -180,12 +179,12 @@ def prepared(audio: np.ndarray, name: str) -> np.ndarray:
     Raises:
         AudioError: it is silent, or holds less than a second of sound.
     """
-    import librosa
+    from tools.styletts2_kokoro.style_mel import trimmed
 
     level = 20 * np.log10(np.sqrt(np.mean(np.square(audio))) + 1e-10)
     if level < SILENCE_DBFS:
         raise AudioError(f"{name} is silent; a recording of somebody speaking is wanted.")
-    kept = np.ascontiguousarray(librosa.effects.trim(audio, top_db=TRIM_DB)[0], "float32")
+    kept = trimmed(audio)
     if len(kept) < SHORTEST_S * SPEAKER_RATE:
         raise AudioError(
             f"{name} holds {len(kept) / SPEAKER_RATE:.2f} s of sound; a voice wants {SHORTEST_S:g} "

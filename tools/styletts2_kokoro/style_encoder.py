@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 from torch import nn
@@ -19,11 +18,10 @@ from torch.nn import functional
 
 from myxtts.audio.io import read_audio
 from myxtts.errors import AudioError
-from tools.styletts2_kokoro.style_mel import HOP, SAMPLE_RATE, style_mel
+from tools.styletts2_kokoro.style_mel import HOP, SAMPLE_RATE, style_mel, trimmed
 
 MIN_FRAMES = 65
 MIN_SAMPLES = (MIN_FRAMES - 1) * HOP
-TRIM_DB = 30
 SLOPE = 0.2
 
 
@@ -127,11 +125,6 @@ def check_frames(frames: int) -> None:
             f"a clip of {frames} frames is too short for StyleTTS2's style encoders; they take "
             f"{MIN_FRAMES} or more, {MIN_SAMPLES / SAMPLE_RATE:.1f} s."
         )
-
-
-def trimmed(audio: np.ndarray) -> np.ndarray:
-    """``(samples,)`` without what lies 30 dB under the loudest frame at either end."""
-    return np.ascontiguousarray(librosa.effects.trim(audio, top_db=TRIM_DB)[0], "float32")
 
 
 def read_clip(path: str | Path) -> np.ndarray:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import functools
 import math
 
+import librosa
+import numpy as np
 import torch
 
 SAMPLE_RATE = 24_000
 FILTER_RATE = 16_000
 N_FFT, WINDOW, HOP, N_MELS = 2048, 1200, 300, 80
 EPSILON, MEAN, SPREAD = 1e-5, -4.0, 4.0
+TRIM_DB = 30
 
 
 def style_mel(audio: torch.Tensor) -> torch.Tensor:
@@ -47,3 +50,8 @@ def filterbank(rate: int) -> torch.Tensor:
     rising = -distance[:, :-2] / widths[:-1]
     falling = distance[:, 2:] / widths[1:]
     return torch.clamp(torch.minimum(rising, falling), min=0)
+
+
+def trimmed(audio: np.ndarray) -> np.ndarray:
+    """``(samples,)`` without what lies 30 dB under the loudest frame at either end."""
+    return np.ascontiguousarray(librosa.effects.trim(audio, top_db=TRIM_DB)[0], "float32")

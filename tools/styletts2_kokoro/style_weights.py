@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from myxtts.errors import WeightsError
+from myxtts.weights.sources import HUB
 from myxtts.weights.torch_file import read_torch_tables
 from tools.kokoro.parts import hub_file
 from tools.styletts2_kokoro.style_encoder import StyleEncoder, StylePair, encoder_of
@@ -17,7 +18,6 @@ from tools.styletts2_kokoro.style_encoder import StyleEncoder, StylePair, encode
 logger = logging.getLogger(__name__)
 
 REPOSITORY, FILE = "yl4579/StyleTTS2-LibriTTS", "Models/LibriTTS/epochs_2nd_00020.pth"
-HUB = "hf://"
 TIMBRE, PROSODY = "style_encoder", "predictor_encoder"
 # Saved under DataParallel, every key of a module begins so.
 PARALLEL = "module."

@@ -13,10 +13,11 @@ from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
 from myxtts.data.corpus import Corpus
 from myxtts.data.xtts import TOKENS_PER_CODE, batch_options, dvae_batch
-from myxtts.errors import ConfigError, DataError
+from myxtts.errors import ConfigError
 from myxtts.losses import masked_accuracy, masked_cross_entropy
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import make_optimizer
+from myxtts.training.reading import without_durations
 from myxtts.training.stage import Stage, Task
 
 # Of van den Oord et al. 2017.
@@ -101,10 +102,7 @@ def token_head(config: XTTSConfig) -> keras.layers.Layer:
 def require_durations(corpus: Corpus, config: XTTSConfig) -> int:
     """Raise ``DataError`` if codes are to learn phonemes, and no utterance has their times."""
     if config.training.code_token_loss_weight and not corpus.timed:
-        raise DataError(
-            f"{config.data.train_data}: training.code_token_loss_weight needs 'durations' in "
-            "metadata.jsonl, and no utterance has any."
-        )
+        raise without_durations(config, "code_token_loss_weight")
     return 0  # speakers: batches need no certain number
 
 

@@ -28,7 +28,7 @@ from myxtts.losses import (
 from myxtts.models.xtts import XTTS
 from myxtts.timing import FRAMES_PER_CODE
 from myxtts.training.optimizers import make_optimizer
-from myxtts.training.reading import ReadingLosses
+from myxtts.training.reading import ReadingLosses, without_durations
 from myxtts.training.stage import Stage, Task
 
 # Coqui's trainer counts so many codes beyond the end of an utterance.
@@ -264,21 +264,14 @@ def fit_for_reading(corpus: Corpus, config: XTTSConfig) -> None:
     Raises:
         DataError: no utterance has durations.
     """
-    training, where = config.training, config.data.train_data
-    if not (training.token_loss_weight or training.alignment_loss_weight):
-        return
-    if corpus.timed:
+    training = config.training
+    if not (training.token_loss_weight or training.alignment_loss_weight) or corpus.timed:
         return
     if training.token_loss_weight:
-        raise DataError(
-            f"{where}: training.token_loss_weight needs 'durations' in metadata.jsonl, and no "
-            "utterance has any."
-        )
+        raise without_durations(config, "token_loss_weight")
     if training.alignment_loss_weight and not training.forward_sum:
-        raise DataError(
-            f"{where}: training.alignment_loss_weight needs 'durations' in metadata.jsonl, and no "
-            "utterance has any; --forward-sum finds the alignment without."
-        )
+        otherwise = "; --forward-sum finds the alignment without"
+        raise without_durations(config, "alignment_loss_weight", otherwise)
 
 
 def mark_fine_tuned(model: XTTS) -> None:
