@@ -313,6 +313,9 @@ class TrainingConfig(Settings, section="training"):
     stft_loss_weight: float = setting(
         0.0, "decoder loss on magnitude spectra of three resolutions", at_least=0
     )
+    pitch_loss_weight: float = setting(
+        20.0, "decoder loss of the predicted pitch, where its source is harmonic", at_least=0
+    )
     feature_loss_weight: float = setting(2.0, "decoder feature-matching loss", at_least=0)
     discriminators: Discriminators = setting(
         ("multi_period", "multi_scale"), "which judge the decoder: multi_{period,scale,resolution}"

@@ -42,6 +42,10 @@ class IstftConfig(Settings, section="model.decoder.istft"):
     )
     n_fft: int = setting(1024, "size of the spectra", "samples", at_least=2, at_most=65536)
     hop: int = setting(256, "samples between spectra; divides 256 and n_fft", at_least=2)
+    source: Literal["none", "harmonic"] = setting(
+        "none",
+        "what the spectra are made from: nothing, or harmonics of a predicted pitch and noise",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

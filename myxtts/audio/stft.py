@@ -21,16 +21,25 @@ def hann_window(n_fft: int) -> np.ndarray:
 def power_spectrum(audio, n_fft: int, hop: int):
     """Power ``(batch, ceil(samples / hop), n_fft // 2 + 1)`` of float ``(batch, samples)``.
 
-    The signal is silent before its start and behind its end. ``hop`` divides ``n_fft``, with an
-    even difference.
+    See :func:`spectra_of`.
+    """
+    real, imaginary = spectra_of(audio, n_fft, hop)
+    return ops.square(real) + ops.square(imaginary)
+
+
+def spectra_of(audio, n_fft: int, hop: int) -> tuple:
+    """Real and imaginary parts ``(batch, ceil(samples / hop), n_fft // 2 + 1)`` of a signal.
+
+    Args:
+        audio: float ``(batch, samples)``, silent before its start and behind its end.
+        n_fft, hop: ``hop`` divides ``n_fft``, with an even difference.
     """
     samples, edge = ops.shape(audio)[1], (n_fft - hop) // 2
     padded = ops.pad(ops.cast(audio, "float32"), [[0, 0], [edge, edge + -samples % hop]])
     count, parts = -(-samples // hop), n_fft // hop
     hops = ops.reshape(padded, (-1, count + parts - 1, hop))
     frames = ops.concatenate([hops[:, part : part + count] for part in range(parts)], axis=2)
-    real, imaginary = ops.rfft(frames * ops.convert_to_tensor(hann_window(n_fft)))
-    return ops.square(real) + ops.square(imaginary)
+    return ops.rfft(frames * ops.convert_to_tensor(hann_window(n_fft)))
 
 
 def inverse_stft(real, imaginary, n_fft: int, hop: int, own=None):

@@ -261,12 +261,18 @@ def _speech(corpus: Corpus, indices: np.ndarray, size: int) -> dict:
 
 
 def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchOptions) -> dict:
-    """A GPT batch with ``wave`` ``(batch, samples)`` at 24 kHz and ``wave_lengths``."""
+    """A GPT batch with ``wave`` ``(batch, samples)`` at 24 kHz and ``wave_lengths``.
+
+    And with ``pitch`` ``(batch, frames)`` in Hz when it is a feature of the corpus.
+    """
     waves = [to_float(corpus.feature(index, "wave")) for index in indices]
-    return gpt_batch(corpus, indices, epoch, options) | {
+    batch = gpt_batch(corpus, indices, epoch, options) | {
         "wave": pad(waves, OUTPUT_RATE // 2, 0.0),
         "wave_lengths": lengths_of(waves),
     }
+    if "pitch" in corpus.store.features:
+        batch["pitch"] = pad([corpus.feature(index, "pitch") for index in indices], FRAME_MULTIPLE)
+    return batch
 
 
 def _code_tokens(

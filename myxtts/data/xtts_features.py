@@ -9,8 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from myxtts.audio.frontends import XTTS_CONDITIONING, XTTS_DVAE
+from myxtts.audio.pitch import HIGHEST_HZ, LOWEST_HZ, pitch
 from myxtts.data.store import Clip, Feature, log_mel, to_float, trimming, waveform
-from myxtts.timing import FRAMES_PER_CODE, OUTPUT_RATE, SPEAKER_RATE
+from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, OUTPUT_RATE, SPEAKER_RATE
 
 # Lengths are padded to this multiple, which bounds how often a graph is traced.
 FRAME_MULTIPLE = 64
@@ -76,6 +77,15 @@ def speaker_embedding(encoder) -> Feature:
         "precision": encoder.precision,
     }
     return Feature(compute, settings, needs=("audio_16k",))
+
+
+def pitches() -> Feature:
+    """Hz of each 256 samples of ``wave``, float32 ``(frames,)``; 0 where it is not voiced."""
+
+    def compute(clip: Clip) -> np.ndarray:
+        return pitch(to_float(clip["wave"]), OUTPUT_RATE, HOP_LENGTH)
+
+    return Feature(compute, {"lowest": LOWEST_HZ, "highest": HIGHEST_HZ}, needs=("wave",))
 
 
 def _digest(arrays: Iterable) -> str:

@@ -150,7 +150,7 @@ class StreamingVocoder:
         return bounded(wave), self._forget(replace(state, emitted=last))
 
     def _vocode(self, latents, speaker_embedding, first_latent, first_frame, ready):
-        frames = self.decoder.frames(latents, first_latent, first_frame)
+        frames = self.decoder.frames(latents, speaker_embedding, first_latent, first_frame)
         return self.decoder.vocode(frames[:, : ready - first_frame], speaker_embedding)
 
     def _forget(self, state: VocoderState) -> VocoderState:

@@ -115,13 +115,14 @@ class HifiDecoder(keras.Model):
 
     def call(self, latents, speaker_embedding, training=False):
         """Synthesise; ``speaker_embedding`` is ``(batch, speaker_dim)``."""
-        return self.vocode(self.frames(latents), speaker_embedding)
+        return self.vocode(self.frames(latents, speaker_embedding), speaker_embedding)
 
-    def frames(self, latents, first_latent=0, first_frame=0):
+    def frames(self, latents, speaker_embedding=None, first_latent=0, first_frame=0):
         """Latents brought to the frames ``(batch, frames, latent_dim)`` of the output.
 
         Args:
             latents: ``(batch, length, latent_dim)``.
+            speaker_embedding: of no influence here.
             first_latent: number of the first latent given, of a longer sequence.
             first_frame: number of the first frame wanted, of that sequence; the last is
                 that of the last latent given.

@@ -4,6 +4,10 @@ After Vocos (Siuzdak 2023): ConvNeXt blocks (Liu et al. 2022) in one dimension m
 phase of every frame, and nothing runs at the rate of the samples. Here some of the blocks run at
 the rate of the audio codes, a latent then becomes four frames, and these are interpolated to
 24 kHz as in :class:`~myxtts.models.hifigan.HifiDecoder`, whose lengths and frames it shares.
+
+Without a source the network has to make every phase, which takes discriminators and long training.
+With one (Wang et al. 2019) it predicts the fundamental frequency, and makes of harmonics and noise
+what a vocal tract makes of them, by gains for each bin: what is periodic is so from the first step.
 """
 
 from __future__ import annotations
@@ -13,8 +17,15 @@ import math
 import keras
 from keras import ops
 
-from myxtts.audio.stft import inverse_stft
+from myxtts.audio.stft import inverse_stft, spectra_of
 from myxtts.config import ModelConfig
+from myxtts.models.harmonic_source import (
+    PitchHead,
+    frequency,
+    harmonics,
+    noise,
+    source_channels,
+)
 from myxtts.models.hifigan import interpolate, kept, own_steps, scaled_length
 from myxtts.models.layer import NORM_EPSILON, Layer
 from myxtts.settings import to_dict
@@ -23,6 +34,10 @@ from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 # Whether a sequence is too short to be interpolated, as two latents are, nobody knows before
 # there are three; the frames of two may not be given out.
 LEAST_LOOKAHEAD = 7
+# Logarithms of the gains that an untrained head gives to harmonics and noise, and of the highest.
+HARMONIC_GAIN, NOISE_GAIN, HIGHEST_GAIN = -3.0, -5.0, 4.0
+# Every frame depends on all latents before it.
+ALL_BEFORE = 10**9
 
 
 class IstftDecoder(keras.Model):
@@ -39,6 +54,7 @@ class IstftDecoder(keras.Model):
         frame_blocks, frame_kernel, frame_lookahead: the same of the frames.
         expansion: channels inside a block, as a multiple of ``dim``.
         n_fft, hop: of the spectra in samples; ``hop`` divides 256.
+        source: ``none``, or ``harmonic`` for spectra made from harmonics and noise.
     """
 
     vocoder = "istft"
@@ -57,6 +73,7 @@ class IstftDecoder(keras.Model):
         expansion: int = 3,
         n_fft: int = 1024,
         hop: int = 256,
+        source: str = "none",
         name: str = "decoder",
         **kwargs,
     ):
@@ -67,6 +84,7 @@ class IstftDecoder(keras.Model):
         self.frame_blocks, self.frame_kernel = frame_blocks, frame_kernel
         self.frame_lookahead = frame_lookahead
         self.expansion, self.n_fft, self.hop = expansion, n_fft, hop
+        self.source, self.bins = source, n_fft // 2 + 1
         self._make_layers()
 
     @classmethod
@@ -93,7 +111,10 @@ class IstftDecoder(keras.Model):
             for i in range(self.frame_blocks)
         ]
         self.frame_norm = norm(epsilon=NORM_EPSILON, name="frame_norm")
-        self.head = dense(self.spectra * 2 * (self.n_fft // 2 + 1), name="head")
+        self.pitch_head = PitchHead(self.dim, name="pitch") if self.harmonic else None
+        # Magnitude and phase; with a source, gains of harmonics and noise, and a phase.
+        parts = 3 if self.harmonic else 2
+        self.head = dense(self.spectra * parts * self.bins, name="head")
 
     def _blocks(self, count: int, kernel: int, lookahead: int, name: str) -> list:
         """Blocks that together depend on ``lookahead`` steps behind their own."""
@@ -117,25 +138,43 @@ class IstftDecoder(keras.Model):
         norms = (self.code_norm, self.frame_norm)
         for layer in (*self.at_codes, self.expand, *self.at_frames, *norms, self.head):
             layer.build((None, None, self.dim))
+        if self.harmonic:
+            self.pitch_head.build((None, None, self.dim), self.speaker_dim)
         self.built = True
 
     def call(self, latents, speaker_embedding, training=False):
         """Synthesise; ``speaker_embedding`` is ``(batch, speaker_dim)``."""
-        return self.vocode(self.frames(latents), speaker_embedding)
+        return self.vocode(self.frames(latents, speaker_embedding), speaker_embedding)
 
-    def frames(self, latents, first_latent=0, first_frame=0, lengths=None):
+    def frames(self, latents, speaker_embedding, first_latent=0, first_frame=0, lengths=None):
         """Latents brought to the frames ``(batch, frames, dim)`` of the output.
 
         A latent is heard by those up to :attr:`code_lookahead` before and
-        :attr:`latents_behind` behind it.
+        :attr:`latents_behind` behind it. With a source three channels more say what a frame's
+        is, see :func:`~myxtts.models.harmonic_source.source_channels`; a phase depends on all
+        latents before, and the first latent given must be the first there is.
 
         Args:
             latents: ``(batch, length, latent_dim)``.
+            speaker_embedding: ``(batch, speaker_dim)``, which the pitch depends on.
             first_latent: number of the first latent given, of a longer sequence.
             first_frame: number of the first frame wanted, of that sequence; the last is
                 that of the last latent given.
             lengths: latents of each row; those behind them are padding. None: there is none.
         """
+        if not self.harmonic:
+            return self.hidden(latents, first_latent, first_frame, lengths)
+        hidden = self.hidden(latents, lengths=lengths)
+        f0 = frequency(*self.pitch_head(hidden, speaker_embedding))
+        return self.with_source(hidden, f0)[:, first_frame:]
+
+    def with_source(self, hidden, f0):
+        """Frames of what :meth:`hidden` gives and of their pitches in Hz, ``(batch, frames)``."""
+        channels = source_channels(f0)
+        return ops.concatenate([ops.cast(hidden, "float32"), channels], axis=-1)
+
+    def hidden(self, latents, first_latent=0, first_frame=0, lengths=None):
+        """What :meth:`frames` gives without a source's channels."""
         own = own_steps(latents, lengths, 1)
         hidden = self.latent_in(latents)
         for block in self.at_codes:
@@ -162,19 +201,45 @@ class IstftDecoder(keras.Model):
     def unclipped(self, frames, speaker_embedding, lengths=None):
         """As :meth:`vocode`; samples beyond [-1, 1], which have to learn, stay there."""
         own = own_steps(frames, lengths, 1)
-        hidden = frames + self.speaker_in(speaker_embedding)[:, None]
+        hidden = frames[..., : self.dim] + self.speaker_in(speaker_embedding)[:, None]
         for block, cond in zip(self.at_frames, self.conds, strict=True):
             hidden = block(hidden, own=own, cond=cond(speaker_embedding)[:, None])
         hidden = ops.cast(self.head(self.frame_norm(hidden)), "float32")
         count = self.spectra * ops.shape(hidden)[1]
-        hidden = ops.reshape(hidden, (-1, count, self.n_fft + 2))
-        magnitude, phase = ops.split(hidden, 2, axis=-1)
-        # No louder than a sine of full scale; an exponential would overflow.
-        magnitude = ops.exp(ops.minimum(magnitude, math.log(self.n_fft / 4)))
-        real, imaginary = magnitude * ops.cos(phase), magnitude * ops.sin(phase)
+        hidden = ops.reshape(hidden, (-1, count, hidden.shape[-1] // self.spectra))
+        if self.harmonic:
+            real, imaginary = self._filtered(hidden, frames[..., self.dim :], own)
+        else:
+            real, imaginary = self._drawn(hidden)
         if own is not None:
             own = own_steps(real, lengths * self.spectra, 1)
         return inverse_stft(real, imaginary, self.n_fft, self.hop, own)
+
+    def _drawn(self, hidden) -> tuple:
+        """Spectra of magnitude and phase."""
+        magnitude, phase = ops.split(hidden, 2, axis=-1)
+        # No louder than a sine of full scale; an exponential would overflow.
+        magnitude = ops.exp(ops.minimum(magnitude, math.log(self.n_fft / 4)))
+        return magnitude * ops.cos(phase), magnitude * ops.sin(phase)
+
+    def _filtered(self, hidden, channels, own) -> tuple:
+        """Spectra of harmonics and noise, each multiplied by its gains."""
+        harmonic, rough, phase = ops.split(hidden, 3, axis=-1)
+        harmonic = ops.exp(ops.minimum(harmonic + HARMONIC_GAIN, HIGHEST_GAIN))
+        rough = ops.exp(ops.minimum(rough + NOISE_GAIN, HIGHEST_GAIN))
+        turned, aside = harmonic * ops.cos(phase), harmonic * ops.sin(phase)
+        own = 1.0 if own is None else ops.repeat(own, HOP_LENGTH, axis=1)[..., 0]
+        real, imaginary = spectra_of(harmonics(channels) * own, self.n_fft, self.hop)
+        noises = spectra_of(noise(channels) * own, self.n_fft, self.hop)
+        return (
+            real * turned - imaginary * aside + noises[0] * rough,
+            real * aside + imaginary * turned + noises[1] * rough,
+        )
+
+    @property
+    def harmonic(self) -> bool:
+        """Whether spectra are made from a source."""
+        return self.source == "harmonic"
 
     @property
     def spectra(self) -> int:
@@ -183,8 +248,11 @@ class IstftDecoder(keras.Model):
 
     @property
     def _overlap(self) -> int:
-        """Frames on either side of its own that a sample's windows come from."""
-        return math.ceil((self.n_fft - self.hop) / 2 / HOP_LENGTH)
+        """Frames on either side of its own that a sample's windows come from.
+
+        With a source twice: its windows, too, hear what is around a frame.
+        """
+        return (1 + self.harmonic) * math.ceil((self.n_fft - self.hop) / 2 / HOP_LENGTH)
 
     @property
     def receptive_field(self) -> int:
@@ -200,6 +268,11 @@ class IstftDecoder(keras.Model):
     @property
     def latents_behind(self) -> int:
         """Latents before its own that a frame depends on, beside the interpolation."""
+        return ALL_BEFORE if self.harmonic else self.hidden_behind
+
+    @property
+    def hidden_behind(self) -> int:
+        """The same of what :meth:`hidden` gives, which knows no phase."""
         return self.code_blocks * (self.code_kernel - 1) - self.code_lookahead
 
     @property
@@ -220,7 +293,9 @@ class IstftDecoder(keras.Model):
         codes = ("code_blocks", "code_kernel", "code_lookahead")
         frames = ("frame_blocks", "frame_kernel", "frame_lookahead")
         names = ("name", "latent_dim", "speaker_dim", "dim", *codes, *frames)
-        return {name: getattr(self, name) for name in (*names, "expansion", "n_fft", "hop")}
+        return {
+            name: getattr(self, name) for name in (*names, "expansion", "n_fft", "hop", "source")
+        }
 
 
 class ConvNeXtBlock(Layer):

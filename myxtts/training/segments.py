@@ -26,7 +26,7 @@ class BareSegments:
         self.decoder, self.size = decoder, size
         self.samples = decoder.output_length(size)
 
-    def cut(self, starts, latents, lengths, wave, wave_lengths) -> tuple:
+    def cut(self, starts, latents, lengths, wave, wave_lengths, pitch=None) -> tuple:
         """Cut a segment out of every row.
 
         Args:
@@ -35,6 +35,7 @@ class BareSegments:
             lengths: int ``(batch,)``.
             wave: ``(batch, samples)`` at 24 kHz of ``wave_lengths`` samples.
             wave_lengths: int ``(batch,)``.
+            pitch: Hz of each frame, ``(batch, frames)``, for a decoder with a source.
 
         Returns:
             What :meth:`speak` wants, and the recording ``(batch, samples)`` to compare it with.
@@ -44,8 +45,12 @@ class BareSegments:
         return (latents,), windows(wave, first, self.samples)
 
     def speak(self, inputs: tuple, speaker):
-        """The decoder's waveform ``(batch, samples)`` of what was cut."""
-        return self.decoder(*inputs, speaker, training=True)
+        """The decoder's waveform ``(batch, samples)`` of what was cut, and what it says of pitch.
+
+        The latter is None, or of each frame octaves and logit of being voiced as the decoder
+        tells them, the true Hz, and whether the frame is one, each ``(batch, frames)``.
+        """
+        return self.decoder(*inputs, speaker, training=True), None
 
 
 class SegmentsInContext:
@@ -65,7 +70,7 @@ class SegmentsInContext:
         frames_per_code = FRAMES_PER_CODE * RATE_RATIO
         behind = math.ceil(decoder.receptive_field / frames_per_code)
         ahead = math.ceil(decoder.lookahead / frames_per_code)
-        self.before = decoder.latents_behind + behind + 1
+        self.before = decoder.hidden_behind + behind + 1
         self.codes = self.before + size + decoder.code_lookahead + ahead + 1
         self.frames = frames_of(self.codes)
         self.inner = frames_of(size)
@@ -73,27 +78,35 @@ class SegmentsInContext:
         self.span = min(self.frames, whole)
         self.samples = self.inner * HOP_LENGTH
 
-    def cut(self, starts, latents, lengths, wave, wave_lengths) -> tuple:
+    def cut(self, starts, latents, lengths, wave, wave_lengths, pitch=None) -> tuple:
         """See :meth:`BareSegments.cut`; behind its end an utterance is silent."""
         begin = tf.clip_by_value(starts - self.before, 0, tf.maximum(lengths - self.codes, 0))
         own = tf.minimum(lengths - begin, self.codes)
         frame = frames_of(starts - begin)
         first = samples_before(begin) + HOP_LENGTH * frame
         heard = tf.clip_by_value(wave_lengths - first, 0, self.samples)
-        inputs = windows(latents, begin, self.codes), own, frame, heard
+        if self.decoder.harmonic:
+            skipped = tf.cast(tf.round(samples_before(begin) / HOP_LENGTH), "int32")
+            pitch = windows(pitch, skipped, self.frames)
+        inputs = windows(latents, begin, self.codes), own, frame, heard, pitch
         return inputs, windows(wave, first, self.samples)
 
     def speak(self, inputs: tuple, speaker):
         """See :meth:`BareSegments.speak`; samples beyond [-1, 1] stay there."""
-        latents, own, frame, heard = inputs
-        hidden = self.decoder.frames(latents, lengths=own)
+        latents, own, frame, heard, pitch = inputs
+        hidden, told = self.decoder.hidden(latents, lengths=own), None
+        if self.decoder.harmonic:
+            # The true pitch, so that the harmonics are where the recording has them.
+            known = tf.sequence_mask(frames_of(own), self.frames)
+            told = (*self.decoder.pitch_head(hidden, speaker), pitch, known)
+            hidden = self.decoder.with_source(hidden, pitch)
         first = tf.clip_by_value(frame - self.decoder.receptive_field, 0, self.frames - self.span)
         lengths = tf.clip_by_value(frames_of(own) - first, 0, self.span)
         hidden = _steps(hidden, first, self.span)
         wave = self.decoder.unclipped(hidden, speaker, lengths)
         hops = tf.reshape(wave, (-1, self.span, HOP_LENGTH))
         wave = tf.reshape(_steps(hops, frame - first, self.inner), (-1, self.samples))
-        return wave * tf.sequence_mask(heard, self.samples, dtype=wave.dtype)
+        return wave * tf.sequence_mask(heard, self.samples, dtype=wave.dtype), told
 
 
 def frames_of(codes):

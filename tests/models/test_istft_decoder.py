@@ -96,7 +96,7 @@ def test_a_batch_equals_its_singles():
 def test_what_is_behind_a_rows_length_changes_nothing(hop):
     decoder = make(hop=hop)
     latents, speakers = draw(12)
-    frames = np.array(decoder.frames(latents))
+    frames = np.array(decoder.frames(latents, speakers))
     lengths = np.array([52, 31], "int32")
     frames[1, 31:] = 7.0
     waveform = decoder.vocode(frames, speakers, lengths)
@@ -107,10 +107,10 @@ def test_what_is_behind_a_rows_length_changes_nothing(hop):
 
 def test_latents_behind_a_rows_length_change_nothing():
     decoder = make()
-    latents, _ = draw(20)
-    alone = np.asarray(decoder.frames(latents[:, :15]))
+    latents, speakers = draw(20)
+    alone = np.asarray(decoder.frames(latents[:, :15], speakers))
     latents[:, 15:] = 7.0
-    padded = np.asarray(decoder.frames(latents, lengths=np.array([15, 15], "int32")))
+    padded = np.asarray(decoder.frames(latents, speakers, lengths=np.array([15, 15], "int32")))
     # The last frame lies between a row's last latent and its padding.
     np.testing.assert_allclose(padded[:, : alone.shape[1] - 1], alone[:, :-1], atol=1e-6)
 
@@ -156,7 +156,7 @@ def test_one_graph_serves_every_length():
 def test_gradients_reach_every_weight():
     decoder = make()
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.square(decoder.unclipped(decoder.frames(draw(8)[0]), draw(8)[1])))
+        loss = tf.reduce_mean(tf.square(decoder.unclipped(decoder.frames(*draw(8)), draw(8)[1])))
     values = [weight.value for weight in decoder.trainable_variables]
     for weight, gradient in zip(values, tape.gradient(loss, values), strict=True):
         assert np.isfinite(gradient).all() and np.any(gradient != 0), weight.name

@@ -120,7 +120,7 @@ class GraphStream(tf.Module):
     def _window(self, latents, embedding, ready, emitted, count):
         decoder = self.model.decoder
         first = tf.maximum(emitted - decoder.receptive_field, 0)
-        frames = decoder.frames(latents[None], 0, first)[:, : ready - first]
+        frames = decoder.frames(latents[None], embedding[None], 0, first)[:, : ready - first]
         wave = self.speaker.vocoder.vocode(frames, embedding)
         start = (emitted - first) * HOP_LENGTH
         return wave[start : start + count]

@@ -52,7 +52,9 @@ class GraphVocoder(tf.Module):
             if self.kind == GRIFFIN_LIM:
                 wave = self._by_griffin_lim(own_codes[None, :length])
             else:
-                wave = self.vocode(self.model.decoder.frames(own_latents[None, :length]), embedding)
+                own_latents = own_latents[None, :length]
+                frames = self.model.decoder.frames(own_latents, embedding[None])
+                wave = self.vocode(frames, embedding)
             return tf.pad(wave, [[0, size - tf.shape(wave)[0]]])
 
         rows = (latents, codes, lengths, speaker_embedding)

@@ -12,7 +12,9 @@ import tensorflow as tf
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
+from myxtts.data.store import Feature
 from myxtts.data.xtts import batch_options, decoder_batch
+from myxtts.data.xtts_features import pitches
 from myxtts.generation.vocoding import GRIFFIN_LIM, codes_to_waveform
 from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss, stft_loss
 from myxtts.models.discriminators import (
@@ -20,6 +22,7 @@ from myxtts.models.discriminators import (
     MultiResolutionDiscriminator,
     MultiScaleDiscriminator,
 )
+from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
@@ -96,8 +99,9 @@ class DecoderTask(Task):
             )
             loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
-            if "stft_loss" in numbers:
-                loss += self.config.stft_loss_weight * numbers["stft_loss"]
+            for name in ("stft_loss", "pitch_loss"):
+                if name in numbers:
+                    loss += getattr(self.config, f"{name}_weight") * numbers[name]
         norm = apply_gradients(self.groups[:1], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
@@ -111,8 +115,10 @@ class DecoderTask(Task):
 
     def _spoken(self, inputs: tuple, speaker, wave) -> tuple:
         """The decoder's rendering of segments, and how far its spectra are from ``wave``'s."""
-        fake = self.cutter.speak(inputs, speaker)
+        fake, pitch = self.cutter.speak(inputs, speaker)
         numbers = {"mel_loss": self._mel_loss(wave, fake)}
+        if pitch is not None:
+            numbers |= pitch_losses(*pitch)
         if self.config.stft_loss_weight:
             numbers["stft_loss"] = stft_loss(wave, fake)
         return fake, numbers
@@ -196,7 +202,9 @@ class DecoderTask(Task):
 
     def _segments(self, batch: dict, latents) -> tuple:
         """Cut random segments of each utterance out of latents and waveform."""
-        rows = (latents, code_lengths(batch["mel_lengths"]), batch["wave"], batch["wave_lengths"])
+        rows = [latents, code_lengths(batch["mel_lengths"]), batch["wave"], batch["wave_lengths"]]
+        if "pitch" in batch:
+            rows.append(batch["pitch"])
         latents, lengths, *waves = map(self._repeated, rows)
         spare = tf.maximum(lengths - self.config.segment_codes, 0)
         draws = keras.random.uniform((tf.shape(latents)[0],), seed=self.segments)
@@ -229,6 +237,33 @@ class DecoderTask(Task):
         return loss
 
 
+def pitch_losses(octaves, voiced, pitch, known) -> dict:
+    """How far a predicted pitch is from the true one.
+
+    Args:
+        octaves, voiced: as :class:`~myxtts.models.harmonic_source.PitchHead` tells them.
+        pitch: Hz, 0 where not voiced.
+        known: whether a frame is one; all ``(batch, frames)``.
+
+    Returns:
+        ``pitch_loss``, which is optimised: mean octaves off, of voiced frames, and the
+        cross-entropy of being voiced; ``pitch_octaves`` the former alone.
+    """
+    truly = tf.cast((pitch > 0) & known, "float32")
+    known = tf.cast(known, "float32")
+    off = tf.abs(octaves - octaves_of(pitch)) * truly
+    octaves_off = tf.reduce_sum(off) / tf.maximum(tf.reduce_sum(truly), 1.0)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=truly, logits=voiced) * known
+    entropy = tf.reduce_sum(entropy) / tf.maximum(tf.reduce_sum(known), 1.0)
+    return {"pitch_loss": octaves_off + entropy, "pitch_octaves": octaves_off}
+
+
+def _features(model: XTTS) -> dict[str, Feature]:
+    """The audio codes, and the pitches for a decoder that makes its speech of harmonics."""
+    harmonic = getattr(model.decoder, "harmonic", False)
+    return code_features(model) | ({"pitch": pitches()} if harmonic else {})
+
+
 def _discriminators(config: XTTSConfig) -> list:
     """The discriminators, as wide as the configuration says or as the decoder is."""
     training, decoder = config.training, config.model.decoder
@@ -247,6 +282,6 @@ STAGE = Stage(
         decoder_batch, corpus, options=batch_options(config, True)
     ),
     needs=("dvae", "gpt"),
-    features=code_features,
+    features=_features,
     hand_on=lambda task, validation: task.judge_vocoders(validation()),
 )
