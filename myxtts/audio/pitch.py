@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import librosa
 import numpy as np
-from scipy.signal import medfilt
+from scipy.ndimage import median_filter
 
 LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
 PERIODS_S = 0.02  # of two neighbouring stretches that are compared
@@ -40,8 +40,8 @@ def pitch(audio: np.ndarray, sample_rate: int, hop: int) -> np.ndarray:
     )
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[: count * hop : hop]
     voiced = _repeats(frames, np.round(sample_rate / hertz).astype(int), sample_rate)
-    voiced = medfilt(voiced.astype("float64"), SMOOTHED_FRAMES) > 0
-    return np.where(voiced, medfilt(hertz, SMOOTHED_FRAMES), 0.0).astype("float32")
+    voiced = median_filter(voiced, SMOOTHED_FRAMES)
+    return np.where(voiced, median_filter(hertz, SMOOTHED_FRAMES), 0.0).astype("float32")
 
 
 def _repeats(frames: np.ndarray, periods: np.ndarray, sample_rate: int) -> np.ndarray:
