@@ -201,7 +201,8 @@ class IstftDecoder(keras.Model):
     def unclipped(self, frames, speaker_embedding, lengths=None):
         """As :meth:`vocode`; samples beyond [-1, 1], which have to learn, stay there."""
         own = own_steps(frames, lengths, 1)
-        hidden = frames[..., : self.dim] + self.speaker_in(speaker_embedding)[:, None]
+        hidden = ops.cast(frames[..., : self.dim], self.compute_dtype)
+        hidden = hidden + self.speaker_in(speaker_embedding)[:, None]
         for block, cond in zip(self.at_frames, self.conds, strict=True):
             hidden = block(hidden, own=own, cond=cond(speaker_embedding)[:, None])
         hidden = ops.cast(self.head(self.frame_norm(hidden)), "float32")
