@@ -69,7 +69,8 @@ _BASE_MODEL: dict[str, Any] = {
         "perceiver_head_dim": 64,
     },
     "speaker": {"embedding_dim": 256},
-    "decoder": {"kind": "istft"},
+    # Pitch from the first step on: minutes teach no network to make phases.
+    "decoder": {"kind": "istft", "istft": {"source": "harmonic"}},
     "use_pretrained_speaker_encoder": True,
     "speaker_encoder_type": "resemblyzer",
 }
@@ -91,7 +92,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model": _BASE_MODEL,
         # Its corpus has the durations of hibari-tts and Kokoro.
         "data": {"vocabulary": "characters", "phoneme_share": 0.7, "duration_lag": 0.05},
-        "synthesis": {"front_end": "hibari", "temperature": 0.4},
+        "synthesis": {"front_end": "hibari", "temperature": 0.4, "vocoder": "istft"},
         "training": {
             "dvae": {
                 "steps": 4000,

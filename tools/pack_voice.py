@@ -86,7 +86,7 @@ def pack(
     """
     with replacing_folder(output) as fresh, tempfile.TemporaryDirectory() as temporary:
         reference = Path(temporary) / "reference.wav"
-        store_encoder_in_half(model)
+        store_in_half(model)
         model.save_to_preset(fresh, half=True)
         add_voices(fresh, voices, record, reference)
         (fresh / CARD).write_text(model_card(model, voices, corpus, judged), encoding="utf-8")
@@ -96,11 +96,14 @@ def pack(
         return {"output": str(output), "megabytes": round(megabytes(fresh), 2), "spoken": spoken}
 
 
-def store_encoder_in_half(model: XTTS) -> None:
-    """Let a frozen speaker encoder be stored in float16 with the rest, which is what trains.
+def store_in_half(model: XTTS) -> None:
+    """Let what no gradient moves be stored in float16 with the rest, which is what trains.
 
-    Embeddings of Resemblyzer's weights in float16 have a cosine of 0.999999 to those in float32.
+    That is a frozen speaker encoder (embeddings of Resemblyzer's weights in float16 have a cosine
+    of 0.999999 to those in float32) and the moving averages that the audio codes come from.
     """
+    for weight in model.dvae.codebook.weights:
+        weight.trainable = "seed" not in weight.path
     pretrained = getattr(model.audio_encoder.speaker_encoder, "encoder", None)
     if pretrained is not None:
         pretrained.trainable = True

@@ -271,7 +271,9 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
         "wave_lengths": lengths_of(waves),
     }
     if "pitch" in corpus.store.features:
-        batch["pitch"] = pad([corpus.feature(index, "pitch") for index in indices], FRAME_MULTIPLE, 0.0)
+        batch["pitch"] = pad(
+            [corpus.feature(index, "pitch") for index in indices], FRAME_MULTIPLE, 0.0
+        )
     return batch
 
 

@@ -111,7 +111,7 @@ class IstftDecoder(keras.Model):
             for i in range(self.frame_blocks)
         ]
         self.frame_norm = norm(epsilon=NORM_EPSILON, name="frame_norm")
-        self.pitch_head = PitchHead(self.dim, name="pitch") if self.harmonic else None
+        self.pitch_head = PitchHead(max(1, self.dim // 2), name="pitch") if self.harmonic else None
         # Magnitude and phase; with a source, gains of harmonics and noise, and a phase.
         parts = 3 if self.harmonic else 2
         self.head = dense(self.spectra * parts * self.bins, name="head")

@@ -91,7 +91,7 @@ def test_a_frozen_encoder_is_stored_in_half_too(micro_config, tmp_path):
     kind = {"use_pretrained_speaker_encoder": True, "speaker_encoder_type": "ecapa_tdnn"}
     tokenizer = train_tokenizer([("some words to learn from", "en")] * 4, 300)
     model = XTTS(micro_config.merged({"model": kind}), tokenizer)
-    tool.store_encoder_in_half(model)
+    tool.store_in_half(model)
     model.save_to_preset(tmp_path / "preset", half=True)
     with safe_open(tmp_path / "preset" / "xtts.safetensors", framework="numpy") as file:
         names = [name for name in file.keys() if "speaker_encoder" in name]  # noqa: SIM118
