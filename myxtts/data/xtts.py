@@ -271,7 +271,8 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
         "wave_lengths": lengths_of(waves),
     }
     if "pitch" in corpus.store.features:
-        batch["pitch"] = pad(
+        pitches = [corpus.feature(index, "pitch") for index in indices]
+        batch["pitch"] = pad(pitches, FRAME_MULTIPLE, 0.0)
             [corpus.feature(index, "pitch") for index in indices], FRAME_MULTIPLE, 0.0
         )
     return batch
