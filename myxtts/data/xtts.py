@@ -273,8 +273,6 @@ def decoder_batch(corpus: Corpus, indices: np.ndarray, epoch: int, options: Batc
     if "pitch" in corpus.store.features:
         pitches = [corpus.feature(index, "pitch") for index in indices]
         batch["pitch"] = pad(pitches, FRAME_MULTIPLE, 0.0)
-            [corpus.feature(index, "pitch") for index in indices], FRAME_MULTIPLE, 0.0
-        )
     return batch
 
 
