@@ -1,4 +1,4 @@
-"""The shipped model in one go: five new sentences in two voices it has never heard.
+"""The shipped model in one go: five new sentences in the voices of two recordings.
 
     python tools/demo.py --output outputs/demo
 
