@@ -24,8 +24,9 @@ logger = logging.getLogger(__name__)
 AUDIO_SUFFIXES = (*SUFFIXES, *ALSO_READ, ".m4a", ".mp4", ".aac")
 # Where VCTK has its speakers: the later release, the first, and the one that is often made of it.
 VCTK_FOLDERS = ("wav48_silence_trimmed", "wav48", "wav")
-# Depth of a recording below its speaker's folder, by ``data.layout``.
-DEPTHS = {"speakers": (0,), "sessions": (1,), "auto": range(32)}
+# Depth of a recording below its speaker's folder, by ``data.layout``; ``any`` is auto without
+# lists.
+DEPTHS = {"speakers": (0,), "sessions": (1,), "auto": range(32), "any": range(32)}
 # Recordings of fewer seconds are decoded whole, and kept in memory as far as this goes.
 WHOLE_S, MEMORY_BYTES = 60.0, 2**30
 
@@ -160,7 +161,6 @@ class SpeakerCorpus:
         seconds = np.array([item.seconds for item in recordings])
         lengths = [np.ceil(seconds / speed * SPEAKER_RATE) for speed in self.speeds]
         self.lengths = np.concatenate(lengths).astype("int64")
-        self._members: dict[int, np.ndarray] = {}
         self._memory: dict[int, np.ndarray] = {}
         self._memory_bytes = 0
         self._told: set[int] = set()
@@ -197,9 +197,10 @@ class SpeakerCorpus:
         return read_span(self._recording(index).path, 0.0, samples / SPEAKER_RATE, SPEAKER_RATE)
 
     def _in_turn(self, index: int) -> Iterator[int]:
+        yield index
         members = np.flatnonzero(self.speakers == self.speakers[index])
         start = int(np.searchsorted(members, index))
-        return (int(place) for place in np.roll(members, -start))
+        yield from np.roll(members, -start)[1:].tolist()
 
     def _tell(self, index: int, reason: str) -> None:
         if index not in self._told:

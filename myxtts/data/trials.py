@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 MOST_RECORDINGS = 40
 
 
+class TrialCorpus(SpeakerCorpus):
+    """The recordings of trials; who speaks in them is not known."""
+
+
 @dataclass(frozen=True)
 class Trials:
     """Pairs of recordings and whether one speaker speaks in both.
@@ -31,7 +35,7 @@ class Trials:
         targets: bool ``(trials,)``.
     """
 
-    corpus: SpeakerCorpus
+    corpus: TrialCorpus
     enrol: np.ndarray
     test: np.ndarray
     targets: np.ndarray
@@ -54,7 +58,7 @@ def open_trials(path: str | Path) -> Trials:
     places = {name: place for place, name in enumerate(names)}
     # Lengths only order the batches; of whom a recording is, only the list knows.
     sizes = [(folder / name).stat().st_size for name in names]
-    corpus = SpeakerCorpus(
+    corpus = TrialCorpus(
         [Recording(folder / name, "", size) for name, size in zip(names, sizes, strict=True)]
     )
     return Trials(
