@@ -35,7 +35,16 @@ from tests.training.test_resume import Killed, die_in
 
 RATE = 16_000
 SMALL = {
-    "model": {name: MICRO["model"][name] for name in ("ecapa", "coqui_encoder", "wavlm")},
+    "model": {
+        "ecapa": MICRO["model"]["ecapa"],
+        "wavlm": MICRO["model"]["wavlm"],
+        # With 8 channels oneDNN, in TensorFlow 2.21, writes beyond its memory in the gradient.
+        "coqui_encoder": {
+            "embedding_dim": 24,
+            "blocks": [1, 1, 1, 1],
+            "channels": [16, 16, 32, 32],
+        },
+    },
     "data": {"speakers_per_batch": 3, "crop_seconds": [0.6, 0.9], "validation_seconds": 1.0},
     "training": {
         "speaker": {"steps": 4, "batch_size": 6, "warmup_steps": 1, "learning_rate": 2e-3},
@@ -159,8 +168,9 @@ def test_whoever_takes_pretrained_weights_takes_a_preset(run, place):
     ],
 )
 def test_every_loss_trains_every_backbone(speakers, tmp_path, kind, changes):
-    config = configured(speakers, tmp_path, training(**changes, speaker={"steps": 2}))
-    result = train(config.merged({"model": {"speaker_encoder_type": kind}}), SPEAKER_SYSTEM)
+    model = {"model": {"speaker_encoder_type": kind}}
+    values = training(**changes, speaker={"steps": 2})
+    result = train(configured(speakers, tmp_path, model, values), SPEAKER_SYSTEM)
     assert PretrainedSpeakerEncoder.from_preset(result.preset).encoder_type == kind
     assert np.isfinite(result.best["speaker"])
 
