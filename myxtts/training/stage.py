@@ -64,21 +64,13 @@ class Task:
     def validate(
         self, batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
     ) -> dict[str, float]:
-        """Numbers of a validation, :attr:`metric` among them: weighted means over the batches.
+        """Numbers of a validation, :attr:`metric` among them.
 
         Args:
             batches: of one pass over the validation set.
             step: :meth:`validation_step`, compiled.
         """
-        totals: dict[str, float] = {}
-        weight = 0.0
-        for batch in batches:
-            numbers = {name: float(value) for name, value in step(batch).items()}
-            share = numbers.pop("weight")
-            weight += share
-            for name, value in numbers.items():
-                totals[name] = totals.get(name, 0.0) + share * value
-        return {name: total / max(weight, 1e-9) for name, total in totals.items()}
+        return weighted_means(batches, step)
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
         """Matrices ``(time, channels)`` to look at."""
@@ -87,6 +79,21 @@ class Task:
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
         """Waveforms to listen to, as ``(sample rate, samples)``."""
         return {}
+
+
+def weighted_means(
+    batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
+) -> dict[str, float]:
+    """Means over ``batches`` of what ``step`` gives, weighted by its ``weight``."""
+    totals: dict[str, float] = {}
+    weight = 0.0
+    for batch in batches:
+        numbers = {name: float(value) for name, value in step(batch).items()}
+        share = numbers.pop("weight")
+        weight += share
+        for name, value in numbers.items():
+            totals[name] = totals.get(name, 0.0) + share * value
+    return {name: total / max(weight, 1e-9) for name, total in totals.items()}
 
 
 @dataclass(frozen=True)

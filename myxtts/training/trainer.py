@@ -18,7 +18,7 @@ from myxtts.config import StageConfig
 from myxtts.errors import CheckpointError, DataError
 from myxtts.training.checkpoints import CheckpointFolder, Progress
 from myxtts.training.logs import RunLog
-from myxtts.training.stage import Task
+from myxtts.training.stage import Task, weighted_means
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,8 @@ class Trainer:
                 first = batch if first is None else first
                 yield batch
 
-        values = self.task.validate(batches(), self._validation_step)
+        judge = getattr(self.task, "validate", weighted_means)
+        values = judge(batches(), self._validation_step)
         step = self.progress.step
         self.log.numbers(step, values, "validation")
         self.log.pictures(step, self.task.pictures(first))
