@@ -226,7 +226,7 @@ class SpeakerCorpus:
         if speed != 1:
             audio = resample(audio, round(SPEAKER_RATE * speed), SPEAKER_RATE)
         if not audio.any():
-            self._tell(index, f"{item.path} is silent.")
+            self._tell(index, f"{item.path} is silent, at one place at least.")
         return audio[:samples]
 
     def _whole(self, place: int) -> np.ndarray:
