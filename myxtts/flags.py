@@ -202,6 +202,8 @@ def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
         return {"nargs": "+", "metavar": "TEXT"}
     if hint == tuple[int, ...]:
         return {"type": _integers, "metavar": "N,N,..."}
+    if hint == tuple[float, ...]:
+        return {"type": _floats, "metavar": "X,X,..."}
     unit = item.metadata.get("unit", _METAVARS.get(hint))
     if unit is None:
         unit = "DIR" if item.name.endswith(("dir", "data", "from")) else "TEXT"
@@ -213,3 +215,10 @@ def _integers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of integers") from error
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from error

@@ -29,6 +29,7 @@ myxtts/plots myxtts/settings
 myxtts/decoder_config myxtts/synthesis_config
 myxtts/wavlm_config
 myxtts/config
+myxtts/speaker_config
 myxtts/flags
 myxtts/audio myxtts/text
 myxtts/losses

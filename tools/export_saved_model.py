@@ -113,8 +113,14 @@ def require_fitting_flags(args: argparse.Namespace) -> None:
     """Raise ConfigError where a flag has no meaning beside the others."""
     if args.checkpoint and not args.speaker_encoder:
         raise ConfigError("--checkpoint is for --speaker-encoder; a preset has its weights.")
+    if args.speaker_encoder:
+        require_encoder_flags(args)
+
+
+def require_encoder_flags(args: argparse.Namespace) -> None:
+    """Raise ConfigError where a flag has no meaning for a speaker encoder alone."""
     for name in ONLY_PRESETS:
-        if args.speaker_encoder and getattr(args, name):
+        if getattr(args, name):
             raise ConfigError(f"--{name} is for a preset, not for a speaker encoder alone.")
 
 
@@ -131,9 +137,12 @@ def export_preset(args: argparse.Namespace, fresh: Path):
     from myxtts.inference.checks import check_vocoder
     from myxtts.models.xtts import XTTS
     from myxtts.presets.finding import find_preset
+    from myxtts.presets.record import XTTS_KIND, kind_of
     from myxtts.serving.export import export_saved_model
 
     folder = find_preset(args.preset)
+    if kind_of(folder) != XTTS_KIND:
+        return export_trained_encoder(args, folder, fresh)
     # Known in a moment, while reading takes long.
     stored = XTTSConfig.from_yaml(folder / "config.yaml")
     vocoder = check_vocoder(folder, stored, args.vocoder or "auto")
@@ -143,6 +152,17 @@ def export_preset(args: argparse.Namespace, fresh: Path):
     logger.info("building and writing the graphs (the larger the model, the more minutes)")
     export_saved_model(model, fresh, vocoder, half=args.half)
     return model
+
+
+def export_trained_encoder(args: argparse.Namespace, folder: Path, fresh: Path) -> None:
+    """Write the signature of the speaker encoder in a preset of its own."""
+    from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+    from myxtts.serving.export import export_speaker_encoder
+
+    require_encoder_flags(args)
+    encoder = PretrainedSpeakerEncoder.from_preset(folder)
+    logger.info("weights: %s", encoder.provenance)
+    export_speaker_encoder(encoder, fresh)
 
 
 def export_encoder(args: argparse.Namespace, fresh: Path) -> None:

@@ -35,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
         "--encoder",
         required=True,
         metavar="NAME",
-        help=f"{', '.join(ENCODER_NAMES)}, or the folder of an XTTS preset",
+        help=f"{', '.join(ENCODER_NAMES)}, or the folder of a preset of an XTTS or of a "
+        "speaker encoder",
     )
     parser.add_argument(
         "--encoder-weights", metavar="PATH", help="the upstream's weights of a named encoder"

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 # Read by the same decoder, and not written.
-_ALSO_READ = (".opus", ".aiff", ".aif", ".au", ".caf")
+ALSO_READ = (".opus", ".aiff", ".aif", ".au", ".caf")
 # A longer recording is no clip of speech; an hour at 9 kHz is what fits in memory anyway.
 LONGEST_S = 3600.0
 # Full scale of 32-bit integers: recordings that were never divided by it are sound. More is damage.
@@ -75,6 +75,37 @@ def read_audio(
     return mono if max_seconds is None else mono[: int(max_seconds * wanted)], wanted
 
 
+def read_span(path: str | Path, start: float, seconds: float, sample_rate: int) -> np.ndarray:
+    """Read a part of a long recording as mono, without decoding what is before it.
+
+    Args:
+        path: the file. Where its kind cannot be sought in, the whole is decoded.
+        start: of the part, in seconds.
+        seconds: of the part; at the end of the file there may be fewer.
+        sample_rate: to resample to, in Hz.
+
+    Returns:
+        Float32 samples ``(samples,)``, none beyond the end.
+
+    Raises:
+        AudioError: as :func:`read_audio` says.
+    """
+    path = _with_content(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            check_header(path, rate, file.channels, int(seconds * rate))
+            file.seek(min(int(start * rate), file.frames))
+            samples = file.read(int(seconds * rate) + 1, dtype="float32", always_2d=True)
+    except (soundfile.SoundFileError, TypeError):
+        whole, _ = read_audio(path, sample_rate)
+        first = int(start * sample_rate)
+        return whole[first : first + int(seconds * sample_rate)]
+    mono = samples.mean(axis=1, dtype="float32")
+    check_samples(mono, str(path))
+    return resample(mono, rate, sample_rate)[: int(seconds * sample_rate)]
+
+
 def check_samples(audio: np.ndarray, name: str) -> None:
     """Refuse samples that are no sound.
 
@@ -107,7 +138,7 @@ def audio_files(folder: str | Path) -> list[Path]:
         paths = sorted(Path(folder).iterdir())
     except OSError as error:
         raise AudioError(f"cannot read the folder {folder}: {error}.") from error
-    known = (*SUFFIXES, *_ALSO_READ)
+    known = (*SUFFIXES, *ALSO_READ)
     found = [p for p in paths if p.suffix.lower() in known and not p.name.startswith(".")]
     if not found:
         raise AudioError(f"the folder {folder} holds no audio file ({', '.join(known)}).")

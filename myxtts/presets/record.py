@@ -80,6 +80,15 @@ def read_record(folder: Path, kind: str) -> Record:
     return record
 
 
+def kind_of(folder: str | Path) -> str:
+    """Kind of the model in the preset ``folder``.
+
+    Raises:
+        CheckpointError: it is no preset, or its manifest is damaged.
+    """
+    return str(_read(Path(folder) / MANIFEST).get("kind", XTTS_KIND))
+
+
 def check_record(folder: Path) -> None:
     """Refuse a manifest that is not as it was written; one that cannot be checked is named.
 

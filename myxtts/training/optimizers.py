@@ -48,11 +48,32 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         return dataclasses.asdict(self)
 
 
-def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list):
+class Slowed(keras.optimizers.schedules.LearningRateSchedule):
+    """A share of another schedule that may change while it runs.
+
+    Args:
+        schedule: the other one.
+        share: a variable.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, share):
+        self.schedule, self.share = schedule, share
+
+    def __call__(self, step):
+        return self.schedule(step) * ops.cast(self.share, "float32")
+
+
+def make_optimizer(
+    stage: StageConfig,
+    training: TrainingConfig,
+    variables: list,
+    share: keras.Variable | None = None,
+):
     """AdamW for one stage, built for ``variables``.
 
     Gradients of ``training.gradient_accumulation`` batches are averaged before they are
-    clipped to the global norm ``training.gradient_clip`` and applied.
+    clipped to the global norm ``training.gradient_clip`` and applied. With ``share`` the rate is
+    that share of what it would be.
     """
     accumulation = training.gradient_accumulation
     schedule = WarmupCosine(
@@ -63,7 +84,7 @@ def make_optimizer(stage: StageConfig, training: TrainingConfig, variables: list
         accumulation,
     )
     optimizer = keras.optimizers.AdamW(
-        schedule,
+        schedule if share is None else Slowed(schedule, share),
         weight_decay=training.weight_decay,
         beta_1=BETA_1,
         beta_2=BETA_2,

@@ -98,14 +98,18 @@ class Streams:
         speakers = stage.speakers_per_batch(train, config) if wanted else 0
         seed = config.training.seed
         corpus = train.lengths, train.speakers
-        self.plan = BatchPlan(*corpus, self.batch_size, seed, speakers, self.buckets)
+        self.plan = (
+            BatchPlan(*corpus, self.batch_size, seed, speakers, self.buckets)
+            if stage.plan is None
+            else stage.plan(train, config)
+        )
         self.build, self.judge = (stage.batches(corpus, config) for corpus in self.corpora)
         if self.buckets:
             self.build = partial(self.build, buckets=self.buckets)
 
     def prepare(self, features: Mapping[str, Feature]) -> None:
         """Have more features in both corpora, and compute them."""
-        for corpus in self.corpora:
+        for corpus in self.corpora if features else ():
             corpus.add_features(features)
 
     def train(self, start: int) -> tf.data.Dataset:

@@ -5,7 +5,7 @@ A system is a :class:`System` whose table lists a :class:`Stage` for each of its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,17 @@ class Task:
         """Return :meth:`losses`, and under ``weight`` how much the batch counts."""
         return self.losses(batch, training=False) | {"weight": self.weight(batch)}
 
+    def validate(
+        self, batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
+    ) -> dict[str, float]:
+        """Numbers of a validation, :attr:`metric` among them.
+
+        Args:
+            batches: of one pass over the validation set.
+            step: :meth:`validation_step`, compiled.
+        """
+        return weighted_means(batches, step)
+
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
         """Matrices ``(time, channels)`` to look at."""
         return {}
@@ -68,6 +79,21 @@ class Task:
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
         """Waveforms to listen to, as ``(sample rate, samples)``."""
         return {}
+
+
+def weighted_means(
+    batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
+) -> dict[str, float]:
+    """Means over ``batches`` of what ``step`` gives, weighted by its ``weight``."""
+    totals: dict[str, float] = {}
+    weight = 0.0
+    for batch in batches:
+        numbers = {name: float(value) for name, value in step(batch).items()}
+        share = numbers.pop("weight")
+        weight += share
+        for name, value in numbers.items():
+            totals[name] = totals.get(name, 0.0) + share * value
+    return {name: total / max(weight, 1e-9) for name, total in totals.items()}
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,8 @@ class Stage:
             then is; computed once, before the first step.
         buckets: sizes of the batches, of training corpus and configuration; None for batches of
             ``batch_size`` utterances, padded to their longest.
+        plan: makes what says which utterances meet, of training corpus and configuration, where
+            that is no :class:`~myxtts.data.plan.BatchPlan`; it has such a one's ``stream``.
         hand_on: leaves on the model what others want of this stage, beside its weights; given
             the task and a function to one pass over the validation set.
     """
@@ -97,6 +125,7 @@ class Stage:
     speakers_per_batch: Callable[[Corpus, Any], int] = lambda corpus, config: 0
     features: Callable[[Any], dict[str, Feature]] = lambda model: {}
     buckets: Callable[[Corpus, Any], Buckets | None] = lambda corpus, config: None
+    plan: Callable[[Any, Any], Any] | None = None
     hand_on: Callable[[Any, Callable[[], tf.data.Dataset]], None] = lambda task, validation: None
 
 

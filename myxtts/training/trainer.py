@@ -18,7 +18,7 @@ from myxtts.config import StageConfig
 from myxtts.errors import CheckpointError, DataError
 from myxtts.training.checkpoints import CheckpointFolder, Progress
 from myxtts.training.logs import RunLog
-from myxtts.training.stage import Task
+from myxtts.training.stage import Task, weighted_means
 
 logger = logging.getLogger(__name__)
 
@@ -164,16 +164,16 @@ class Trainer:
 
     def _validate(self) -> float:
         """The number that the task minimises; the first batch's pictures and sounds are kept."""
-        totals: dict[str, float] = {}
-        weight, first = 0.0, None
-        for batch in self.validation():
-            first = batch if first is None else first
-            numbers = {name: float(value) for name, value in self._validation_step(batch).items()}
-            share = numbers.pop("weight")
-            weight += share
-            for name, value in numbers.items():
-                totals[name] = totals.get(name, 0.0) + share * value
-        values = {name: total / max(weight, 1e-9) for name, total in totals.items()}
+        first = None
+
+        def batches() -> Iterator[dict]:
+            nonlocal first
+            for batch in self.validation():
+                first = batch if first is None else first
+                yield batch
+
+        judge = getattr(self.task, "validate", weighted_means)
+        values = judge(batches(), self._validation_step)
         step = self.progress.step
         self.log.numbers(step, values, "validation")
         self.log.pictures(step, self.task.pictures(first))

@@ -18,8 +18,9 @@ from myxtts.audio.frontends import XTTS_CONDITIONING
 from myxtts.audio.io import check_samples, padded, read_audio
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.models.resemblyzer import TARGET_DBFS
-from myxtts.models.speaker_encoder import RANDOM
+from myxtts.models.speaker_encoder import KIND, RANDOM, PretrainedSpeakerEncoder
 from myxtts.models.xtts import MAIN, XTTS
+from myxtts.presets.record import kind_of
 from myxtts.timing import SPEAKER_RATE
 from myxtts.verification.threshold import Threshold, preset_threshold, shipped_threshold
 from myxtts.weights.speaker_encoders import pretrained_speaker_encoder
@@ -134,10 +135,14 @@ class SpeakerVerifier:
     def from_preset(cls, folder: str | Path) -> SpeakerVerifier:
         """Verifier with a preset's own embedding and the threshold stored beside it.
 
+        Args:
+            folder: of an XTTS, whose projected embedding is taken, or of a speaker encoder.
+
         Raises:
             CheckpointError: the folder is no preset.
         """
-        encoder = PresetEncoder(folder)
+        own = kind_of(folder) == KIND
+        encoder = PretrainedSpeakerEncoder.from_preset(folder) if own else PresetEncoder(folder)
         return cls(encoder, preset_threshold(folder, encoder.provenance))
 
     def _compare(self, threshold: Threshold) -> None:

@@ -17,10 +17,12 @@ from myxtts.config import SPEAKER_ENCODER_TYPES, ModelConfig
 from myxtts.digests import check_seal, file_sha256, sealed, tell_unhashed
 from myxtts.errors import CheckpointError, WeightsError
 from myxtts.files import cache_folder, read_object, write_whole
-from myxtts.models.speaker_encoder import SECTIONS, PretrainedSpeakerEncoder
+from myxtts.models.speaker_encoder import KIND, SECTIONS, WEIGHTS, PretrainedSpeakerEncoder
+from myxtts.presets.folder import load, read_config
+from myxtts.presets.record import MANIFEST, read_record
 from myxtts.presets.variables import load_variables, save_variables
 from myxtts.weights import coqui_resnet, resemblyzer, speechbrain_ecapa, wavlm
-from myxtts.weights.sources import Source, addressed, find
+from myxtts.weights.sources import HUB, Source, addressed, find
 from myxtts.weights.torch_file import read_torch_file
 
 logger = logging.getLogger(__name__)
@@ -122,11 +124,24 @@ def described(section: ModelConfig, path: Pathlike = None) -> ModelConfig:
     """
     kind = section.speaker_encoder_type
     sizes = getattr(section, SECTIONS.get(kind, ""), None)
+    if (folder := trained_preset(path)) is not None:
+        stored = read_config(folder, KIND, ModelConfig)
+        _require_type(folder, stored.speaker_encoder_type, kind)
+        name = SECTIONS.get(kind)
+        return dataclasses.replace(section, **({name: getattr(stored, name)} if name else {}))
     source = source_of(kind, sizes)
     if source.describe is None:
         return section
     file, _ = find(source, path)
     return dataclasses.replace(section, **{SECTIONS[kind]: source.describe(file, sizes)})
+
+
+def trained_preset(path: Pathlike) -> Path | None:
+    """The preset folder that ``path`` is, or the run folder of, if it is one at all."""
+    if path is None or str(path).startswith(HUB):
+        return None
+    folders = (Path(path) / "preset", Path(path))
+    return next((folder for folder in folders if (folder / MANIFEST).is_file()), None)
 
 
 def source_of(kind: str, sizes: object) -> Source:
@@ -148,12 +163,16 @@ def load_pretrained_speaker_encoder(
 
     Args:
         encoder: of a type in ``SOURCES``.
-        path: the upstream's file, a folder that holds it, or ``hf://owner/name``; when None,
-            the installed package (Resemblyzer) or the Hugging Face hub and its cache.
+        path: the upstream's file, a folder that holds it, ``hf://owner/name``, or the preset or
+            run folder of an encoder that was trained here; when None, the installed package
+            (Resemblyzer) or the Hugging Face hub and its cache.
 
     Raises:
         WeightsError: the weights are not there, cannot be read or do not fit.
     """
+    if (folder := trained_preset(path)) is not None:
+        _load_preset(encoder, folder)
+        return
     sizes = getattr(encoder, "sizes", None)
     source, path = addressed(source_of(encoder.encoder_type, sizes), path)
     file, origin = find(source, path)
@@ -181,6 +200,23 @@ def load_pretrained_speaker_encoder(
             shapes = {name: list(variable.shape) for name, variable in variables.items()}
             _to_cache(cached, variables, facts | {"shapes": shapes})
     encoder.provenance, encoder.licence = f"{origin}@sha256:{digest}", licence
+
+
+def _load_preset(encoder: PretrainedSpeakerEncoder, folder: Path) -> None:
+    stored = read_config(folder, KIND, ModelConfig)
+    _require_type(folder, stored.speaker_encoder_type, encoder.encoder_type)
+    record = read_record(folder, KIND)
+    if record.provenance is None:
+        raise WeightsError(f"{folder} does not say where its weights come from.")
+    if not encoder.built:
+        encoder.build()
+    load(folder, KIND, {WEIGHTS: encoder.variables_by_name()})
+    encoder.provenance, encoder.licence = record.provenance, record.licence
+
+
+def _require_type(folder: Path, stored: str, wanted: str) -> None:
+    if stored != wanted:
+        raise WeightsError(f"{folder} holds a speaker encoder of type {stored}, not {wanted}.")
 
 
 def _checked_origin(source: Source, file: Path, origin: str, digest: str) -> str:

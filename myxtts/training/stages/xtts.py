@@ -14,6 +14,7 @@ from myxtts.data.xtts import mel_stats, open_corpus, open_store
 from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.generation.vocoding import lacks_dvae
+from myxtts.models.speaker_encoder import SECTIONS
 from myxtts.models.xtts import XTTS
 from myxtts.presets.folder import read_config
 from myxtts.presets.record import XTTS_KIND
@@ -24,9 +25,12 @@ from myxtts.training.stage import System
 from myxtts.training.stages import decoder, dvae, gpt
 from myxtts.training.start import CONFIG, PRESET, differing_keys, open_corpora
 from myxtts.training.vocabulary import grow_vocabulary
-from myxtts.wavlm_config import WavLMConfig
 from myxtts.weights.model_card import inherit_card
-from myxtts.weights.speaker_encoders import described, load_pretrained_speaker_encoder
+from myxtts.weights.speaker_encoders import (
+    described,
+    load_pretrained_speaker_encoder,
+    trained_preset,
+)
 
 # What --init-from may find otherwise in the preset: nothing that decides a shape or a path.
 CHANGEABLE = {
@@ -71,11 +75,14 @@ def complete(config: XTTSConfig) -> XTTSConfig:
     if not run.is_file():
         path = model.pretrained_speaker_encoder_path
         return dataclasses.replace(config, model=described(model, path))
-    if model.speaker_encoder_type != "wavlm":
+    name = SECTIONS.get(model.speaker_encoder_type)
+    described_elsewhere = trained_preset(model.pretrained_speaker_encoder_path) is not None
+    if name is None or not (name == "wavlm" or described_elsewhere):
         return config
-    unset, stored = to_dict(WavLMConfig()), to_dict(XTTSConfig.from_yaml(run).model.wavlm)
-    own = {name: value for name, value in to_dict(model.wavlm).items() if value != unset[name]}
-    return config.merged({"model": {"wavlm": stored | own}})
+    sizes = getattr(model, name)
+    unset, stored = to_dict(type(sizes)()), to_dict(getattr(XTTSConfig.from_yaml(run).model, name))
+    own = {key: value for key, value in to_dict(sizes).items() if value != unset[key]}
+    return config.merged({"model": {name: stored | own}})
 
 
 def make_model(config: XTTSConfig, run_dir: Path) -> XTTS:
