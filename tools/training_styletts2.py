@@ -58,11 +58,10 @@ def main(args: argparse.Namespace) -> None:
 
 def report(result: dict) -> str:
     """What a person wants to know."""
-    from tools.styletts2_kokoro.outputs import verdict
-
-    lines = [verdict(result), *(f"voice      {path}" for path in result["voices"])]
-    names = ("artifacts", "report", "heard_by", "trained_by", "judged_by", "device", "seconds")
-    lines += [f"{name.replace('_', ' '):10} {result[name]}" for name in names]
+    lines = [f"voice           {path}" for path in result["voices"]]
+    names = ("best_epoch", "epochs", "likeness_start", "likeness_best", "artifacts", "report")
+    names += ("heard_by", "trained_by", "judged_by", "device", "seconds")
+    lines += [f"{name.replace('_', ' '):15} {result[name]}" for name in names]
     return "\n".join(lines)
 
 

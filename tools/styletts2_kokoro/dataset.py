@@ -18,6 +18,7 @@ from myxtts.audio.io import resample
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.errors import AudioError, DataError, TextError
 from myxtts.timing import SPEAKER_RATE
+from tools.kokoro.backends.interface import check_length
 from tools.kokoro.phonemes import phonemize
 from tools.styletts2_kokoro.config import TrainingConfig
 from tools.styletts2_kokoro.hearing import LONGEST_S, Hearing, average, prepared
@@ -90,8 +91,8 @@ def read_speakers(
         AudioError: of a speaker no clip can be used; the sentence says why of the first.
     """
     corpora = find_corpora(folder)
-    train = _read(corpora[TRAIN], hearing, config)
-    judging = _read(corpora[VALIDATION], hearing, config) if VALIDATION in corpora else {}
+    train = _read(corpora[TRAIN], hearing, config, config.max_style_samples)
+    judging = _read(corpora.get(VALIDATION, []), hearing, config, config.validation_clips)
     for name in sorted(judging.keys() - train.keys()):
         logger.warning("the validation's speaker %r is not in train, and left out.", name)
     return tuple(
@@ -131,13 +132,13 @@ def _utterances(folder: Path) -> list[Utterance]:
 
 
 def _read(
-    utterances: Sequence[Utterance], hearing: Hearing, config: TrainingConfig
+    utterances: Sequence[Utterance], hearing: Hearing, config: TrainingConfig, most: int
 ) -> dict[str, list[Clip]]:
-    """Clips by speaker, of each no more than are heard."""
+    """Clips by speaker, the first ``most`` of each."""
     groups: dict[str, list[Utterance]] = {}
     for item in utterances:
         groups.setdefault(item.speaker, []).append(item)
-    chosen = {name: group[: config.max_style_samples] for name, group in sorted(groups.items())}
+    chosen = {name: group[:most] for name, group in sorted(groups.items())}
     total = sum(map(len, chosen.values()))
     with tqdm(total=total, unit="clip", desc="hearing", disable=None) as bar:
         return {name: _clips(name, group, hearing, config, bar) for name, group in chosen.items()}
@@ -170,7 +171,9 @@ def _clip(name: str, item: Utterance, hearing: Hearing, config: TrainingConfig) 
 def _phonemes(item: Utterance, language: str) -> str:
     """Empty, and said aloud, where nothing can be spoken."""
     try:
-        return phonemize(item.text, language)
+        phonemes = phonemize(item.text, language)
+        check_length(phonemes)
+        return phonemes
     except TextError as error:
         logger.warning("%s has no usable transcript: %s", item.path, error)
         return ""
@@ -187,7 +190,7 @@ def _speaker(
             f"no clip of {name or 'the speaker'} with a transcript is as short as "
             f"{config.longest_clip:g} s (--longest-clip)."
         )
-    judging = [clip for clip in judging if clip.phonemes]
+    judging = [clip for clip in judging if clip.phonemes and clip.seconds <= config.longest_clip]
     if not judging:
         spoken, judging = held_out(name, spoken)
     return Speaker(name, style, tuple(spoken), tuple(judging[: config.validation_clips]))

@@ -125,7 +125,7 @@ class Training:
             if not self.history:
                 self._keep({}, trackers)
             total = self.config.epochs_projection
-            with tqdm(total=total, initial=self.epoch, unit="epoch", disable=None) as bar:
+            with tqdm(total=total, initial=self.epoch, unit="epoch") as bar:
                 while self.epoch < total:
                     self._keep(self._train(self.epoch + 1), trackers)
                     bar.set_postfix(likeness=f"{self.history[-1][SCORE]:.4f}", refresh=False)

@@ -110,6 +110,7 @@ class VoiceTrainer:
         voices = self._write_voices(training, Path(out), names)
         result = self._result(training, folder, voices, stopped)
         self._write_rest(training, folder, result)
+        logger.info(outputs.verdict(result))
         return {**result, "seconds": round(time.monotonic() - began, 2)}
 
     def _training(self, speakers: Sequence[Speaker], folder: Path) -> Training:

@@ -1,4 +1,4 @@
-"""A corpus of tones, and a singer in Kokoro's place whose phonemes last as long as they are told."""
+"""A corpus of tones, and a singer in Kokoro's place who keeps the durations it is given."""
 
 from __future__ import annotations
 

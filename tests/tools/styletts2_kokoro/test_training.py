@@ -20,9 +20,11 @@ from tests.tools.styletts2_kokoro.fake_training import (  # noqa: E402
 )
 from tools.kokoro.backends.interface import HALF  # noqa: E402
 from tools.styletts2_kokoro import dataset, losses, trackers  # noqa: E402
-from tools.styletts2_kokoro.judging import best_epoch  # noqa: E402
+from tools.styletts2_kokoro.judging import Judges, best_epoch  # noqa: E402
 from tools.styletts2_kokoro.projection import Projection  # noqa: E402
 from tools.styletts2_kokoro.training import order  # noqa: E402
+
+NAMES = ("resemblyzer", "likeness")
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,7 @@ def test_training_lowers_its_losses_and_leaves_what_is_documented(tmp_path, corp
     assert voice.dtype == torch.float32
     artifacts = torch.load(folder / "mine_artifacts.pt", weights_only=True)
     assert artifacts["scores"]["best_epoch"] == result["best_epoch"]
-    assert artifacts["map"]["weights"].shape == (256, 8)
+    assert artifacts["map"]["weights"].shape == (256, 16)
     assert "made up" in str(artifacts["provenance"])
     assert "mine_scores.png" in (folder / "mine_report.md").read_text()
 
@@ -119,8 +121,12 @@ def test_without_epochs_the_voice_is_the_maps_own(tmp_path, corpus):
     assert result["best_epoch"] == result["epochs"] == 0
 
 
-def test_that_no_epoch_was_better_is_said_aloud(tmp_path, corpus):
-    result, folder = run(tmp_path, corpus, "out", replace(CONFIG, lr_projection=30.0))
+def test_that_no_epoch_was_better_is_said_aloud(tmp_path, corpus, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    falling = iter(np.linspace(0.9, 0.1, 20))
+    monkeypatch.setattr(Judges, "scores", lambda self, points: dict.fromkeys(NAMES, next(falling)))
+    result, folder = run(tmp_path, corpus, "out")
+    assert "None of 4 epochs was better" in caplog.text
     assert result["best_epoch"] == 0
     assert result["likeness_best"] == result["likeness_start"]
     assert "None of 4 epochs was better" in (folder / "mine_report.md").read_text()

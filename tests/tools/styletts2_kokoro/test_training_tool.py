@@ -75,7 +75,7 @@ def test_the_documented_command_runs(call, tmp_path):
     assert result["epochs"] == 2
     code, out, _ = call(*words.split(), "--max-style-samples", "4", "--device", "cpu", "--resume")
     assert code == 0
-    assert "voice      voices/mine/mine.pt" in out
+    assert "voice           voices/mine/mine.pt" in out
 
 
 def test_a_dry_run_prints_the_settings_and_writes_nothing(call, tmp_path):
@@ -162,3 +162,22 @@ def test_without_kokoro_it_says_how_to_get_it(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(voice_training, "find_voices", lambda given: tmp_path / "voices")
     monkeypatch.setattr(voice_training, "open_backend", absent)
     assert "no Kokoro here" in refused()
+
+
+@pytest.mark.parametrize("kind", ["one speaker, as LJSpeech's", "first stage"])
+def test_a_checkpoint_that_never_heard_two_speakers(refused, tmp_path, monkeypatch, kind):
+    from tests.tools.styletts2_kokoro.test_style_encoder import FIXTURES, net_of
+
+    if not FIXTURES.is_dir():
+        pytest.skip(f"{FIXTURES} is absent")
+    net = net_of("tiny_converged_uv")
+    if kind == "first stage":
+        net["predictor_encoder"] = dict(net["style_encoder"])
+    else:
+        ups = {f"module.generator.ups.{number}.bias": torch.zeros(1) for number in range(2)}
+        net["decoder"] = ups
+    torch.save({"net": net}, tmp_path / "epochs.pth")
+    write_corpus(tmp_path / "corpus")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert kind in refused("--encoder", "styletts2", "--style-weights", "epochs.pth")
