@@ -34,6 +34,8 @@ STATE = "checkpoints/last.pt"
 LARGEST_GRADIENT = 1.0
 # Of a speaker's clips, so many say what the embedder is to hear.
 TARGET_CLIPS = 20
+# How loud Kokoro speaks, root mean square. How loud a recording is, is nobody's voice.
+LEVEL_DBFS = -23.0
 
 
 class Embedder(Protocol):
@@ -166,7 +168,7 @@ class Training:
         texts = [clip.phonemes for clip in speaker.train]
         for place, clip in enumerate(speaker.train):
             phonemes = next(filter(None, texts[place:] + texts))
-            mel = style_mel(torch.from_numpy(clip.audio))
+            mel = style_mel(torch.from_numpy(at_level(clip.audio)))
             tokens = tuple(backend.tokens(phonemes))
             items.append(Item(number, mel, tokens, bool(clip.phonemes)))
         return items
@@ -259,6 +261,12 @@ class Training:
             index: (made, Alignment(durations, frames))
             for index, (made, durations, frames) in state["alignments"].items()
         }
+
+
+def at_level(audio: np.ndarray) -> np.ndarray:
+    """``(samples,)`` made as loud as Kokoro speaks."""
+    rms = np.sqrt(np.mean(np.square(audio, dtype="float64"))) + 1e-9
+    return (audio * (10 ** (LEVEL_DBFS / 20) / rms)).astype("float32")
 
 
 def order(epoch: int, count: int, config: TrainingConfig) -> list[int]:

@@ -22,7 +22,7 @@ from tools.kokoro.backends.interface import HALF  # noqa: E402
 from tools.styletts2_kokoro import dataset, losses, trackers  # noqa: E402
 from tools.styletts2_kokoro.judging import Judges, best_epoch  # noqa: E402
 from tools.styletts2_kokoro.projection import Projection  # noqa: E402
-from tools.styletts2_kokoro.training import order  # noqa: E402
+from tools.styletts2_kokoro.training import at_level, order  # noqa: E402
 
 NAMES = ("resemblyzer", "likeness")
 
@@ -67,6 +67,11 @@ def test_the_mel_moves_timbre_alone_and_the_embedding_both_halves():
     torch.testing.assert_close(slope[:, :HALF], 2 * style[:, :HALF].detach() / 256 + 0.5)
     alone = losses.style_gradient(style, (style**2).mean(), style.sum(), (1.0, 0.0))
     assert (alone[:, HALF:] == 0).all()
+
+
+def test_how_loud_a_recording_is_says_nothing():
+    audio = np.random.default_rng(0).normal(size=1000).astype("float32")
+    np.testing.assert_allclose(at_level(audio), at_level(0.01 * audio), rtol=1e-4)
 
 
 def test_texts_rotate():
