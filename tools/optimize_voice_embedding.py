@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,7 +24,11 @@ from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from tools.kokoro_voice.config import OptimizerConfig
 
+if TYPE_CHECKING:
+    import numpy as np
+
 PCA_PICTURE = "voices_pca.png"
+MAP = "map"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,10 +61,19 @@ def main(args: argparse.Namespace) -> None:
     from tools.kokoro_voice.report import summary
 
     check_inputs(args.target_audio, args.output_dir, config)
-    optimizer = create_optimizer(config=config)
+    start = map_voice(args.target_audio, config) if config.start == MAP else None
+    optimizer = create_optimizer(config=config, start=start)
     result = optimizer.optimize(args.target_audio, args.output_dir, resume=args.resume)
     print(json.dumps(result) if args.json else summary(result))
     return None
+
+
+def map_voice(target: str, config: OptimizerConfig) -> np.ndarray:
+    """The voice ``(510, 1, 256)`` that the map of the one-pass program makes of the target."""
+    from tools.styletts2_kokoro.config import OnePassConfig
+    from tools.styletts2_kokoro.one_pass import VoiceMaker
+
+    return VoiceMaker.open(OnePassConfig(voices=config.voices)).voice([target])
 
 
 def analyze(args: argparse.Namespace, config: OptimizerConfig) -> None:

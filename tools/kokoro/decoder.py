@@ -8,8 +8,13 @@ a seed decides, and the source may carry the pitch's gradient.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch.nn import functional
+
+# Devices on which layers may run in half precision.
+AUTOCAST = ("cpu", "cuda")
 
 
 def decode(
@@ -50,9 +55,16 @@ def source_spectrum(
         seed: of the noise; every row of a batch gets the same noise as it would alone.
         gradient: whether the pitch's gradient goes through the sines.
     """
-    with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-        samples = _source(generator, pitch, seed)
+    with _in_float32(pitch.device), torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+        samples = _source(generator, pitch.float(), seed)
         return torch.cat(generator.stft.transform(samples), dim=1)
+
+
+def _in_float32(device: torch.device) -> AbstractContextManager:
+    """In half precision the phases, summed over the whole text, would be noise."""
+    if device.type in AUTOCAST:
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def _source(generator: torch.nn.Module, pitch: torch.Tensor, seed: int) -> torch.Tensor:
@@ -116,7 +128,7 @@ def _generate(
         first = index * generator.num_kernels
         blocks = generator.resblocks[first : first + generator.num_kernels]
         hidden = sum(block(hidden, style) for block in blocks) / generator.num_kernels
-    spectrum = generator.conv_post(functional.leaky_relu(hidden))
+    spectrum = generator.conv_post(functional.leaky_relu(hidden)).float()
     bins = generator.post_n_fft // 2 + 1
     magnitude, phase = torch.exp(spectrum[:, :bins]), torch.sin(spectrum[:, bins:])
     return generator.stft.inverse(magnitude, phase).squeeze(1)

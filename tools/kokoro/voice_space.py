@@ -128,6 +128,14 @@ def build_space(voices: np.ndarray, shape: SpaceShape) -> VoiceSpace:
     return VoiceSpace(*(array.astype("float32") for array in (origin, directions, spread)))
 
 
+def spread_penalty(coordinates: torch.Tensor) -> torch.Tensor:
+    """Zero within one standard deviation of the voices; beyond, the mean squared excess."""
+    import torch
+
+    excess = torch.relu(coordinates.abs() - 1)
+    return torch.mean(excess**2)
+
+
 def _components(away: np.ndarray, movable: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """Directions ``(components, rows, 256)`` in which ``(voices, rows, 256)`` vary, and spreads."""
     voices = len(away)

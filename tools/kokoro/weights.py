@@ -18,6 +18,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Mapping
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+OWN_FOLDER = Path(__file__).resolve().parent
 CHECKPOINT = "kokoro-v1_0.pth"
 SECTIONS = ("bert", "bert_encoder", "predictor", "text_encoder", "decoder")
 INSTALL = "pip install -r requirements-kokoro.txt && pip install --no-deps kokoro==0.9.4"
@@ -250,8 +252,10 @@ def _check_blob(file: Path) -> None:
 
 
 def _empty_package(name: str) -> types.ModuleType:
-    spec = find_spec(name)
-    if spec is None:
+    # Of a program in tools/, that folder is the first in the path, and has one of this name.
+    places = [place for place in sys.path if Path(place or ".").resolve() != OWN_FOLDER.parent]
+    spec = PathFinder.find_spec(name, places) or find_spec(name)
+    if spec is None or spec.origin == str(OWN_FOLDER / "__init__.py"):
         raise ImportError(f"No module named '{name}'")
     package = types.ModuleType(name)
     package.__path__ = list(spec.submodule_search_locations or ())

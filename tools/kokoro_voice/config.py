@@ -75,7 +75,9 @@ class OptimizerConfig(Settings):
         "every coordinate",
     )
     start: str = setting(
-        "centroid", "where to begin: centroid (the voices' median) or the name of a voice"
+        "centroid",
+        "where to begin: centroid (the voices' median), the name of a voice, or map: what "
+        "tools/kokoro_voice_from_audio.py makes of the target",
     )
     spread_weight: float = setting(
         0.1,

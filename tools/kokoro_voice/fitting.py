@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
-import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +17,16 @@ from tqdm import tqdm
 
 from myxtts.digests import SUMS, write_sums
 from myxtts.errors import CheckpointError
-from myxtts.files import replacing, write_whole
-from tools.kokoro.voices import require_whole_archive, save_voice
+from myxtts.files import write_whole
+from tools.kokoro.resuming import (
+    DAMAGES,
+    damaged,
+    digest,
+    read_state,
+    require_same,
+    write_state,
+)
+from tools.kokoro.voices import save_voice
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.gradients import METHODS, Diverged
 from tools.kokoro_voice.objective import Measurement, Objective
@@ -32,8 +37,6 @@ logger = logging.getLogger(__name__)
 STATE = "optimizer_state.pt"
 HISTORY = "optimization_history.json"
 PICTURE = "optimization_history.png"
-# What a damaged state raises, somewhere between its file and its last number.
-DAMAGES = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError)
 COLUMNS = ("iteration", "loss", "similarity", "syntheses")
 
 
@@ -107,17 +110,14 @@ class Fit:
             CheckpointError: there is none, it is damaged, or it was run with other settings.
         """
         path = self.folder / STATE
-        if not path.is_file():
-            raise CheckpointError(f"there is nothing to resume: {path} does not exist.")
         try:
-            require_whole_archive(path)
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            _compare(path, state["identity"], self._identity)
+            state = read_state(path)
+            require_same(path, state["identity"], self._identity)
             self._restore(state)
         except CheckpointError:
             raise
-        except (*DAMAGES, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} is damaged; start anew without --resume.") from error
+        except DAMAGES as error:
+            raise damaged(path) from error
 
     def _iterate(self, on_step: Callable[[Progress], None] | None) -> str:
         progress, total = self.progress, self.config.num_iterations
@@ -172,9 +172,7 @@ class Fit:
         save_voice(self.folder / "voice_final.pt", pack(self.method.coordinates))
         history = json.dumps(self.progress.history, indent=1)
         write_whole(self.folder / HISTORY, f"{history}\n")
-        # Through Python's file, a full disk is an OSError that says so.
-        with replacing(self.folder / STATE) as temporary, temporary.open("wb") as file:
-            torch.save(self._snapshot, file)
+        write_state(self.folder / STATE, self._snapshot)
         write_sums(self.folder, [path.name for path in self.folder.glob("voice_*.*")])
 
     def _state(self) -> dict[str, Any]:
@@ -207,20 +205,8 @@ def _identity(objective: Objective, config: OptimizerConfig, start: np.ndarray) 
         **config.trajectory(),
         "backend": objective.backend.name,
         "embedder": objective.embedder.name,
-        "target": _digest(objective.target.cpu().numpy()),
-        "voices": _digest(space.origin, space.directions, space.spread),
-        "start point": _digest(start),
+        "target": digest(objective.target.cpu().numpy()),
+        "voices": digest(space.origin, space.directions, space.spread),
+        "start point": digest(start),
         "phonemes": [list(tokens) for tokens in objective.tokens],
     }
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
-
-
-def _compare(path: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
-    for name, value in now.items():
-        if earlier.get(name) != value:
-            was = f"was {earlier.get(name)!r}, now {value!r}"
-            what = was if isinstance(value, str | float | int) else "differ from the present ones"
-            raise CheckpointError(f"{path} cannot be resumed: its {name} {what}.")

@@ -14,7 +14,7 @@ from myxtts.audio.io import read_audio
 from myxtts.errors import AudioError
 from myxtts.timing import SPEAKER_RATE
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
-from tools.kokoro.voice_space import VoiceSpace
+from tools.kokoro.voice_space import VoiceSpace, spread_penalty
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.embedders import Embedder
 
@@ -96,9 +96,8 @@ class Objective:
         return measured, coordinates.grad.cpu().numpy()
 
     def penalty(self, coordinates: torch.Tensor) -> torch.Tensor:
-        """Zero within one standard deviation of the voices; beyond, the mean squared excess."""
-        excess = torch.relu(coordinates.abs() - 1)
-        return self.config.spread_weight * torch.mean(excess**2)
+        """Of coordinates beyond the voices' own spread, see :func:`spread_penalty`."""
+        return self.config.spread_weight * spread_penalty(coordinates)
 
     def speak(self, point: np.ndarray) -> np.ndarray:
         """The first text in the voice at ``(components,)``: ``(samples,)`` at 24 kHz."""

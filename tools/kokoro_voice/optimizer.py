@@ -42,6 +42,7 @@ class VoiceGradientOptimizer:
         embedder: who judges likeness.
         voices: real voices ``(510, 1, 256)`` by name; they span the space.
         config: everything else.
+        start: a voice ``(510, 1, 256)`` to begin at, in place of what ``config.start`` names.
 
     Raises:
         DataError: the voices span no space.
@@ -54,10 +55,12 @@ class VoiceGradientOptimizer:
         embedder: Embedder,
         voices: dict[str, np.ndarray],
         config: OptimizerConfig,
+        start: np.ndarray | None = None,
     ) -> None:
         self.backend, self.embedder, self.config = backend, embedder, config
         self.space = build_space(np.stack(list(voices.values())), config)
-        self.start = start_coordinates(self.space, voices, config)
+        known = voices if start is None else {config.start: start}
+        self.start = start_coordinates(self.space, known, config)
 
     def optimize(
         self,
@@ -131,7 +134,9 @@ class VoiceGradientOptimizer:
 
 
 def create_optimizer(
-    kokoro_pipeline: Any = None, config: OptimizerConfig | None = None
+    kokoro_pipeline: Any = None,
+    config: OptimizerConfig | None = None,
+    start: np.ndarray | None = None,
 ) -> VoiceGradientOptimizer:
     """An optimizer whose parts are what ``config`` names.
 
@@ -139,6 +144,7 @@ def create_optimizer(
         kokoro_pipeline: a ``kokoro.KPipeline``, a ``KModel`` or a :class:`Backend`; None
             opens the backend that ``config`` names.
         config: None takes the defaults.
+        start: a voice ``(510, 1, 256)`` to begin at, in place of what ``config.start`` names.
 
     Raises:
         ConfigError: the device, backend or embedder is not there.
@@ -150,7 +156,7 @@ def create_optimizer(
     voices = load_voices(find_voices(config.voices))
     embedder = open_embedder(config, device)
     backend = _backend(kokoro_pipeline, config, device)
-    return VoiceGradientOptimizer(backend, embedder, voices, config)
+    return VoiceGradientOptimizer(backend, embedder, voices, config, start)
 
 
 def check_inputs(target: str | Path, output_dir: str | Path, config: OptimizerConfig) -> None:

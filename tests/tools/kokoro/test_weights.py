@@ -114,3 +114,14 @@ def test_model_is_imported_without_kokoros_text_pipeline():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_a_program_beside_this_folder_finds_the_package_and_not_this(tmp_path, monkeypatch):
+    (tmp_path / "kokoro").mkdir()
+    (tmp_path / "kokoro" / "__init__.py").write_text("")
+    tools = str(weights.OWN_FOLDER.parent)
+    monkeypatch.setattr("sys.path", [tools, str(tmp_path)])
+    assert weights._empty_package("kokoro").__path__ == [str(tmp_path / "kokoro")]
+    monkeypatch.setattr("sys.path", [tools])
+    with pytest.raises(ImportError, match="kokoro"):
+        weights._empty_package("kokoro")

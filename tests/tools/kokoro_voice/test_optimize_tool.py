@@ -164,3 +164,23 @@ def test_the_torch_side_needs_neither_tensorflow_nor_keras():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_the_start_may_be_what_the_map_says(call, monkeypatch):
+    from tools.styletts2_kokoro.one_pass import VoiceMaker
+
+    class Maker:
+        def voice(self, references):
+            assert references == ["target.wav"]
+            return fake_voices()["v3_a"]
+
+    opened = []
+    monkeypatch.setattr(
+        VoiceMaker, "open", classmethod(lambda cls, config: opened.append(config) or Maker())
+    )
+    code, out, _ = call(*documented("--start", "map", "--json"))
+    assert code == 0
+    assert opened[0].voices == "voices"
+    from_map = json.loads(out)["similarity_start"]
+    code, out, _ = call(*documented("--start", "v3_a", "--json"))
+    assert json.loads(out)["similarity_start"] == from_map

@@ -276,3 +276,12 @@ def test_create_optimizer_takes_a_backend_for_the_pipeline(tmp_path):
     assert fit.backend.name == "fake"
     with pytest.raises(ConfigError, match="neither a KPipeline nor a backend"):
         create_optimizer(kokoro_pipeline=object(), config=config)
+
+
+def test_the_start_may_be_a_voice_that_is_given():
+    config = replace(CONFIG, start="map")
+    voice = fake_voices()["v3_a"]
+    fit = VoiceGradientOptimizer(FakeBackend(), BandEmbedder(), fake_voices(), config, voice)
+    np.testing.assert_allclose(fit.space.pack(fit.start), voice, atol=1e-5)
+    with pytest.raises(ConfigError, match="'map'"):
+        optimizer(config)

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from myxtts.errors import ConfigError
 from tools.kokoro.backends.interface import HALF, STYLE_SIZE, check_length, check_styles, encode
-from tools.kokoro.decoder import decode, source_spectrum
+from tools.kokoro.decoder import AUTOCAST, decode, source_spectrum
 from tools.kokoro.device import usable_device
 from tools.kokoro.weights import load_kmodel
 
@@ -52,6 +54,8 @@ class TorchBackend:
             harmonic source, or only through the pitch that the decoder sees. The sines'
             phases add up over the whole text and their spectrum's phases wrap, so that
             gradient is exact but tells nothing of a step of any useful size.
+        precision: of ``waveform``'s layers; what is summed over the whole text, and spectra, stay
+            in float32.
 
     Raises:
         ConfigError: the device is unknown or absent.
@@ -68,8 +72,10 @@ class TorchBackend:
         seed: int = 0,
         batch_size: int = 8,
         source_gradient: bool = False,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         self.device, self.provenance, self.seed = usable_device(device), provenance, seed
+        self.precision = precision
         self._device = torch.device(self.device)
         self.batch_size, self.source_gradient = batch_size, source_gradient
         self.model = model.to(self._device)
@@ -115,11 +121,19 @@ class TorchBackend:
         """
         text = self._text(tokens)
         style = self._one_style(style)
-        features = self._prosody(text, style)
-        if durations is None:
-            durations = self._frames(features)[0]
-        frames = _checked(durations, len(tokens) + 2).to(self._device)
-        return self._speak(text, features, style, frames[None])[0]
+        with self._precision():
+            features = self._prosody(text, style)
+            if durations is None:
+                durations = self._frames(features)[0]
+            frames = _checked(durations, len(tokens) + 2).to(self._device)
+            return self._speak(text, features, style, frames[None])[0]
+
+    def _precision(self) -> AbstractContextManager:
+        if self.precision == "float32":
+            return nullcontext()
+        if self._device.type not in AUTOCAST:
+            raise ConfigError(f"there is no bfloat16 on {self.device}; take --precision float32.")
+        return torch.autocast(self._device.type, torch.bfloat16)
 
     @torch.no_grad()
     def durations(self, tokens: Sequence[int], style: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,77 @@
+"""States that a training writes on its way, and goes on from."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from myxtts.errors import CheckpointError
+from myxtts.files import replacing
+from tools.kokoro.voices import require_whole_archive
+
+# What a damaged state raises, somewhere between its file and its last number.
+DAMAGES = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write plain tensors, lists and numbers, whole or not at all.
+
+    Raises:
+        CheckpointError: they cannot be written.
+    """
+    # Through Python's file, a full disk is an OSError that says so.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What :func:`write_state` wrote, on the CPU.
+
+    Raises:
+        CheckpointError: there is no such file.
+        Exception: one of ``DAMAGES``, where it is no such file.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"there is nothing to resume: {path} does not exist.")
+    require_whole_archive(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def damaged(path: Path) -> CheckpointError:
+    """To be raised where a state is."""
+    return CheckpointError(f"{path} is damaged; start anew without --resume.")
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """A few letters that tell arrays from others."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
+
+
+def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare what a resumed run must share with its beginning.
+
+    Raises:
+        CheckpointError: a value is another.
+    """
+    for name, value in now.items():
+        if earlier.get(name) != value:
+            was = f"was {earlier.get(name)!r}, now {value!r}"
+            what = was if isinstance(value, str | float | int) else "differ from the present ones"
+            raise CheckpointError(f"{path} cannot be resumed: its {name} {what}.")
