@@ -99,9 +99,8 @@ class DecoderTask(Task):
             )
             loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
-            for name in ("stft_loss", "pitch_loss"):
-                if name in numbers:
-                    loss += getattr(self.config, f"{name}_weight") * numbers[name]
+            loss += self.config.stft_loss_weight * numbers.get("stft_loss", 0.0)
+            loss += self.config.pitch_loss_weight * numbers.get("pitch_loss", 0.0)
         norm = apply_gradients(self.groups[:1], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
