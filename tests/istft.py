@@ -15,14 +15,15 @@ SIZES = {
 }
 
 
-def istft_config(config: XTTSConfig) -> XTTSConfig:
+def istft_config(config: XTTSConfig, source: str = "none") -> XTTSConfig:
     """``config`` with a small istft decoder."""
-    return config.merged({"model": {"decoder": {"kind": "istft", "istft": SIZES}}})
+    sizes = SIZES | {"source": source}
+    return config.merged({"model": {"decoder": {"kind": "istft", "istft": sizes}}})
 
 
-def as_preset(trained, config: XTTSConfig, folder: Path) -> Path:
+def as_preset(trained, config: XTTSConfig, folder: Path, source: str = "none") -> Path:
     """A preset with the other parts of a trained one, and an istft decoder as it is born."""
-    other, model = XTTS.from_preset(trained.preset), XTTS(istft_config(config), None)
+    other, model = XTTS.from_preset(trained.preset), XTTS(istft_config(config, source), None)
     model.tokenizer = other.tokenizer
     for name, part in model.parts().items():
         if name != "decoder":

@@ -16,9 +16,10 @@ from tests.serving.test_export import compare, in_c
 TEXT = "This is number 3, and this clip is number 1."
 
 
-@pytest.fixture(scope="module")
-def model(trained, micro_config, tmp_path_factory):
-    return XTTS.from_preset(as_preset(trained, micro_config, tmp_path_factory.mktemp("istft")))
+@pytest.fixture(scope="module", params=["none", "harmonic"])
+def model(request, trained, micro_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("istft")
+    return XTTS.from_preset(as_preset(trained, micro_config, folder, request.param))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def model_card(
         ["## How it does", "", *(_figures(judged) if judged else ["Not measured yet."])],
         ["## Voices", "", *_voices(voices)],
         ["## Licences", "", *_licences(model, corpus)],
-        ["## Limits", "", *_limits()],
+        ["## Limits", "", *_limits(corpus)],
     ]
     return "\n".join("\n".join([*part, ""]) for part in parts)
 
@@ -62,7 +62,15 @@ def _data(corpus: Mapping[str, Any]) -> list[str]:
             f"(WER {100 * (made['wer'] or 0):.1f} %); {made['misheard']} were left out.",
         ]
     sources = ", ".join(f"{name} {count:,}" for name, count in texts.items() if count)
-    return [*lines, f"- Sentences: {sources}."] if sources else lines
+    if sources:
+        lines.append(f"- Sentences: {sources}.")
+    if real := corpus.get("recordings"):
+        lines.append(
+            f"- Beside it recordings: {real['hours']:.1f} hours in {real['clips']:,} clips of "
+            f"{real['speakers']} speakers, copies that are played faster and slower included; "
+            "what is said in those without a transcript was heard by Whisper tiny.en."
+        )
+    return lines
 
 
 def _figures(judged: Mapping[str, Any]) -> list[str]:
@@ -92,9 +100,11 @@ def _licences(model: XTTS, corpus: Mapping[str, Any] | None) -> list[str]:
     return lines + [f"- Corpus: {licence}." for licence in said.values()]
 
 
-def _limits() -> list[str]:
+def _limits(corpus: Mapping[str, Any] | None) -> list[str]:
+    real = (corpus or {}).get("recordings")
+    heard = "Most of its speakers are" if real else "All its speakers are"
     return [
-        "English only. All its speakers are synthetic; a recorded voice is followed in pitch and "
+        f"English only. {heard} synthetic; a recorded voice is followed in pitch and "
         "colour more than in manner. It may misread, repeat or leave out words, which the flags of "
         "a result tell. Clone the voice of a person only with that person's consent.",
     ]

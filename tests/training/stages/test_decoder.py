@@ -7,10 +7,11 @@ import tensorflow as tf
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
 from myxtts.generation.vocoding import choose_vocoder
+from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.xtts import XTTS
 from myxtts.training.logs import read_history
 from myxtts.training.run import train
-from myxtts.training.stages.decoder import DecoderTask
+from myxtts.training.stages.decoder import DecoderTask, pitch_losses
 from myxtts.training.trainer import Trainer
 from tests.conftest import run_config
 from tests.istft import as_preset, istft_config
@@ -20,13 +21,18 @@ def history(run_dir, kind: str) -> list[dict]:
     return [record for record in read_history(run_dir) if record["kind"] == kind]
 
 
-@pytest.fixture(scope="module")
-def preset(trained, micro_config, tmp_path_factory):
-    return as_preset(trained, micro_config, tmp_path_factory.mktemp("istft"))
+@pytest.fixture(scope="module", params=["none", "harmonic"])
+def source(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def config(micro_config, corpus, preset):
+def preset(trained, micro_config, tmp_path_factory, source):
+    return as_preset(trained, micro_config, tmp_path_factory.mktemp("istft"), source)
+
+
+@pytest.fixture(scope="module")
+def config(micro_config, corpus, preset, source):
     changes = {
         "stage": "decoder",
         "init_from": str(preset),
@@ -38,7 +44,7 @@ def config(micro_config, corpus, preset):
         "adversarial_start": 1,
         "segments_per_utterance": 2,
     }
-    return run_config(istft_config(micro_config), corpus, preset.parent / "run", **changes)
+    return run_config(istft_config(micro_config, source), corpus, preset.parent / "run", **changes)
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +65,23 @@ def test_the_decoder_moves_and_nothing_else(preset, whole):
             np.testing.assert_array_equal(one, other)
 
 
-def test_every_loss_is_told(whole):
+def test_every_loss_is_told(whole, source):
     last = history(whole.preset.parent, "train")[-1]
     for name in ("mel_loss", "stft_loss", "adversarial_loss", "feature_loss"):
         assert last[name] > 0, name
     assert last["discriminator_loss"] > 0
+    assert ("pitch_loss" in last) == (source == "harmonic")
+
+
+def test_the_pitch_is_that_of_the_recordings():
+    truth = tf.constant([[0.0, 100.0, 200.0, 300.0]])
+    known = tf.constant([[True, True, True, False]])
+    octaves, sure = octaves_of(truth), tf.constant([[-30.0, 30.0, 30.0, 30.0]])
+    right = pitch_losses(octaves, sure, truth, known)
+    assert right["pitch_loss"] == pytest.approx(0.0, abs=1e-6)
+    wrong = pitch_losses(octaves + 1.0, sure, truth, known)
+    assert wrong["pitch_octaves"] == pytest.approx(1.0)
+    assert pitch_losses(octaves, -sure, truth, known)["pitch_loss"] > 10
 
 
 def test_the_vocoder_that_was_judged_is_the_decoders(whole):
