@@ -85,10 +85,11 @@ def known_flags() -> set[str]:
     from tools.pack_voice import parser as packing
     from tools.speaker_encoder.create_speaker_emb_dataset import parser as embedding
     from tools.speaker_encoder.train_encoder import parser as encoding
+    from tools.training_styletts2 import parser as projecting
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing, mapping, hearing, embedding, encoding)
+    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting)
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }
