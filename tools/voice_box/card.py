@@ -30,7 +30,7 @@ def model_card(
         ["## How it does", "", *(_figures(judged) if judged else ["Not measured yet."])],
         ["## Voices", "", *_voices(voices)],
         ["## Licences", "", *_licences(model, corpus)],
-        ["## Limits", "", *_limits()],
+        ["## Limits", "", *_limits(corpus)],
     ]
     return "\n".join("\n".join([*part, ""]) for part in parts)
 
@@ -52,7 +52,8 @@ def _what(model: XTTS) -> list[str]:
 
 def _data(corpus: Mapping[str, Any]) -> list[str]:
     made, texts = corpus.get("result") or {}, corpus.get("texts", {})
-    lines = [f"Synthetic speech, made by `{corpus.get('made_by', 'unknown')}`:", ""]
+    speech = "Synthetic speech and recordings" if _recorded(corpus) else "Synthetic speech"
+    lines = [f"{speech}, made by `{corpus.get('made_by', 'unknown')}`:", ""]
     if made:
         hours, clips = made["hours"], made["clips"]
         lines += [
@@ -92,9 +93,15 @@ def _licences(model: XTTS, corpus: Mapping[str, Any] | None) -> list[str]:
     return lines + [f"- Corpus: {licence}." for licence in said.values()]
 
 
-def _limits() -> list[str]:
+def _recorded(corpus: Mapping[str, Any] | None) -> int:
+    """Recordings of real people that were found for the corpus."""
+    return ((corpus or {}).get("recordings") or {}).get("found", 0)
+
+
+def _limits(corpus: Mapping[str, Any] | None) -> list[str]:
+    speakers = "Most" if _recorded(corpus) else "All"
     return [
-        "English only. All its speakers are synthetic; a recorded voice is followed in pitch and "
-        "colour more than in manner. It may misread, repeat or leave out words, which the flags of "
-        "a result tell. Clone the voice of a person only with that person's consent.",
+        f"English only. {speakers} of its speakers are synthetic; a recorded voice is followed in "
+        "pitch and colour more than in manner. It may misread, repeat or leave out words, which "
+        "the flags of a result tell. Clone the voice of a person only with that person's consent.",
     ]

@@ -30,7 +30,16 @@ LICENCES = {
 _BEFORE = {"kokoro_tempos": []}
 # None in the record of a corpus without recordings, to which they may be added.
 _ADDED = ("recordings_sha256", "recording_tempos")
-_PACKAGES = ("hibari-tts", "onnx", "onnxruntime", "numpy", "scipy", "soxr", "soundfile")
+_PACKAGES = (
+    "hibari-tts",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "soxr",
+    "soundfile",
+    "faster-whisper",
+)
 
 
 def make(plan: Plan, texts: Texts, output: Path, workers: int) -> dict[str, Any]:
