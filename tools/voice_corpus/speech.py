@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from myxtts.audio.io import resample
 from myxtts.errors import WeightsError
 from tools.voice_corpus.front_end import INSTALL, Reading
 
@@ -15,6 +16,7 @@ SAMPLE_RATE = 24_000
 STEP = 600  # samples of the unit of durations, 25 ms, in hibari-tts and Kokoro
 MARGIN = 0.1  # seconds of silence kept at both ends
 _SILENT = 0.01  # of the peak; what is quieter at the ends is no speech
+QUIETEST = 0.01  # sample of what is no silence
 _LEVEL, _PEAK = 0.06, 0.9  # root mean square of a clip, and what no sample exceeds
 
 
@@ -60,10 +62,32 @@ def trimmed(speech: Speech, phonemes: str) -> Speech:
 
 def levelled(speech: Speech) -> Speech:
     """``speech`` as loud as all clips are."""
-    audio = speech.audio
+    return Speech(levelled_audio(speech.audio), speech.durations)
+
+
+def levelled_audio(audio: np.ndarray) -> np.ndarray:
+    """Float ``(samples,)``, not empty, as loud as all clips are; float32."""
     loudness = float(np.sqrt(np.mean(np.square(audio)))) or 1.0
     gain = min(_LEVEL / loudness, _PEAK / max(float(np.abs(audio).max()), 1e-6))
-    return Speech((audio * gain).astype("float32"), speech.durations)
+    return (audio * gain).astype("float32")
+
+
+def faster(audio: np.ndarray, sample_rate: float, tempo: float) -> np.ndarray:
+    """Float32 ``(samples,)`` played ``tempo`` times as fast, at 24 kHz.
+
+    Pitch and formants move as well: it is somebody else who speaks.
+    """
+    return resample(audio, sample_rate * tempo, SAMPLE_RATE)
+
+
+def played_faster(speech: Speech, tempo: float) -> Speech:
+    """``speech`` played ``tempo`` times as fast, its durations that much shorter."""
+    return Speech(faster(speech.audio, SAMPLE_RATE, tempo), speech.durations / tempo)
+
+
+def other_speaker(name: str, tempo: float) -> str:
+    """Name of the speaker that ``name`` is when played ``tempo`` times as fast."""
+    return f"{name}@{tempo:g}"
 
 
 def is_sound(speech: Speech) -> bool:
@@ -71,7 +95,7 @@ def is_sound(speech: Speech) -> bool:
     if not len(speech.audio) or not np.isfinite(speech.audio).all():
         return False
     fills = abs(speech.durations.sum() - speech.seconds) < 1e-3
-    return bool(np.abs(speech.audio).max() > 0.01 and fills and speech.durations.min() >= 0)
+    return bool(np.abs(speech.audio).max() > QUIETEST and fills and speech.durations.min() >= 0)
 
 
 def word_durations(reading: Reading, durations: Sequence[float]) -> np.ndarray:

@@ -26,10 +26,12 @@ class Texts:
         parts: distinct texts of ``train`` and ``val``; no text of one is in the other, not
             with another punctuation either.
         counts: how many came from where, and how many were held out.
+        held_out: keys of the sentences that nothing may say.
     """
 
     parts: Mapping[str, list[str]]
     counts: Mapping[str, int]
+    held_out: frozenset[str] = frozenset()
 
     @property
     def digest(self) -> str:
@@ -65,7 +67,8 @@ def corpus_texts(
             parts[_part(text, config.val_share)][text] = None
     if not all(parts.values()):
         raise DataError("there are too few texts for training and validation; allow more.")
-    return Texts({part: list(found) for part, found in parts.items()}, counts)
+    texts = {part: list(found) for part, found in parts.items()}
+    return Texts(texts, counts, frozenset(forbidden))
 
 
 def key(text: str) -> str:
