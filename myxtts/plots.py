@@ -44,5 +44,20 @@ def draw_matrix(matrix: np.ndarray) -> np.ndarray:
     """RGB picture ``(height, width, 3)`` uint8 of a matrix ``(time, channels)``."""
     figure, axes = new_figure(size=(8, 3))
     figure.colorbar(show_matrix(axes, matrix), ax=axes)
+    return _rgb(figure)
+
+
+def draw_points(places: np.ndarray, kinds: np.ndarray, title: str) -> np.ndarray:
+    """RGB picture ``(height, width, 3)`` uint8 of points ``(points, 2)``, a colour a kind."""
+    figure, axes = new_figure(size=(6, 6))
+    # Ten colours, and then the same with another mark.
+    for number, kind in enumerate(np.unique(kinds)):
+        look = {"color": f"C{number % 10}", "marker": "os^Dv"[number // 10 % 5]}
+        axes.scatter(*places[kinds == kind].T, s=18, **look)
+    axes.set(xticks=[], yticks=[], title=title)
+    return _rgb(figure)
+
+
+def _rgb(figure: Any) -> np.ndarray:
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba())[..., :3]

@@ -187,6 +187,15 @@ class SpeakerTrainingConfig(Settings, section="training"):
         0, "validations without progress before stopping; 0: never", at_least=0
     )
     pictures: bool = setting(True, "pictures and sounds of validations in TensorBoard")
+    pictures_every: int = setting(1, "validations between those pictures", at_least=1)
+    comet_project: str | None = setting(
+        None,
+        "send the figures to this project at Comet too; needs comet_ml, and COMET_API_KEY in the "
+        "environment",
+    )
+    wandb_project: str | None = setting(
+        None, "send the figures to this project at Weights & Biases too; needs wandb"
+    )
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:

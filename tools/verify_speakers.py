@@ -4,6 +4,9 @@
 
 A line of the list is ``label enrol test``: 1 (or target) for two clips of one speaker,
 0 (or nontarget) for two speakers, and the clips' paths relative to the list.
+
+    python tools/verify_speakers.py --trials trials.txt --encoder ecapa_tdnn \
+        --score-norm as-norm --cohort FOLDER_OF_SPEAKERS
 """
 
 from __future__ import annotations
@@ -22,6 +25,10 @@ from myxtts.config import ENCODER_NAMES
 from myxtts.errors import ConfigError, DataError
 from myxtts.files import replacing
 from myxtts.flags import make_parser, run
+from myxtts.verification.score_norm import NEAREST, SCORE_NORMS, ScoreNorm, centroids
+
+# Shorter recordings of a cohort are left out.
+LEAST_SECONDS = 0.5
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
         help="cut long silences first with webrtcvad, as Resemblyzer's upstream does "
         "(default: for resemblyzer)",
     )
+    add_cohort(parser)
     parser.add_argument(
         "--output",
         default="outputs/verification",
@@ -61,23 +69,49 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_cohort(parser: argparse.ArgumentParser) -> None:
+    """Flags of normalised scores."""
+    parser.add_argument(
+        "--score-norm",
+        choices=SCORE_NORMS,
+        help="normalise the scores by those of a cohort of strangers (default: cosines as they "
+        "are)",
+    )
+    parser.add_argument(
+        "--cohort",
+        metavar="DIR",
+        help="folder of the cohort's speakers, SPEAKER/FILE at any depth; none may be of "
+        "the trials",
+    )
+    parser.add_argument(
+        "--cohort-nearest",
+        type=int,
+        metavar="N",
+        help=f"speakers of the cohort that as-norm takes for each clip (default: {NEAREST})",
+    )
+
+
 def main(args: argparse.Namespace) -> None:
     """Embed every clip once, score the trials, write the files and print the errors."""
     from myxtts.verification import trials as sets
     from myxtts.verification.threshold import THRESHOLD_FILE, Threshold
 
+    check_cohort(args)
     trials = sets.read_trials(args.trials)
     targets = [trial.target for trial in trials]
     output = Path(args.output)
     listed, picture = output / "scores.txt", output / "det.png"
     with replacing(listed, DataError) as fresh, replacing(picture, DataError) as drawn:
         verifier, preset = make_verifier(args)
-        scores = score(verifier, trials, Path(args.trials).parent)
+        folder = Path(args.trials).parent
+        norm = make_norm(args, verifier, clips_of(trials, folder)) if args.score_norm else None
+        scores = score(verifier, trials, folder, norm)
         errors = sets.detection_errors(scores, targets)
         write_scores(fresh, trials, scores)
         measured_on = set_name(args.trials)
         title = f"{name_of(args.encoder)} on {measured_on}"
-        sets.draw_errors(drawn, scores, targets, errors, title)
+        kind = sets.COSINE + (f", {args.score_norm}" if norm else "")
+        sets.draw_errors(drawn, scores, targets, errors, title, kind)
     threshold = Threshold(
         value=errors.threshold,
         eer=errors.eer,
@@ -91,9 +125,12 @@ def main(args: argparse.Namespace) -> None:
     if args.save_threshold:
         threshold.save(kept)
     if args.json:
-        print(json.dumps(summary(args.encoder, threshold)))
+        own = {} if norm is None else {"score_norm": args.score_norm, "cohort": len(norm.centroids)}
+        print(json.dumps(summary(args.encoder, threshold) | own))
         return
     print(report(args.encoder, threshold, trials))
+    if norm is not None:
+        print(f"scores by    {args.score_norm}, {len(norm.centroids)} speakers of {args.cohort}")
     print(f"scores       {listed}")
     print(f"picture      {picture}")
     if args.save_threshold:
@@ -124,11 +161,67 @@ def make_verifier(args: argparse.Namespace):
     return SpeakerVerifier.from_preset(preset), preset
 
 
-def score(verifier, trials: Sequence, folder: Path) -> np.ndarray:
-    """Cosine of each trial; every distinct clip is embedded once."""
+def check_cohort(args: argparse.Namespace) -> None:
+    """Raise ConfigError for flags of normalised scores that do not go together."""
+    if args.score_norm is None:
+        for flag, value in (("--cohort", args.cohort), ("--cohort-nearest", args.cohort_nearest)):
+            if value is not None:
+                raise ConfigError(f"{flag} is for --score-norm {' or '.join(SCORE_NORMS)}.")
+        return
+    if args.cohort is None:
+        raise ConfigError(f"--score-norm {args.score_norm} needs --cohort, a folder of speakers.")
+    if args.cohort_nearest is not None:
+        if args.score_norm != "as-norm":
+            raise ConfigError("--cohort-nearest is for --score-norm as-norm.")
+        if args.cohort_nearest < 2:
+            raise ConfigError(f"--cohort-nearest must be at least 2, not {args.cohort_nearest}.")
+    if args.save_threshold:
+        raise ConfigError(
+            "--save-threshold keeps a threshold of cosines, and verification has no cohort; leave "
+            "--score-norm out."
+        )
+
+
+def make_norm(args: argparse.Namespace, verifier, heard: set[Path]) -> ScoreNorm:
+    """The normalisation that the flags ask for.
+
+    Args:
+        args: of the program.
+        verifier: embeds the cohort.
+        heard: resolved paths of the trials' clips, which may not be in the cohort.
+
+    Raises:
+        DataError: the cohort holds a clip of the trials, or fewer than two speakers.
+    """
+    from myxtts.data.speakers import find_recordings, measure
+
+    found, _ = measure(args.cohort, find_recordings(args.cohort), LEAST_SECONDS)
+    if both := [item.path for item in found if item.path.resolve() in heard]:
+        raise DataError(
+            f"--cohort {args.cohort}: {len(both)} of its recordings are clips of the trials "
+            f"({both[0]}, say); a cohort is of strangers."
+        )
+    embeddings = verifier.embed([item.path for item in found])
+    nearest = None if args.score_norm == "s-norm" else args.cohort_nearest or NEAREST
+    return ScoreNorm(centroids(embeddings, [item.speaker for item in found]), nearest)
+
+
+def clips_of(trials: Sequence, folder: Path) -> set[Path]:
+    """Resolved paths of all clips."""
+    return {(folder / name).resolve() for trial in trials for name in (trial.enrol, trial.test)}
+
+
+def score(verifier, trials: Sequence, folder: Path, norm: ScoreNorm | None = None) -> np.ndarray:
+    """Cosine of each trial, normalised where asked; every distinct clip is embedded once."""
     names = sorted({name for trial in trials for name in (trial.enrol, trial.test)})
-    embeddings = dict(zip(names, verifier.embed([folder / name for name in names]), strict=True))
-    return np.array([float(embeddings[t.enrol] @ embeddings[t.test]) for t in trials])
+    rows = verifier.embed([folder / name for name in names])
+    embeddings = dict(zip(names, rows, strict=True))
+    cosines = np.array([float(embeddings[t.enrol] @ embeddings[t.test]) for t in trials])
+    if norm is None:
+        return cosines
+    places = {name: place for place, name in enumerate(names)}
+    enrol, test = np.array([(places[t.enrol], places[t.test]) for t in trials]).T
+    return norm(cosines, rows, enrol, test)
 
 
 def write_scores(path: Path, trials: Sequence, scores: np.ndarray) -> None:

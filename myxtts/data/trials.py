@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from myxtts.data.speakers import Recording, SpeakerCorpus
 from myxtts.errors import DataError
@@ -39,6 +41,16 @@ class Trials:
     enrol: np.ndarray
     test: np.ndarray
     targets: np.ndarray
+
+    def groups(self) -> np.ndarray:
+        """Who speaks in each recording as far as target trials say, int ``(recordings,)``.
+
+        Recordings that a chain of target trials joins are of one speaker.
+        """
+        count = len(self.corpus)
+        pairs = self.enrol[self.targets], self.test[self.targets]
+        joined = coo_array((np.ones(len(pairs[0])), pairs), shape=(count, count))
+        return connected_components(joined, directed=False)[1]
 
     def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """Cosine of each trial, of embeddings ``(recordings, dim)`` in the corpus's order."""

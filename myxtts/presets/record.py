@@ -64,12 +64,7 @@ def read_record(folder: Path, kind: str) -> Record:
         CheckpointError: the folder is no preset or one of another kind, or its manifest is
             damaged.
     """
-    path = folder / MANIFEST
-    if not path.is_file():
-        mend_folder(folder)
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is no preset: it has no {MANIFEST}.")
-    values = _read(path)
+    path, values = folder / MANIFEST, _mended(folder)
     try:
         known = {item.name for item in fields(Record)} & set(values)
         record = Record(**{name: values[name] for name in known})
@@ -86,7 +81,7 @@ def kind_of(folder: str | Path) -> str:
     Raises:
         CheckpointError: it is no preset, or its manifest is damaged.
     """
-    return str(_read(Path(folder) / MANIFEST).get("kind", XTTS_KIND))
+    return str(_mended(Path(folder)).get("kind", XTTS_KIND))
 
 
 def check_record(folder: Path) -> None:
@@ -96,6 +91,15 @@ def check_record(folder: Path) -> None:
         CheckpointError: it is damaged or was changed.
     """
     check_seal(_read(folder / MANIFEST), folder / MANIFEST)
+
+
+def _mended(folder: Path) -> dict:
+    """The manifest of a folder that may have been left half written."""
+    if not (folder / MANIFEST).is_file():
+        mend_folder(folder)
+    if not (folder / MANIFEST).is_file():
+        raise CheckpointError(f"{folder} is no preset: it has no {MANIFEST}.")
+    return _read(folder / MANIFEST)
 
 
 def _read(path: Path) -> dict:

@@ -14,6 +14,7 @@ import tensorflow as tf
 from myxtts.errors import CheckpointError
 from myxtts.files import sweep, write_whole
 from myxtts.plots import draw_matrix
+from myxtts.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +31,22 @@ class RunLog:
             and at 0 all of this stage.
         records: of this stage up to ``step``, as its checkpoint has them; None takes those of
             the history file.
+        trackers: that are told all numbers too.
 
     Raises:
         CheckpointError: the folder cannot be written to; so does :meth:`flush`.
     """
 
     def __init__(
-        self, run_dir: Path, stage: str, step: int = 0, records: Sequence[dict] | None = None
+        self,
+        run_dir: Path,
+        stage: str,
+        step: int = 0,
+        records: Sequence[dict] | None = None,
+        trackers: Trackers | None = None,
     ):
         self.stage = stage
+        self.trackers = trackers or Trackers()
         self.path = run_dir / HISTORY
         with self._writing():
             sweep(run_dir)
@@ -58,15 +66,30 @@ class RunLog:
     def numbers(self, step: int, values: dict[str, float], kind: str) -> None:
         """Record scalars under ``kind`` (``train`` or ``validation``)."""
         self.records.append({"stage": self.stage, "kind": kind, "step": step, **values})
+        self.times(step, values, kind)
+
+    def times(self, step: int, values: dict[str, float], kind: str) -> None:
+        """The same without a record: what no run repeats has no place in the history."""
+        self.trackers.tell(step, {f"{self.stage}/{kind}/{name}": values[name] for name in values})
         with self.writer.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(f"{self.stage}/{kind}/{name}", value)
 
     def pictures(self, step: int, pictures: dict[str, np.ndarray]) -> None:
-        """Record matrices ``(time, channels)`` as coloured pictures, low channels below."""
+        """Record matrices ``(time, channels)`` as coloured pictures, low channels below.
+
+        What is ``(height, width, 3)`` uint8 is a picture already.
+        """
         with self.writer.as_default(step=step):
             for name, matrix in pictures.items():
-                tf.summary.image(f"{self.stage}/{name}", draw_matrix(matrix)[None])
+                picture = draw_matrix(matrix) if np.ndim(matrix) == 2 else matrix
+                tf.summary.image(f"{self.stage}/{name}", picture[None])
+
+    def points(self, name: str, vectors: np.ndarray, labels: Sequence[str]) -> None:
+        """Keep vectors ``(points, dim)``, in the place of the last, for TensorBoard's projector."""
+        folder = self.path.parent / "tensorboard" / self.stage
+        for file, text in projector_files(name, vectors, labels).items():
+            write_whole(folder / file, text, durable=False)
 
     def sounds(self, step: int, sounds: dict[str, tuple[int, np.ndarray]]) -> None:
         """Record waveforms given as ``(sample rate, samples)``."""
@@ -96,6 +119,24 @@ class RunLog:
         except (OSError, tf.errors.OpError) as error:
             reason = getattr(error, "message", error)
             raise CheckpointError(f"cannot write logs to {self.path.parent}: {reason}.") from error
+
+
+def projector_files(name: str, vectors: np.ndarray, labels: Sequence[str]) -> dict[str, str]:
+    """Texts, by file, that TensorBoard's projector reads in a log folder.
+
+    Args:
+        name: of the points.
+        vectors: ``(points, dim)``.
+        labels: one a point; blanks stand for tabs and line ends.
+    """
+    rows = ("\t".join(f"{value:.7g}" for value in row) for row in vectors)
+    named = {"tensor_name": name, "tensor_path": "tensors.tsv", "metadata_path": "metadata.tsv"}
+    fields = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in named.items())
+    return {
+        "tensors.tsv": "".join(f"{row}\n" for row in rows),
+        "metadata.tsv": "".join(f"{' '.join(label.split())}\n" for label in labels),
+        "projector_config.pbtxt": f"embeddings {{\n{fields}}}\n",
+    }
 
 
 def read_history(run_dir: Path) -> list[dict]:

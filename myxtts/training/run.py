@@ -145,8 +145,9 @@ def train_stage(stage: Stage, model: Any, streams: Streams, run_dir: Path) -> fl
     streams.prepare(stage.features(model))
     task = stage.task(model, model.config)
     xla = training.xla if training.xla is not None else xla_pays(streams, training)
+    own = stage.trackers(model.config, run_dir)
     trainer = Trainer(
-        name, task, settings, training, run_dir, streams.train, streams.validation, xla
+        name, task, settings, training, run_dir, streams.train, streams.validation, xla, own
     )
     progress = trainer.run()
     model.trained_steps[name] = progress.step

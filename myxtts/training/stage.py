@@ -18,6 +18,7 @@ from myxtts.data.batches import Builder
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.store import Feature
+from myxtts.trackers import Trackers
 from myxtts.training.optimizers import apply_gradients
 
 
@@ -80,6 +81,14 @@ class Task:
         """Waveforms to listen to, as ``(sample rate, samples)``."""
         return {}
 
+    def training_sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """The same of the last training batch before a validation."""
+        return {}
+
+    def points(self) -> dict[str, Any]:
+        """``name``, ``vectors`` and ``labels`` of the last validation, for the projector."""
+        return {}
+
 
 def weighted_means(
     batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
@@ -116,6 +125,7 @@ class Stage:
             that is no :class:`~myxtts.data.plan.BatchPlan`; it has such a one's ``stream``.
         hand_on: leaves on the model what others want of this stage, beside its weights; given
             the task and a function to one pass over the validation set.
+        trackers: that the configuration asks for, of it and the run folder.
     """
 
     name: str
@@ -127,6 +137,7 @@ class Stage:
     buckets: Callable[[Corpus, Any], Buckets | None] = lambda corpus, config: None
     plan: Callable[[Any, Any], Any] | None = None
     hand_on: Callable[[Any, Callable[[], tf.data.Dataset]], None] = lambda task, validation: None
+    trackers: Callable[[Any, Path], Trackers] = lambda config, run_dir: Trackers()
 
 
 @dataclass(frozen=True)

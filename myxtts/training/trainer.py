@@ -6,8 +6,8 @@ import logging
 import math
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from myxtts.config import StageConfig
 from myxtts.errors import CheckpointError, DataError
+from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
 from myxtts.training.logs import RunLog
 from myxtts.training.stage import Task, weighted_means
+from myxtts.training.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Trainer:
         batches: function from a batch number to the endless stream that begins there.
         validation: function to one pass over the validation set.
         xla: whether the training step is compiled by XLA.
+        trackers: that are told the numbers too; closed at the end.
     """
 
     stage: str
@@ -51,6 +54,7 @@ class Trainer:
     batches: Callable[[int], tf.data.Dataset]
     validation: Callable[[], tf.data.Dataset]
     xla: bool = False
+    trackers: Trackers = field(default_factory=Trackers)
 
     def __post_init__(self):
         self.total = self.settings.steps
@@ -60,6 +64,7 @@ class Trainer:
         self._stopping = False
         # Numbers not yet read off the device, each with its step.
         self._unread: list[tuple[int, dict]] = []
+        self._batch: dict | None = None
 
     def run(self) -> Progress:
         """Train; the task ends with the weights of the best validation.
@@ -71,11 +76,12 @@ class Trainer:
         """
         self._start()
         step = self.progress.step
-        self.log = RunLog(self.run_dir, self.stage, step, self.checkpoints.history)
+        self.log = RunLog(self.run_dir, self.stage, step, self.checkpoints.history, self.trackers)
         batches = self.batches(step * self.config.gradient_accumulation)
         self._compile(batches.element_spec)
         bar = tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
-        with self._catching_signals(), bar:
+        self.waiting = Waiting(self.stage)
+        with closing(self.trackers), self._catching_signals(), bar:
             if not self.progress.step and self.total:
                 # What training starts from; an untrained model is no candidate for the best.
                 self._validate()
@@ -110,11 +116,18 @@ class Trainer:
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 
     def _step(self, stream: Iterator) -> dict:
-        batches = [self._train_step(next(stream)) for _ in range(self.config.gradient_accumulation)]
+        batches = [
+            self._train_step(self._next(stream)) for _ in range(self.config.gradient_accumulation)
+        ]
         self.progress.step += 1
         if len(batches) == 1:
             return batches[0]
         return {name: tf.reduce_mean([batch[name] for batch in batches]) for name in batches[0]}
+
+    def _next(self, stream: Iterator) -> dict:
+        with self.waiting:
+            self._batch = next(stream)
+        return self._batch
 
     def _after_step(self, numbers: dict, bar: tqdm) -> None:
         step = self.progress.step
@@ -132,6 +145,7 @@ class Trainer:
             self._judge(self._validate())
         if saves:
             self._save()
+            self.waiting.begin()
         if stopping:
             logger.info("stopped at step %d; add --resume to go on.", step)
             raise KeyboardInterrupt
@@ -158,6 +172,7 @@ class Trainer:
         step = self.progress.step
         rate = {"learning_rate": float(self.task.optimizers[0].learning_rate)}
         self.log.numbers(step, values | rate, "train")
+        self.log.times(step, {"waiting_share": self.waiting.share()}, "train")
         bar.set_postfix({"loss": f"{values['loss']:.4f}"}, refresh=False)
         if bar.disable and step % (50 * LOG_EVERY) == 0:
             logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
@@ -178,9 +193,18 @@ class Trainer:
         self.log.numbers(step, values, "validation")
         self.log.pictures(step, self.task.pictures(first))
         self.log.sounds(step, self.task.sounds(first))
+        self._keep_more()
         shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
         logger.info("%s step %d: validation %s", self.stage, step, shown)
         return values[self.task.metric]
+
+    def _keep_more(self) -> None:
+        """What some tasks alone give: points, and sounds of the last training batch."""
+        if points := getattr(self.task, "points", dict)():
+            self.log.points(**points)
+        heard = getattr(self.task, "training_sounds", None)
+        if self._batch is not None and heard is not None:
+            self.log.sounds(self.progress.step, heard(self._batch))
 
     def _judge(self, metric: float) -> None:
         progress = self.progress

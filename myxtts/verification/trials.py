@@ -16,6 +16,8 @@ from myxtts.plots import new_figure, save_figure
 
 # A target is as rare as NIST's evaluations take it, and both errors cost the same.
 P_TARGET = 0.01
+# What scores are where nothing else is said.
+COSINE = "cosine of the two embeddings"
 
 _LABELS = {"0": False, "1": True, "nontarget": False, "target": True}
 # A text in double quotes, or a word.
@@ -153,11 +155,20 @@ def draw_errors(
     targets: Sequence[bool],
     errors: DetectionErrors,
     title: str,
+    kind: str = COSINE,
 ) -> None:
-    """Write a picture: the DET curve beside the histograms of both kinds of scores."""
+    """Write a picture: the DET curve beside the histograms of both kinds of scores.
+
+    Args:
+        path: of the PNG file.
+        scores, targets, errors: as :func:`detection_errors` takes and gives them.
+        title: of the picture.
+        kind: what the scores are.
+    """
     figure, (left, right) = new_figure(1, 2, (12, 5.5))
     _draw_det(left, errors)
     _draw_histograms(right, np.asarray(scores), np.asarray(targets, bool), errors)
+    right.set_xlabel(kind)
     figure.suptitle(title)
     save_figure(figure, path)
 
@@ -193,5 +204,5 @@ def _draw_histograms(axes, scores: np.ndarray, targets: np.ndarray, errors) -> N
         axes.hist(scores[chosen], bins, weights=weights, color=colour, alpha=0.6, label=label)
     threshold = errors.threshold
     axes.axvline(threshold, color="C3", linestyle="--", label=f"threshold {threshold:.3f}")
-    axes.set(title="Scores", xlabel="cosine of the two embeddings", ylabel="% of the kind's trials")
+    axes.set(title="Scores", ylabel="% of the kind's trials")
     axes.legend(loc="best")

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from myxtts.data.speakers import find_recordings
-from myxtts.data.trials import open_trials, write_trials
+from myxtts.data.trials import Trials, open_trials, write_trials
 from myxtts.errors import DataError
 
 
@@ -60,3 +60,13 @@ def test_too_little_for_trials_is_said(tmp_path, counts, message):
     with pytest.raises(DataError, match=message):
         write_trials(tmp_path / "t.txt", "val", clips(tmp_path / "val", *counts), 9, seed=0)
     assert not (tmp_path / "t.txt").exists()
+
+
+def test_target_trials_say_who_speaks():
+    corpus = [None] * 6
+    pairs = [(0, 1, True), (1, 3, True), (2, 4, True), (3, 4, False), (5, 0, False)]
+    enrol, test, targets = map(np.array, zip(*pairs, strict=True))
+    groups = Trials(corpus, enrol, test, targets).groups()
+    assert groups[0] == groups[1] == groups[3]
+    assert groups[2] == groups[4]
+    assert len(set(groups.tolist())) == 3

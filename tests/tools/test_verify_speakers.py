@@ -5,11 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import soundfile
 
 from myxtts.flags import run
 from myxtts.verification.threshold import Threshold
 from myxtts.verification.trials import detection_errors, read_trials
 from myxtts.verification.verifier import SpeakerVerifier
+from tests.conftest import hum
 from tools import verify_speakers as tool
 
 KEYS = {"encoder", "trials", "eer", "min_dcf", "threshold"}
@@ -121,6 +123,61 @@ def test_true_weights_on_real_trials(weights, recorded, tmp_path, monkeypatch, c
     threshold = Threshold.load(output / "verification.json")
     assert threshold.value == result["threshold"]
     assert not threshold.trimmed
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """A folder of three strangers."""
+    for pitch in (100, 170, 260):
+        rng = np.random.default_rng(pitch)
+        (tmp_path / "cohort" / f"p{pitch}").mkdir(parents=True)
+        for clip in range(2):
+            path = tmp_path / "cohort" / f"p{pitch}" / f"{clip}.wav"
+            soundfile.write(path, hum(1.0, pitch, rng, 16_000), 16_000)
+    return tmp_path / "cohort"
+
+
+def test_a_cohort_normalises_the_scores(preset, hummed, cohort, tmp_path, monkeypatch, capsys):
+    words = ("--trials", hummed, "--encoder", preset, "--json", "--output")
+    assert call(monkeypatch, *words, tmp_path / "plain") == 0
+    normed = ("--score-norm", "as-norm", "--cohort", cohort, "--cohort-nearest", 2)
+    assert call(monkeypatch, *words, tmp_path / "normed", *normed) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[1])
+    assert set(result) == KEYS | {"score_norm", "cohort"}
+    assert (result["score_norm"], result["cohort"]) == ("as-norm", 3)
+    verifier = SpeakerVerifier.from_preset(preset)
+    people = sorted(cohort.iterdir())
+    strangers = np.stack([verifier.enroll(sorted(person.iterdir())) for person in people])
+    rows = zip(*(scores_of(tmp_path / name / "scores.txt") for name in ("plain", "normed")))  # noqa: B905
+    for (_, enrol, test, cosine), (*_, score) in list(rows)[:4]:
+        halves = []
+        for name in (enrol, test):
+            near = np.sort(strangers @ verifier.embed(hummed.parent / name)[0])[-2:]
+            halves.append((float(cosine) - near.mean()) / near.std())
+        assert float(score) == pytest.approx(np.mean(halves), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "status"),
+    [
+        (("--cohort", "cohort"), "--cohort is for --score-norm", 2),
+        (("--score-norm", "s-norm"), "--score-norm s-norm needs --cohort", 2),
+        (("--score-norm", "s-norm", "--cohort", "cohort", "--cohort-nearest", "5"), "as-norm", 2),
+        (("--score-norm", "s-norm", "--cohort", "cohort", "--save-threshold"), "of cosines", 2),
+        (("--score-norm", "s-norm", "--cohort", "void"), "void holds no recordings", 1),
+        (("--score-norm", "s-norm", "--cohort", "."), "are clips of the trials", 1),
+    ],
+)
+def test_a_wrong_cohort_is_one_sentence(
+    preset, hummed, cohort, tmp_path, monkeypatch, capsys, words, message, status
+):
+    (tmp_path / "void").mkdir()
+    monkeypatch.chdir(tmp_path)
+    own = ("--trials", "trials.txt", "--encoder", str(preset), "--output", "out")
+    assert call(monkeypatch, *own, *words) == status
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize(

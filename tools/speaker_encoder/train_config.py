@@ -28,8 +28,7 @@ FOLDERS = ("augment_noise_paths", "augment_musics_paths", "augment_reverbs_paths
 ENLARGED = 1024
 # Keys that are taken and change nothing, and why; said once where they are given.
 IDLE = {
-    "comet_key": "the run is in its folder's tensorboard, which needs no account",
-    "comet_project": "the run is in its folder's tensorboard, which needs no account",
+    "comet_key": "Comet's key is COMET_API_KEY in the environment, as a file is passed on",
     "vis_train_art_every": "pictures are drawn at validations",
     "vis_train_metrics_every": "figures of training are kept every 10 steps",
     "val_speakers_per_batch": "the trial EER has no batches of speakers",
@@ -38,7 +37,7 @@ IDLE = {
     "scheduler_metrics": "the rate follows the trial EER of the speakers held out",
     "aug_device": "recordings are augmented by the processor",
     "data_parallel": "one device is used",
-    "annote_point": "no cloud of points is drawn",
+    "annote_point": "TensorBoard's projector names every point",
 }
 
 
@@ -55,7 +54,7 @@ class TrainConfig(Settings):
     window_size_s: float = setting(2.0, "length of a crop", "seconds", above=0)
     num_epochs: int = setting(100, "passes over the recordings", at_least=1)
     comet_key: str | None = setting(None, "of the original's tracker")
-    comet_project: str | None = setting(None, "of the original's tracker")
+    comet_project: str | None = setting(None, "project at Comet that is told the figures")
     vis_train_art_every: int = setting(0, "steps between pictures", at_least=0)
     vis_train_metrics_every: int = setting(1, "steps between figures", at_least=0)
     val_every: int = setting(25, "steps between validations", at_least=1)
@@ -209,5 +208,7 @@ def _training(own: TrainConfig) -> dict:
         # Without any, one at the end.
         "checkpoint_every": min(intervals, default=2**31),
         "pictures": own.vis_val_art_every > 0,
+        "pictures_every": max(own.vis_val_art_every, 1),
+        "comet_project": own.comet_project or None,
         "resume": not own.force_restart,
     }

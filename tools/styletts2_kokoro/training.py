@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from myxtts.errors import CheckpointError
+from myxtts.trackers import Trackers
 from tools.kokoro.backends.interface import DifferentiableBackend
 from tools.kokoro.resuming import DAMAGES, damaged, digest, read_state, require_same, write_state
 from tools.kokoro.voice_space import VoiceSpace, spread_penalty
@@ -26,7 +27,6 @@ from tools.styletts2_kokoro.losses import Losses, mel_distance, style_gradient
 from tools.styletts2_kokoro.projection import Projection
 from tools.styletts2_kokoro.speaker_map import SpeakerMap
 from tools.styletts2_kokoro.style_mel import SAMPLE_RATE, style_mel
-from tools.styletts2_kokoro.trackers import Trackers
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from tools.styletts2_kokoro.hearing import STYLETTS2, Hearing, open_speakers
 from tools.styletts2_kokoro.judging import SCORE, Judges
 from tools.styletts2_kokoro.one_pass import open_hearing
 from tools.styletts2_kokoro.speaker_map import SpeakerMap
-from tools.styletts2_kokoro.trackers import Trackers
+from tools.styletts2_kokoro.trackers import open_trackers
 from tools.styletts2_kokoro.training import STATE, Embedder, Parts, Training
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class VoiceTrainer:
             training.resume()
         else:
             (folder / STATE).unlink(missing_ok=True)
-        trackers = Trackers(self.config, folder, name)
+        trackers = open_trackers(self.config, folder, name)
         stopped = training.run(trackers)
         trackers.close()
         voices = self._write_voices(training, Path(out), names)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,16 +17,22 @@ from myxtts.data.speakers import SpeakerCorpus, SpeakerPlan
 from myxtts.data.trials import TrialCorpus
 from myxtts.losses import LEFT_OUT, GE2ELoss, unit_length
 from myxtts.models.wavlm import WavLMEncoder
+from myxtts.settings import to_dict
 from myxtts.speaker_config import SpeakerConfig, SpeakerTrainingConfig
 from myxtts.speaker_losses import AAMSoftmaxLoss, AngularPrototypicalLoss, scheduled_margin
+from myxtts.timing import SPEAKER_RATE
+from myxtts.trackers import Comet, Trackers, WandB
+from myxtts.training.clouds import Cloud
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.stage import Stage, Task
 from myxtts.verification.trials import detection_errors
 
 # Above every error rate: none has been measured.
 NO_EER = 1e9
-# Recordings of a validation whose cosines are drawn.
-DRAWN = 64
+# Recordings of a validation whose cosines are drawn, and that are drawn as points.
+DRAWN, POINTS = 64, 1000
+# Recordings of a batch that are kept to listen to.
+HEARD = 8
 
 
 class SpeakerTask(Task):
@@ -53,6 +61,7 @@ class SpeakerTask(Task):
         self.least = keras.Variable(NO_EER, trainable=False, name="least")
         self.stalled = keras.Variable(0, dtype="int32", trainable=False, name="stalled")
         self.groups = self._groups()
+        self._cloud = Cloud()
         self._embeddings = np.zeros((0, 0), "float32")
 
     @property
@@ -87,12 +96,52 @@ class SpeakerTask(Task):
         return {"eer": errors.eer, "min_dcf": errors.min_dcf, "rate_share": float(self.share)}
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
-        """Cosines of the first recordings of the trials, which lie speaker by speaker."""
-        if not self.training.pictures:
+        """Recordings of the trials: cosines of the first, and most of them as points."""
+        if not self._draws():
             return {}
-        some = self._embeddings[:DRAWN]
-        some = some / np.maximum(np.linalg.norm(some, axis=1, keepdims=True), 1e-12)
-        return {"trials/cosines": some @ some.T}
+        some, speakers = self._unit()[:POINTS], self.model.trials.groups()[:POINTS]
+        cosines = some[:DRAWN] @ some[:DRAWN].T
+        return {"trials/cosines": cosines, "trials/points": self._cloud.picture(some, speakers)}
+
+    def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """The first recordings of the trials, once: they never change."""
+        return self._heard(batch, "trials") if self._draws() and not self._step() else {}
+
+    def training_sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
+        """The first recordings of a batch as they were augmented, with their speakers' names."""
+        return self._heard(batch, "train") if self._draws() else {}
+
+    def points(self) -> dict:
+        """Embeddings of the trials' recordings, named by the files and their folders."""
+        if not self._draws():
+            return {}
+        paths = [item.path for item in self.model.trials.corpus.recordings]
+        labels = [f"{path.parent.name}/{path.name}" for path in paths]
+        return {"name": "trials", "vectors": self._unit(), "labels": labels}
+
+    def _heard(self, batch: dict, kind: str) -> dict[str, tuple[int, np.ndarray]]:
+        names = self.model.speakers if kind == "train" else None
+        rows = [np.asarray(batch[name])[:HEARD] for name in ("audio", "lengths", "speakers")]
+        told = enumerate(zip(*rows, strict=True))
+        return {
+            f"{kind}/{place}" + (f" {names[int(speaker)]}" if names else ""): (
+                SPEAKER_RATE,
+                audio[: int(length)],
+            )
+            for place, (audio, length, speaker) in told
+        }
+
+    def _unit(self) -> np.ndarray:
+        lengths = np.linalg.norm(self._embeddings, axis=1, keepdims=True)
+        return self._embeddings / np.maximum(lengths, 1e-12)
+
+    def _step(self) -> int:
+        return int(self.optimizers[0].iterations) // self.training.gradient_accumulation
+
+    def _draws(self) -> bool:
+        """Whether this validation is one that is drawn; of the step alone, so a resumed run too."""
+        number = self._step() // self.training.validate_every
+        return self.training.pictures and number % self.training.pictures_every == 0
 
     def _slow_down(self, eer: float) -> None:
         if eer < float(self.least):
@@ -207,4 +256,15 @@ def plan(corpus: SpeakerCorpus, config: SpeakerConfig) -> SpeakerPlan:
     )
 
 
-STAGE = Stage("speaker", SpeakerTask, batches, plan=plan)
+def trackers(config: SpeakerConfig, run_dir: Path) -> Trackers:
+    """Comet and Weights & Biases, where the configuration names a project there."""
+    training, told, makers = config.training, to_dict(config), {}
+    if training.comet_project:
+        makers["Comet"] = partial(Comet, training.comet_project, run_dir.name, told)
+    if training.wandb_project:
+        own = training.wandb_project, run_dir.name, run_dir, told
+        makers["Weights & Biases"] = partial(WandB, *own)
+    return Trackers(makers)
+
+
+STAGE = Stage("speaker", SpeakerTask, batches, plan=plan, trackers=trackers)

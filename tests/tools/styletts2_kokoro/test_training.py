@@ -206,7 +206,7 @@ def test_trackers_never_stop_a_run(tmp_path, corpus, monkeypatch, caplog):
         def close(self):
             raise AssertionError("is asked no more")
 
-    monkeypatch.setattr(trackers, "_WandB", Broken)
+    monkeypatch.setattr(trackers, "WandB", Broken)
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     config = replace(CONFIG, epochs_projection=1, wandb=True, tensorboard=True)
     result, _ = run(tmp_path, corpus, "out", config)

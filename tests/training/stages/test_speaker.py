@@ -2,12 +2,15 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 from safetensors.numpy import load_file
 
 from myxtts.config import ECAPAConfig
@@ -19,7 +22,7 @@ from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.logs import read_history
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.run import train
-from myxtts.training.stages import xtts
+from myxtts.training.stages import speaker, xtts
 from myxtts.training.stages.speaker import (
     NO_EER,
     SpeakerTask,
@@ -314,3 +317,34 @@ def test_a_preset_of_another_kind_is_no_speaker_encoder(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(CheckpointError, match="a preset of kind 'xtts', not 'speaker_encoder'"):
         pretrained_speaker_encoder("ecapa_tdnn", tmp_path)
+
+
+def test_what_a_validation_leaves_to_look_at(speakers, tmp_path, monkeypatch):
+    """Clouds, projector files, sounds and the share of waiting; Comet hears the figures."""
+    heard: list[tuple[int, dict]] = []
+    comet = SimpleNamespace(
+        tell=lambda step, figures: heard.append((step, dict(figures))), close=lambda: None
+    )
+    monkeypatch.setattr(speaker, "Comet", lambda project, name, told: comet)
+    monkeypatch.setitem(sys.modules, "umap", None)
+    more = training(pictures=True, comet_project="voices", speaker={"steps": 2})
+    train(configured(speakers, tmp_path, more), SPEAKER_SYSTEM)
+    folder = tmp_path / "tensorboard" / "speaker"
+    tags = {
+        value.tag
+        for path in folder.glob("events*")
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    assert {"speaker/trials/points", "speaker/trials/cosines", "speaker/trials/0"} <= tags
+    assert "speaker/train/waiting_share" in tags
+    augmented = [tag for tag in tags if tag.startswith("speaker/train/0 p")]
+    assert augmented and augmented[0].split()[1] in {"p90", "p130", "p180", "p240"}
+    vectors = np.loadtxt(folder / "tensors.tsv", delimiter="\t")
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    labels = (folder / "metadata.tsv").read_text().splitlines()
+    assert len(labels) == len(vectors) == 9
+    assert labels[0] == "p110/0.wav"
+    assert {step for step, _ in heard} == {0, 2}
+    assert any("speaker/validation/eer" in figures for _, figures in heard)
+    assert all("waiting" not in name for record in read_history(tmp_path) for name in record)
