@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from operator import itemgetter
@@ -15,9 +14,9 @@ from typing import Any
 from myxtts.digests import check_seal, file_sha256, sealed
 from myxtts.errors import CheckpointError
 from myxtts.files import (
-    abandoned,
     discard_folder,
     read_object,
+    remove_abandoned,
     replacing_folder,
     sweep,
     write_whole,
@@ -211,8 +210,7 @@ class CheckpointFolder:
                 discard_folder(self._path(step))
         # What a killed process had begun to write, or to remove.
         for path in self.folder.glob(".step-*"):
-            if abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+            remove_abandoned(path)
         sweep(self.folder)
 
     def _is_passing(self, step: int) -> bool:
