@@ -62,10 +62,14 @@ def tell_unhashed(name: object) -> None:
 
 
 @contextmanager
-def hashed_beside(path: str | Path) -> Iterator[None]:
+def hashed_beside(path: str | Path, durable: bool = True) -> Iterator[None]:
     """Around the writing of ``path``: its SHA-256 will stand beside it, in ``NAME.sha256``.
 
     Killed at any moment, the writer leaves a file with its own hash or with none.
+
+    Args:
+        path: of the file.
+        durable: of its hash, see :func:`myxtts.files.replacing`.
 
     Raises:
         CheckpointError: it cannot be written.
@@ -76,7 +80,7 @@ def hashed_beside(path: str | Path) -> Iterator[None]:
     except OSError as problem:
         raise CheckpointError(f"cannot replace {_beside(path)}: {problem.strerror}.") from problem
     yield
-    write_whole(_beside(path), f"{file_sha256(path)}  {path.name}\n")
+    write_whole(_beside(path), f"{file_sha256(path)}  {path.name}\n", durable=durable)
 
 
 def check_beside(

@@ -13,7 +13,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from myxtts.errors import CheckpointError, MyXTTSError
@@ -29,6 +29,7 @@ __all__ = [
     "mend_folder",
     "read_object",
     "refusal_of_disk",
+    "remove_abandoned",
     "replacing",
     "replacing_folder",
     "sweep",
@@ -45,6 +46,8 @@ _TOKEN = r"[0-9a-f]+-[0-9a-f]{8}"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # How long a reader waits for a folder that another process is about to exchange.
 _PATIENCE_S = 1.0
+# How often a writer begins again that another one came between.
+_TRIES = 20
 
 
 @contextmanager
@@ -123,21 +126,15 @@ def replacing_folder(
         durable: as in :func:`replacing`.
     """
     folder = Path(folder).absolute()
-    fresh = folder.with_name(f".{folder.name}.{_token()}.new")
-    try:
-        with _refusals_told(folder, error):
-            mend_folder(folder)
-            fresh.mkdir(parents=True)
-            with _in_hand(fresh):
-                yield fresh
-                if durable:
-                    _sync_tree(fresh)
-                _swap(folder, fresh)
-                if durable:
-                    _sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(fresh.with_suffix(".old"), ignore_errors=True)
+    with _refusals_told(folder, error):
+        mend_folder(folder)
+        with _begun(folder) as fresh:
+            yield fresh
+            if durable:
+                _sync_tree(fresh)
+            _swap(folder, fresh)
+            if durable:
+                _sync_folder(folder.parent)
 
 
 def mend_folder(folder: str | Path) -> None:
@@ -157,8 +154,7 @@ def mend_folder(folder: str | Path) -> None:
             max(old, key=lambda path: path.stat().st_mtime).rename(folder)
             logger.warning("%s: its exchange was broken off, the old one is back", folder)
         for path in _left_of(folder, "new") + _left_of(folder, "old"):
-            if abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+            remove_abandoned(path)
 
 
 def sweep(folder: str | Path) -> None:
@@ -177,6 +173,13 @@ def abandoned(path: Path) -> bool:
         return False
 
 
+def remove_abandoned(path: Path) -> None:
+    """Remove the unfinished folder ``path``, unless a living process writes it."""
+    # Held until it is gone: nobody takes a folder in hand of which a part is missing.
+    with suppress(OSError), _in_hand(path):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def discard_folder(folder: Path) -> None:
     """Remove a folder; at no time does a half of it stand under its name."""
     gone = folder.with_name(f".{folder.name}.{_token()}.gone")
@@ -185,22 +188,51 @@ def discard_folder(folder: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
+@contextmanager
+def _begun(folder: Path) -> Iterator[Path]:
+    """An empty folder in hand beside ``folder``; neither it nor its ``.old`` is left."""
+    with ExitStack() as stack:
+        for left in reversed(range(_TRIES)):
+            fresh = folder.with_name(f".{folder.name}.{_token()}.new")
+            stack.callback(shutil.rmtree, fresh.with_suffix(".old"), ignore_errors=True)
+            stack.callback(shutil.rmtree, fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            # Before it is in hand, another writer may look whether it is, or sweep it up.
+            try:
+                stack.enter_context(_in_hand(fresh))
+            except (FileNotFoundError, BlockingIOError):
+                if not left:
+                    raise
+                continue
+            if fresh.exists():
+                break
+        yield fresh
+
+
 def _swap(folder: Path, fresh: Path) -> None:
     """Put ``fresh`` in the place of ``folder``; the old one goes only once the new one stands."""
     old = fresh.with_suffix(".old")
-    for again in (True, True, False):
+    for left in reversed(range(_TRIES)):
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
-            folder.rename(old)
+            # A second writer may have taken it away, to put its own there.
+            with suppress(FileNotFoundError):
+                folder.rename(old)
         try:
             fresh.rename(folder)
             return
         except OSError as problem:
-            if old.exists() and not folder.exists():
-                old.rename(folder)
             # A reader may have put the old one back, or a second writer its own there.
-            if not again or problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            taken = problem.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not (left and taken):
+                _put_back(old, folder)
                 raise
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    with suppress(OSError):
+        if old.exists() and not folder.exists():
+            old.rename(folder)
 
 
 def _left_of(folder: Path, kind: str) -> list[Path]:

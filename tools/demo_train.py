@@ -8,7 +8,6 @@ Leaves ``demo.wav``, ``mel.png`` (the speech beside its reference) and ``report.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from myxtts.config import XTTSConfig
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.plots import new_figure, save_figure, show_matrix
+from myxtts.training.logs import read_history
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS = ROOT / "examples" / "demo_corpus"
@@ -91,7 +91,7 @@ def draw(path: Path, sentence: Utterance, spoken) -> None:
 
 def report(result, minutes: float, sentence, reference, spoken, rtf: float) -> str:
     """One page of what was done and what came of it."""
-    history = json.loads((result.preset.parent / "history.json").read_text())
+    history = read_history(result.preset.parent)
     lines = [
         "MyXTTS demo of training",
         "=======================",

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from myxtts.data.tables import Recordings, lines, read_rows
@@ -33,6 +33,7 @@ class Utterance:
         phonemes: how the text is pronounced; empty where nobody wrote it.
         word_phonemes: those of each word of ``text.split()``, which with one space between are
             ``phonemes``; empty where nobody told them apart.
+        place: file and line of its metadata, for messages; empty where it has none.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class Utterance:
     durations: tuple[float, ...] = ()
     phonemes: tuple[str, ...] = ()
     word_phonemes: tuple[str, ...] = ()
+    place: str = field(default="", compare=False)
 
     @property
     def timed_phonemes(self) -> bool:
@@ -118,29 +120,32 @@ def _read_table(metadata: Path, language: str, places: tuple[str, ...]) -> Itera
         stems = [folder / place / name for name in names for place in places]
         found = next((path for stem in stems if (path := recordings.find(stem))), None)
         path = found or recordings.expected(stems[0])
-        yield Utterance(path, row.text, row.speaker or folder.resolve().name, language)
+        speaker, place = row.speaker or folder.resolve().name, f"{metadata}, line {row.line}"
+        yield Utterance(path, row.text, speaker, row.language or language, place=place)
 
 
 def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
     """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe other keys."""
     metadata = folder / "metadata.jsonl"
     for number, line in lines(metadata):
+        place = f"{metadata}, line {number}"
         try:
             item = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{metadata}, line {number}: not valid JSON.") from error
+            raise DataError(f"{place}: not valid JSON.") from error
         if not isinstance(item, dict):
-            raise DataError(f"{metadata}, line {number}: expected a JSON object.")
+            raise DataError(f"{place}: expected a JSON object.")
         for key in ("file_name", "text"):
             if not isinstance(item.get(key), str):
-                raise DataError(f"{metadata}, line {number}: {key!r} is missing or no string.")
+                raise DataError(f"{place}: {key!r} is missing or no string.")
         yield Utterance(
             folder / item["file_name"],
             item["text"].strip(),
             _field(item, "speaker", folder.resolve().name),
             _field(item, "language", language),
-            *_timing(item, f"{metadata}, line {number}"),
-            _word_phonemes(item, f"{metadata}, line {number}"),
+            *_timing(item, place),
+            _word_phonemes(item, place),
+            place,
         )
 
 

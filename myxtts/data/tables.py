@@ -18,10 +18,11 @@ NAMES = {
     "reading": "normalised normalised_text normalized normalized_text text_normalised "
     "text_normalized cleaned_text reading",
     "speaker": "speaker speaker_id speaker_name",
+    "language": "language language_code lang",
 }
 _ROLES = {name: role for role, names in NAMES.items() for name in names.split()}
 # What Coqui's layout may have beside, and nobody reads.
-_OTHERS = ("emotion", "emotion_name", "language", "duration", "root_path")
+_OTHERS = ("emotion", "emotion_name", "duration", "root_path")
 # Rows that are looked at to see what a third column is.
 _COMPARED = 500
 # As many rows tell by their repeated values that a column names speakers, say.
@@ -36,6 +37,7 @@ class Row:
     audio: str
     text: str
     speaker: str = ""
+    language: str = ""
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -105,7 +107,8 @@ def _named(path: Path, roles: list[str], number: int, line: str) -> Row:
     found = {role: cell.strip() for role, cell in zip(roles, columns, strict=True) if role}
     _require_name(path, number, found["audio"])
     text = found.get("reading") or found.get("text", "")
-    return Row(number, found["audio"], text, found.get("speaker", ""))
+    others = (found.get(role, "") for role in ("speaker", "language"))
+    return Row(number, found["audio"], text, *others)
 
 
 def _require_name(path: Path, number: int, audio: str) -> None:

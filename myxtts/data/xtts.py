@@ -18,6 +18,7 @@ from myxtts.data.batches import lengths_of, pad, rounded_down
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.formats import Utterance, find_utterances
+from myxtts.data.languages import require_codes, tell_languages
 from myxtts.data.readings import Readings
 from myxtts.data.screening import Report, Screen, screen_corpus
 from myxtts.data.store import FeatureStore, to_float
@@ -61,16 +62,20 @@ def open_corpus(
         make_tokenizer: called with the utterances whose texts can be spoken.
 
     Raises:
-        DataError: there is no usable utterance.
+        DataError: there is no usable utterance, or a language is no code.
     """
-    found = find_utterances(folder, config.data.dataset_format, config.data.language)
+    language = config.data.language
+    found = find_utterances(folder, config.data.dataset_format, language)
+    require_codes(found, language)
     share = config.data.phoneme_share
     if share and not any(item.word_phonemes for item in found):
         raise DataError(
             f"{folder}: data.phoneme_share needs 'word_phonemes' in metadata.jsonl, and no line "
             "has them; leave it at 0."
         )
-    tokenizer = make_tokenizer([item for item in found if is_speakable(item.text)])
+    spoken = [item for item in found if is_speakable(item.text)]
+    tokenizer = make_tokenizer(spoken)
+    tell_languages(spoken, language, tokenizer)
     read = cache(partial(Readings, tokenizer=tokenizer, phoneme_share=share))
     # Batches are padded before the GPT sees them, and its positions must still suffice.
     limit = rounded_down(config.model.gpt.max_text_tokens, TEXT_MULTIPLE)

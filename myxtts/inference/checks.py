@@ -13,6 +13,7 @@ from myxtts.generation.vocoding import choose_vocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.decoder import KINDS
 from myxtts.models.xtts import MAIN, TOKENIZER
+from myxtts.presets.folder import check_file
 from myxtts.presets.record import XTTS_KIND, read_record
 from myxtts.text.cleaners import is_speakable
 from myxtts.text.front_end import Reader
@@ -31,7 +32,9 @@ def check_text(preset: Path, text: str, language: str, front_end: str = "none") 
             package that reads the language is missing.
         ConfigError: the model does not know the phonemes of a front-end.
         WeightsError: the front-end's package is missing.
+        CheckpointError: the model's vocabulary is damaged or was changed.
     """
+    check_file(preset / TOKENIZER)
     tokenizer = VoiceBpeTokenizer(preset / TOKENIZER)
     tokenizer.language_token(language)
     if not is_speakable(text):

@@ -138,6 +138,8 @@ def _check_numbers(array: np.ndarray, shape: tuple[int, ...] | None, what: str) 
     array = np.asarray(array)
     if shape not in (None, array.shape) or array.dtype.kind != "f":
         raise CheckpointError(f"{what} of {array.dtype} {array.shape}; float {shape} is wanted.")
+    if not array.size:
+        raise CheckpointError(f"{what} of no numbers, {array.shape}; make it from its reference.")
     if not np.isfinite(array).all():
         raise CheckpointError(f"{what} with NaN or infinite values; make it from its reference.")
     if np.max(np.abs(array)) > LARGEST:

@@ -15,7 +15,7 @@ from myxtts.models.audio_encoder import AudioEncoder
 from myxtts.models.decoder import make_decoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
-from myxtts.presets.folder import load, read_config, save
+from myxtts.presets.folder import check_file, load, read_config, save
 from myxtts.presets.record import XTTS_KIND, Record
 from myxtts.presets.variables import named_parts
 from myxtts.settings import to_dict
@@ -137,6 +137,7 @@ class XTTS(keras.Model):
                 its configuration.
         """
         stored = read_config(folder, XTTS_KIND, XTTSConfig)
+        check_file(Path(folder) / TOKENIZER)
         model = cls(config or stored, VoiceBpeTokenizer(Path(folder) / TOKENIZER))
         record = load(folder, XTTS_KIND, model._weight_files())
         model.take_record(record)

@@ -11,7 +11,7 @@ import yaml
 from myxtts.digests import file_sha256
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing_folder
-from myxtts.presets.record import MANIFEST, Record, check_record, read_record
+from myxtts.presets.record import MANIFEST, Record, check_record, kind_of, read_record
 from myxtts.presets.variables import load_variables, save_variables
 from myxtts.settings import AnySettings
 
@@ -74,6 +74,16 @@ def read_config(folder: str | Path, kind: str, settings: type[AnySettings]) -> A
     read = settings.from_yaml(Path(folder) / CONFIG)
     _check_files(Path(folder), record, CONFIG)
     return read
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse a file of a preset, beside its record, that is not the one that was written.
+
+    Raises:
+        CheckpointError: it is not, or the record is damaged.
+    """
+    folder = Path(path).parent
+    _check_files(folder, read_record(folder, kind_of(folder)), Path(path).name)
 
 
 def load(folder: str | Path, kind: str, weights: Weights) -> Record:

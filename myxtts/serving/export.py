@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
+from myxtts.digests import write_sums
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing_folder
 from myxtts.models.xtts import XTTS
@@ -30,7 +31,7 @@ def export_saved_model(
     """Write the signatures of :class:`ServingModule` to ``folder``, whole or not at all.
 
     ``assets.extra/signatures.json`` beside the graph describes them, and ``serving.json``
-    what a client wants to know of the model.
+    what a client wants to know of the model. ``SHA256SUMS`` has the hash of every file.
 
     Args:
         model: a trained model.
@@ -101,6 +102,9 @@ def _save(
         tf.saved_model.save(holder, str(fresh), signatures=signatures)
         describe(fresh)
         _write(fresh, "serving", about)
+        # For `sha256sum -c`: of the graphs, TensorFlow itself knows no sum.
+        files = [path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file()]
+        write_sums(fresh, [path.as_posix() for path in files])
 
 
 def _about(module: ServingModule) -> dict:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from myxtts.digests import check_seal, file_sha256, sealed
 from myxtts.errors import CheckpointError
 from myxtts.files import (
-    abandoned,
     discard_folder,
     read_object,
+    remove_abandoned,
     replacing_folder,
     sweep,
     write_whole,
@@ -210,8 +210,7 @@ class CheckpointFolder:
                 discard_folder(self._path(step))
         # What a killed process had begun to write, or to remove.
         for path in self.folder.glob(".step-*"):
-            if abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+            remove_abandoned(path)
         sweep(self.folder)
 
     def _is_passing(self, step: int) -> bool:
@@ -219,6 +218,32 @@ class CheckpointFolder:
             return bool(self._state(step).get("passing"))
         except CheckpointError:
             return False
+
+
+def kept_history(run_dir: Path) -> list[dict]:
+    """Records of every stage that has checkpoints in a run's folder, in the order of training.
+
+    They are those of the newest checkpoint of each stage that is whole.
+    """
+    stages = {path.parent for path in run_dir.glob("checkpoints/*/step-*")}
+    found = [newest for folder in stages if (newest := _newest_history(folder))]
+    return [record for _, records in sorted(found, key=itemgetter(0)) for record in records]
+
+
+def _newest_history(folder: Path) -> tuple[int, list[dict]] | None:
+    """When the newest checkpoint was written that is whole and has a history, and that."""
+    kept = CheckpointFolder(folder, None, 1)
+    for step in reversed(kept.steps()):
+        path = kept._path(step) / STATE
+        try:
+            state = kept._state(step)
+            check_seal(state, path)
+            written = path.stat().st_mtime_ns
+        except (CheckpointError, OSError):
+            continue
+        if isinstance(state.get("history"), list):
+            return written, state["history"]
+    return None
 
 
 def _may_pass(error: CheckpointError) -> bool:

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError
 from myxtts.files import sweep, write_whole
 from myxtts.plots import draw_matrix
 from myxtts.trackers import Trackers
+from myxtts.training.checkpoints import kept_history
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class RunLog:
         records: of this stage up to ``step``, as its checkpoint has them; None takes those of
             the history file.
         trackers: that are told all numbers too.
+            the history file, or where that is damaged or gone those of all checkpoints.
 
     Raises:
         CheckpointError: the folder cannot be written to; so does :meth:`flush`.
@@ -103,7 +106,8 @@ class RunLog:
         text = "[\n" + ",\n".join(json.dumps(record) for record in self.records) + "\n]\n"
         with self._writing():
             self.writer.flush()
-        write_whole(self.path, text, durable=False)
+        with hashed_beside(self.path, durable=False):
+            write_whole(self.path, text, durable=False)
 
     def _replace_own(self, records: list[dict]) -> None:
         """Take these in the place of this stage's: the file may be damaged, or a step behind."""
@@ -140,17 +144,34 @@ def projector_files(name: str, vectors: np.ndarray, labels: Sequence[str]) -> di
 
 
 def read_history(run_dir: Path) -> list[dict]:
-    """Records of a run's history; none, and a warning, when it is damaged."""
+    """Records of a run's history; where its file is damaged or gone, those of the checkpoints.
+
+    The log then says so.
+
+    Raises:
+        CheckpointError: it cannot be read for a reason outside of it.
+    """
     path = run_dir / HISTORY
+    if not path.exists():
+        return kept_history(run_dir)
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            record
-            for record in records
-            if {"stage", "kind"} <= record.keys() and isinstance(record.get("step"), int)
-        ]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        logger.warning("%s is damaged (%s); the history begins anew.", path, error)
-        return []
+        check_beside(path)
+        return _known(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (CheckpointError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        hashed = isinstance(error, CheckpointError)
+        reason = str(error) if hashed else f"{path} is damaged ({error})."
+        logger.warning("%s Its records are taken from the checkpoints instead.", reason)
+        return kept_history(run_dir)
+
+
+def _known(records: list) -> list[dict]:
+    """Those that have a stage, a kind and a step."""
+    return [
+        record
+        for record in records
+        if {"stage", "kind"} <= record.keys() and isinstance(record.get("step"), int)
+    ]

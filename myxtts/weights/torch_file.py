@@ -13,6 +13,7 @@ import numpy as np
 
 from myxtts.errors import WeightsError
 from myxtts.weights.inert import Allowed, Inert, pickle_module
+from myxtts.weights.torch_archive import check_archive
 
 # What a pickle of tensors calls; arguments beyond the tensor's are left out.
 REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
@@ -36,7 +37,7 @@ def read_torch_file(
         bare: whether a file without the section may be the state dictionary itself.
 
     Raises:
-        WeightsError: torch is not installed, the file is missing or no torch file, it
+        WeightsError: torch is not installed, the file is missing, damaged or no torch file, it
             holds another object where tensors are wanted, or it has no such section.
     """
     path = Path(path)
@@ -109,7 +110,7 @@ def read_torch_step(path: str | Path) -> int | None:
     Raises:
         WeightsError: as for :func:`read_torch_file`.
     """
-    content = _load(Path(path))
+    content = _load(Path(path), tensors=False)
     step = content.get("step") if isinstance(content, dict) else None
     return step if isinstance(step, int) else None
 
@@ -146,7 +147,8 @@ def _array(path: Path, tensor: Any) -> np.ndarray:
         raise WeightsError(f"{path} holds a tensor that is no plain array: {error}.") from error
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, tensors: bool = True) -> Any:
+    """What a torch file holds; without ``tensors``, their bytes are not compared with its sums."""
     if not path.is_file():
         raise WeightsError(f"no weights file {path}.")
     try:
@@ -155,6 +157,7 @@ def _load(path: Path) -> Any:
         raise WeightsError(
             f"reading {path} needs torch, once: pip install torch (a CPU build will do)."
         ) from error
+    check_archive(path, tensors)
     # A mapped file costs memory only for the tensors that are used.
     options = {"map_location": "cpu", "mmap": zipfile.is_zipfile(path)}
     try:

@@ -89,6 +89,21 @@ def test_a_voice_of_before_loads_and_is_named(tmp_path, caplog):
     assert "anna.safetensors carries no hash" in caplog.text
 
 
+@pytest.mark.parametrize("key", ["latents", "speaker_embedding"])
+@pytest.mark.parametrize("config", [SIZES, None])
+def test_a_voice_without_a_number_is_refused(tmp_path, key, config):
+    path, voice = tmp_path / "anna.safetensors", a_voice(0)
+    facts = {"kind": "myxtts voice 1", "model": voice.model}
+    facts |= {"encoder_provenance": "null", "references": "[]"}
+    arrays = {"latents": voice.latents, "speaker_embedding": voice.speaker_embedding}
+    save_file({**arrays, key: arrays[key][..., :0].copy()}, path, facts)
+    model = SimpleNamespace(fingerprint=voice.model)
+    if config is not None:
+        model.config = SimpleNamespace(model=config)
+    with pytest.raises(CheckpointError, match=r"anna\.safetensors has .* of (float32|no numb)"):
+        Voice.load(path, model)
+
+
 class Number:
     """A variable without a framework behind it."""
 

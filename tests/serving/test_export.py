@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from myxtts.audio.io import write_audio
 from myxtts.config import SynthesisConfig
+from myxtts.digests import check_sums
 from myxtts.errors import CheckpointError
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
@@ -179,6 +180,11 @@ def stored_bytes(folder) -> int:
 def module_condition(folder, reference) -> dict:
     served = tf.saved_model.load(str(folder)).signatures
     return served["condition"](**{name: tf.constant(value) for name, value in reference.items()})
+
+
+def test_every_file_has_its_hash(exported):
+    files = [path.relative_to(exported) for path in exported.rglob("*") if path.is_file()]
+    assert check_sums(exported, map(str, files)) == ["SHA256SUMS"]
 
 
 def test_signatures_are_described_beside_the_graph(exported):

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from myxtts.errors import CheckpointError
+from myxtts.errors import CheckpointError, WeightsError
 from myxtts.files import replacing
-from tools.kokoro.voices import require_whole_archive
+from myxtts.weights.torch_archive import check_archive
 
 # What a damaged state raises, somewhere between its file and its last number.
 DAMAGES = (
@@ -26,6 +26,7 @@ DAMAGES = (
     AttributeError,
     EOFError,
     pickle.UnpicklingError,
+    WeightsError,
     zipfile.BadZipFile,
 )
 
@@ -50,7 +51,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise CheckpointError(f"there is nothing to resume: {path} does not exist.")
-    require_whole_archive(path)
+    check_archive(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

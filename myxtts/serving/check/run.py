@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from myxtts.digests import check_sums, tell_unhashed
 from myxtts.models.xtts import XTTS
 from myxtts.serving.check import rules as rules
 from myxtts.serving.check.compare import Failed, Run, model_signatures
 from myxtts.serving.check.process import SeparateSession
 from myxtts.serving.check.session import SessionError
+
+GRAPHS = "saved_model.pb"
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,10 @@ def check_export(
         One for each check; each is made, whatever came of the others.
 
     Raises:
-        CheckpointError: the folder is no export.
+        CheckpointError: the folder is no export, or a file of it is not as it was written.
         LibraryError: the installed TensorFlow has no C library.
     """
+    _check_hashes(Path(folder))
     about = rules.read_about(folder)
     operations = _judged("core operations", lambda: rules.core_operations(folder), progress)
     try:
@@ -65,6 +69,13 @@ def check_export(
         export = rules.ServedExport(session, about)
         checks = _checks(export, functions, model, requests, sentences)
         return [operations, *(_judged(*check, progress) for check in checks)]
+
+
+def _check_hashes(folder: Path) -> None:
+    # What a server writes beside, or a warm-up was made of, has none.
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    if GRAPHS in check_sums(folder, [path.as_posix() for path in files]):
+        tell_unhashed(folder / GRAPHS)
 
 
 def _checks(

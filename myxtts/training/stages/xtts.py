@@ -15,9 +15,9 @@ from myxtts.digests import check_beside, hashed_beside
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.generation.vocoding import lacks_dvae
 from myxtts.models.speaker_encoder import SECTIONS
-from myxtts.models.xtts import XTTS
-from myxtts.presets.folder import read_config
-from myxtts.presets.record import XTTS_KIND
+from myxtts.models.xtts import TOKENIZER, XTTS
+from myxtts.presets.folder import check_file, read_config
+from myxtts.presets.record import MANIFEST, XTTS_KIND, check_record
 from myxtts.settings import to_dict
 from myxtts.text.extension import extend_tokenizer
 from myxtts.text.tokenizer import VoiceBpeTokenizer, character_tokenizer, train_tokenizer
@@ -149,13 +149,14 @@ def choose_tokenizer(
 
     Raises:
         ConfigError: it does not fit the model.
+        CheckpointError: it is damaged or was changed.
         TextError: it cannot be read or learned.
     """
     gpt, added = config.model.gpt, config.data.extend_vocabulary
     pairs = [(item.text, item.language) for item in found]
-    kept = run_dir / "tokenizer.json"
+    kept = run_dir / TOKENIZER
     if config.data.tokenizer:
-        tokenizer = VoiceBpeTokenizer(config.data.tokenizer)
+        tokenizer = _read_named(Path(config.data.tokenizer))
     elif kept.is_file():
         check_beside(kept)
         tokenizer = VoiceBpeTokenizer(kept)
@@ -181,6 +182,17 @@ def choose_tokenizer(
     with hashed_beside(kept):
         tokenizer.save(kept)
     return tokenizer
+
+
+def _read_named(path: Path) -> VoiceBpeTokenizer:
+    """A vocabulary from anywhere; one of a run or a preset is compared with its hash there."""
+    own = path.name == TOKENIZER
+    if own and (path.parent / MANIFEST).is_file():
+        check_record(path.parent)
+        check_file(path)
+    elif path.is_file():
+        check_beside(path, unhashed=own and (path.parent / CONFIG).is_file())
+    return VoiceBpeTokenizer(path)
 
 
 def _new_tokenizer(config: XTTSConfig, pairs: list[tuple[str, str]]) -> VoiceBpeTokenizer:
