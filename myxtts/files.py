@@ -223,16 +223,11 @@ def _swap(folder: Path, fresh: Path) -> None:
             return
         except OSError as problem:
             # A reader may have put the old one back, or a second writer its own there.
-            taken = problem.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if not (left and taken):
-                _put_back(old, folder)
+            if not left or problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(OSError):
+                    if not folder.exists():
+                        old.rename(folder)
                 raise
-
-
-def _put_back(old: Path, folder: Path) -> None:
-    with suppress(OSError):
-        if old.exists() and not folder.exists():
-            old.rename(folder)
 
 
 def _left_of(folder: Path, kind: str) -> list[Path]:
