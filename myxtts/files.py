@@ -174,8 +174,7 @@ def abandoned(path: Path) -> bool:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the unfinished folder ``path``, unless a living process writes it."""
-    # Held until it is gone: nobody takes a folder in hand of which a part is missing.
+    """Remove the unfinished folder ``path``, held until it is gone, unless somebody writes it."""
     with suppress(OSError), _in_hand(path):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -194,8 +193,8 @@ def _begun(folder: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         for left in reversed(range(_TRIES)):
             fresh = folder.with_name(f".{folder.name}.{_token()}.new")
-            stack.callback(shutil.rmtree, fresh.with_suffix(".old"), ignore_errors=True)
-            stack.callback(shutil.rmtree, fresh, ignore_errors=True)
+            for path in (fresh.with_suffix(".old"), fresh):
+                stack.callback(shutil.rmtree, path, ignore_errors=True)
             fresh.mkdir(parents=True)
             # Before it is in hand, another writer may look whether it is, or sweep it up.
             try:
@@ -223,16 +222,10 @@ def _swap(folder: Path, fresh: Path) -> None:
             return
         except OSError as problem:
             # A reader may have put the old one back, or a second writer its own there.
-            taken = problem.errno in (errno.ENOTEMPTY, errno.EEXIST)
-            if not (left and taken):
-                _put_back(old, folder)
+            if not left or problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                with suppress(OSError):
+                    folder.exists() or old.rename(folder)
                 raise
-
-
-def _put_back(old: Path, folder: Path) -> None:
-    with suppress(OSError):
-        if old.exists() and not folder.exists():
-            old.rename(folder)
 
 
 def _left_of(folder: Path, kind: str) -> list[Path]:
