@@ -223,8 +223,8 @@ def _swap(folder: Path, fresh: Path) -> None:
         except OSError as problem:
             # A reader may have put the old one back, or a second writer its own there.
             if not left or problem.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                with suppress(OSError):
-                    folder.exists() or old.rename(folder)
+                with suppress(OSError):  # which is what a folder that stands there raises, too
+                    old.rename(folder)
                 raise
 
 

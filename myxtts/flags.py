@@ -200,8 +200,6 @@ def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
         return {"nargs": "+", "choices": typing.get_args(typing.get_args(hint)[0])}
     if hint == tuple[str, ...]:
         return {"nargs": "+", "metavar": "TEXT"}
-    if hint == tuple[float, ...]:
-        return {"nargs": "*", "type": float, "metavar": "X"}
     if hint == tuple[int, ...]:
         return {"type": _integers, "metavar": "N,N,..."}
     if hint == tuple[float, ...]:
@@ -221,6 +219,6 @@ def _integers(text: str) -> tuple[int, ...]:
 
 def _floats(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(",")) if text.strip() else ()
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from error

@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "docs" / "results.md"
 PAGES = (README, ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-# Of pip, the hub's program, jq, docker and TensorFlow Serving.
+# Of pip, the hub's program, jq, docker, TensorBoard and TensorFlow Serving.
 OTHERS = {"--no-deps", "--index-url", "--local-dir", "--rawfile", "--rm", "--gpus"}
-OTHERS |= {"--model_config_file"}
+OTHERS |= {"--model_config_file", "--logdir"}
 OTHERS |= {"--rest_api_timeout_in_ms", "--batching_parameters_file", "--enable_batching"}
 OTHERS |= {"--enable_model_warmup", "--enable_per_model_batching_parameters"}
 FIGURE = r"(?<![\w.,])(\d[\d.,]*)\s?(?:%|ms|s|×|MB|GB)(?!\w)"

@@ -30,18 +30,20 @@ class PitchHead(Layer):
 
     Args:
         width: channels between its two dense layers.
+        speaker_dim: size of the speaker embedding.
     """
 
-    def __init__(self, width: int, **kwargs):
+    def __init__(self, width: int, speaker_dim: int, **kwargs):
         super().__init__(**kwargs)
+        self.width, self.speaker_dim = width, speaker_dim
         self.speaker_in = layers.Dense(width, use_bias=False, name="speaker_in")
         self.widen = layers.Dense(width, name="widen")
         self.out = layers.Dense(2, name="out")
 
-    def build(self, input_shape, speaker_dim: int):
+    def build(self, input_shape):
         self.widen.build(input_shape)
-        self.speaker_in.build((None, speaker_dim))
-        self.out.build((None, None, self.widen.units))
+        self.speaker_in.build((None, self.speaker_dim))
+        self.out.build((None, None, self.width))
         self.built = True
 
     def call(self, frames, speaker_embedding):
@@ -92,7 +94,7 @@ def harmonics(channels):
     count = ops.floor(HIGHEST_HZ / f0)
     # The sum of cosines in closed form (Dirichlet's kernel), by its limit at a pulse.
     below = ops.sin(math.pi * cycles)
-    near = ops.abs(below) < 1e-4
+    near = ops.abs(below) < 1e-6
     many = 2.0 * count + 1.0
     ratio = ops.sin(many * math.pi * cycles) / ops.where(near, 1.0, below)
     total = (ops.where(near, many, ratio) - 1.0) / 2.0

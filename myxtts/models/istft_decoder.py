@@ -111,7 +111,9 @@ class IstftDecoder(keras.Model):
             for i in range(self.frame_blocks)
         ]
         self.frame_norm = norm(epsilon=NORM_EPSILON, name="frame_norm")
-        self.pitch_head = PitchHead(max(1, self.dim // 2), name="pitch") if self.harmonic else None
+        self.pitch_head = None
+        if self.harmonic:
+            self.pitch_head = PitchHead(max(1, self.dim // 2), self.speaker_dim, name="pitch")
         # Magnitude and phase; with a source, gains of harmonics and noise, and a phase.
         parts = 3 if self.harmonic else 2
         self.head = dense(self.spectra * parts * self.bins, name="head")
@@ -139,7 +141,7 @@ class IstftDecoder(keras.Model):
         for layer in (*self.at_codes, self.expand, *self.at_frames, *norms, self.head):
             layer.build((None, None, self.dim))
         if self.harmonic:
-            self.pitch_head.build((None, None, self.dim), self.speaker_dim)
+            self.pitch_head.build((None, None, self.dim))
         self.built = True
 
     def call(self, latents, speaker_embedding, training=False):

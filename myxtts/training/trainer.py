@@ -62,6 +62,7 @@ class Trainer:
         self.checkpoints = CheckpointFolder(folder, self.task, self.config.keep_checkpoints)
         self.progress = Progress()
         self._stopping = False
+        self.waiting = Waiting(self.stage)
         # Numbers not yet read off the device, each with its step.
         self._unread: list[tuple[int, dict]] = []
         self._batch: dict | None = None
@@ -80,7 +81,7 @@ class Trainer:
         batches = self.batches(step * self.config.gradient_accumulation)
         self._compile(batches.element_spec)
         bar = tqdm(total=self.total, initial=self.progress.step, desc=self.stage, disable=None)
-        self.waiting = Waiting(self.stage)
+        self.waiting.begin()
         with closing(self.trackers), self._catching_signals(), bar:
             if not self.progress.step and self.total:
                 # What training starts from; an untrained model is no candidate for the best.

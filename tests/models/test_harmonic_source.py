@@ -18,7 +18,6 @@ from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.timing import HOP_LENGTH, OUTPUT_RATE
 
 F0 = np.array([[0.0, 100.0, 120.0, 130.0, 0.0, 0.0, 200.0, 210.0, 450.0]], "float32")
-RNG = np.random.default_rng(0)
 
 
 def make(**changes) -> IstftDecoder:
@@ -32,8 +31,9 @@ def make(**changes) -> IstftDecoder:
 
 
 def draw(length: int, rows: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    latents = RNG.normal(size=(rows, length, 8)).astype("float32")
-    return latents, RNG.normal(size=(rows, 4)).astype("float32")
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(rows, length, 8)).astype("float32")
+    return latents, rng.normal(size=(rows, 4)).astype("float32")
 
 
 def test_harmonics_are_the_sum_of_their_cosines():

@@ -381,7 +381,7 @@ def test_the_command_takes_recordings(speakers, told, tmp_path, monkeypatch, cap
     monkeypatch.setattr(tool, "HibariSpeech", lambda: None)
     monkeypatch.setattr(tool.checks, "require", lambda *_: None)
     flags = ("--recordings", speakers, "--recordings", told, "--leave-out", "ann", "cid")
-    flags += ("--recording-tempos", "--output", tmp_path / "out", *SMALL)
+    flags += ("--recording-tempos", "", "--output", tmp_path / "out", *SMALL)
     assert command(monkeypatch, *flags, "--dry-run", "--json") == 0
     outline = json.loads(capsys.readouterr().out)
     assert outline["recordings"] == {"found": 9, "left_out": 4, "other_language": 0}
