@@ -24,7 +24,7 @@ def source(request):
 @pytest.fixture(scope="module")
 def seam(source):
     """How far a stream may be from the whole: a rounding of the pitch is heard in harmonics."""
-    return {"none": 1e-5, "harmonic": 3e-3}[source]
+    return {"none": 1e-5, "harmonic": 2e-2}[source]
 
 
 @pytest.fixture(scope="module")
