@@ -16,8 +16,6 @@ from keras import layers, ops
 from myxtts.models.layer import Layer
 from myxtts.timing import HOP_LENGTH, OUTPUT_RATE
 
-# Channels of a frame: its fundamental frequency, the phase at its start, its number.
-SOURCE_CHANNELS = 3
 # The highest harmonic; what is above is noise's.
 HIGHEST_HZ = 11_000.0
 LOWEST_F0, HIGHEST_F0 = 40.0, 800.0
@@ -67,6 +65,8 @@ def octaves_of(f0):
 
 def source_channels(f0):
     """Channels ``(batch, frames, 3)`` of frames with these frequencies, from a first frame on.
+
+    They are the fundamental frequency in Hz, the phase at the frame's start and its number.
 
     Args:
         f0: Hz, float32 ``(batch, frames)``; 0 where a frame is not voiced.

@@ -32,9 +32,8 @@ class RunLog:
         step: step a resumed stage goes on from; later records of the history are dropped,
             and at 0 all of this stage.
         records: of this stage up to ``step``, as its checkpoint has them; None takes those of
-            the history file.
-        trackers: that are told all numbers too.
             the history file, or where that is damaged or gone those of all checkpoints.
+        trackers: that are told all numbers too.
 
     Raises:
         CheckpointError: the folder cannot be written to; so does :meth:`flush`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,6 @@ def read_state(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def damaged(path: Path) -> CheckpointError:
-    """To be raised where a state is."""
-    return CheckpointError(f"{path} is damaged; start anew without --resume.")
-
-
 def digest(*arrays: np.ndarray) -> str:
     """A few letters that tell arrays from others."""
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()[:16]
@@ -76,3 +71,24 @@ def require_same(path: Path, earlier: Mapping[str, Any], now: Mapping[str, Any])
             was = f"was {earlier.get(name)!r}, now {value!r}"
             what = was if isinstance(value, str | float | int) else "differ from the present ones"
             raise CheckpointError(f"{path} cannot be resumed: its {name} {what}.")
+
+
+def resume(path: Path, now: Mapping[str, Any], restore: Callable[[dict[str, Any]], None]) -> None:
+    """Go back to a state that was written earlier.
+
+    Args:
+        path: of the state, whose ``identity`` is what a run must share with its beginning.
+        now: that of the present run.
+        restore: takes the state.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it was run with other settings.
+    """
+    try:
+        state = read_state(path)
+        require_same(path, state["identity"], now)
+        restore(state)
+    except CheckpointError:
+        raise
+    except DAMAGES as error:
+        raise CheckpointError(f"{path} is damaged; start anew without --resume.") from error

@@ -16,16 +16,8 @@ import torch
 from tqdm import tqdm
 
 from myxtts.digests import SUMS, write_sums
-from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
-from tools.kokoro.resuming import (
-    DAMAGES,
-    damaged,
-    digest,
-    read_state,
-    require_same,
-    write_state,
-)
+from tools.kokoro.resuming import digest, resume, write_state
 from tools.kokoro.voices import save_voice
 from tools.kokoro_voice.config import OptimizerConfig
 from tools.kokoro_voice.gradients import METHODS, Diverged
@@ -109,15 +101,7 @@ class Fit:
         Raises:
             CheckpointError: there is none, it is damaged, or it was run with other settings.
         """
-        path = self.folder / STATE
-        try:
-            state = read_state(path)
-            require_same(path, state["identity"], self._identity)
-            self._restore(state)
-        except CheckpointError:
-            raise
-        except DAMAGES as error:
-            raise damaged(path) from error
+        resume(self.folder / STATE, self._identity, self._restore)
 
     def _iterate(self, on_step: Callable[[Progress], None] | None) -> str:
         progress, total = self.progress, self.config.num_iterations

@@ -14,10 +14,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from myxtts.errors import CheckpointError
 from myxtts.trackers import Trackers
 from tools.kokoro.backends.interface import DifferentiableBackend
-from tools.kokoro.resuming import DAMAGES, damaged, digest, read_state, require_same, write_state
+from tools.kokoro.resuming import digest, resume, write_state
 from tools.kokoro.voice_space import VoiceSpace, spread_penalty
 from tools.styletts2_kokoro.alignment import Alignment, align
 from tools.styletts2_kokoro.config import TrainingConfig
@@ -145,15 +144,7 @@ class Training:
         Raises:
             CheckpointError: there is none, it is damaged, or it was run with other settings.
         """
-        path = self.folder / STATE
-        try:
-            state = read_state(path)
-            require_same(path, state["identity"], self._identity)
-            self._restore(state)
-        except CheckpointError:
-            raise
-        except DAMAGES as error:
-            raise damaged(path) from error
+        resume(self.folder / STATE, self._identity, self._restore)
 
     def _begin(self, styles: np.ndarray) -> None:
         self.styles = styles
