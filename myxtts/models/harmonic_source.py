@@ -13,7 +13,7 @@ import math
 import numpy as np
 from keras import layers, ops
 
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Layer, of_power_one
 from myxtts.timing import HOP_LENGTH, OUTPUT_RATE
 
 # The highest harmonic; what is above is noise's.
@@ -46,7 +46,7 @@ class PitchHead(Layer):
 
     def call(self, frames, speaker_embedding):
         """Octaves above 150 Hz and the logit of being voiced, float32 ``(batch, frames)`` each."""
-        speaker = self.speaker_in(speaker_embedding)[:, None]
+        speaker = self.speaker_in(of_power_one(speaker_embedding))[:, None]
         hidden = ops.gelu(self.widen(frames) + speaker, approximate=True)
         octaves, voiced = ops.split(ops.cast(self.out(hidden), "float32"), 2, axis=-1)
         return octaves[..., 0], voiced[..., 0]

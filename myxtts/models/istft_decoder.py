@@ -27,7 +27,7 @@ from myxtts.models.harmonic_source import (
     source_channels,
 )
 from myxtts.models.hifigan import interpolate, kept, own_steps, scaled_length
-from myxtts.models.layer import NORM_EPSILON, Layer
+from myxtts.models.layer import NORM_EPSILON, Layer, of_power_one
 from myxtts.settings import to_dict
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
@@ -204,9 +204,10 @@ class IstftDecoder(keras.Model):
         """As :meth:`vocode`; samples beyond [-1, 1], which have to learn, stay there."""
         own = own_steps(frames, lengths, 1)
         hidden = ops.cast(frames[..., : self.dim], self.compute_dtype)
-        hidden = hidden + self.speaker_in(speaker_embedding)[:, None]
+        speaker = of_power_one(speaker_embedding)
+        hidden = hidden + self.speaker_in(speaker)[:, None]
         for block, cond in zip(self.at_frames, self.conds, strict=True):
-            hidden = block(hidden, own=own, cond=cond(speaker_embedding)[:, None])
+            hidden = block(hidden, own=own, cond=cond(speaker)[:, None])
         hidden = ops.cast(self.head(self.frame_norm(hidden)), "float32")
         count = self.spectra * ops.shape(hidden)[1]
         hidden = ops.reshape(hidden, (-1, count, hidden.shape[-1] // self.spectra))

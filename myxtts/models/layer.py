@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
+from keras import ops
 
 # torch's default, of every norm of the references.
 NORM_EPSILON = 1e-5
@@ -30,3 +33,13 @@ class BatchNorm(keras.layers.BatchNormalization):
 
     def compute_mask(self, inputs, previous_mask):
         return None
+
+
+def of_power_one(embedding):
+    """Speaker embeddings ``(batch, size)`` of any length, brought to components of power one.
+
+    Those of an embedding of length one are so small that the layers which hear a speaker would
+    learn by a multiple of their steps slower than the layers around them.
+    """
+    embedding = ops.normalize(ops.cast(embedding, "float32"), axis=-1, epsilon=1e-12)
+    return embedding * math.sqrt(embedding.shape[-1])
