@@ -302,19 +302,16 @@ class TrainingConfig(Settings, section="training"):
         0.0, "cross-entropy of the text id that the next code speaks", at_least=0
     )
     code_token_loss_weight: float = setting(
-        0.0,
-        "cross-entropy of what an audio code speaks, in the dvae stage",
-        at_least=0,
+        0.0, "cross-entropy of what an audio code speaks, in the dvae stage", at_least=0
     )
     speaker_encoder_learning_rate: float = setting(
         1e-5, "peak learning rate of an unfrozen speaker encoder", above=0, at_most=10
     )
     mel_loss_weight: float = setting(45.0, "decoder mel L1 loss", at_least=0)
-    stft_loss_weight: float = setting(
-        0.0, "decoder loss on magnitude spectra of three resolutions", at_least=0
-    )
-    pitch_loss_weight: float = setting(
-        20.0, "decoder loss of the predicted pitch, where its source is harmonic", at_least=0
+    stft_loss_weight: float = setting(0.0, "decoder loss on spectra of three sizes", at_least=0)
+    pitch_loss_weight: float = setting(20.0, "decoder loss of predicted pitches", at_least=0)
+    speaker_loss_weight: float = setting(
+        0.0, "decoder loss of the speaker that a pretrained encoder hears", at_least=0
     )
     feature_loss_weight: float = setting(2.0, "decoder feature-matching loss", at_least=0)
     discriminators: Discriminators = setting(
@@ -391,6 +388,9 @@ class XTTSConfig(Settings):
             )
             heads = f"at most model.gpt.heads ({gpt.heads})"
             training.require(training.alignment_heads <= gpt.heads, "alignment_heads", heads)
+        if self.training.speaker_loss_weight and not self.model.use_pretrained_speaker_encoder:
+            told = "training.speaker_loss_weight needs a pretrained speaker encoder; give"
+            raise ConfigError(f"{told} --use-pretrained-speaker-encoder too.")
 
     @classmethod
     def preset(cls, name: str) -> XTTSConfig:

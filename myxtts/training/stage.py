@@ -30,11 +30,14 @@ class Task:
         groups: pairs of an optimizer and its variables.
         variables: everything but the optimisers' state that a resumed run needs,
             random seeds included.
+        keeps_last: whether training ends with the last weights and not with those of the best
+            validation.
         compiles_itself: whether the step asks XLA for what it can use it for, so that the
             trainer must not compile the whole.
     """
 
     metric = "loss"
+    keeps_last = False
     compiles_itself = False
     groups: list[tuple[keras.Optimizer, list]]
     variables: list

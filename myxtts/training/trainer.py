@@ -68,7 +68,7 @@ class Trainer:
         self._batch: dict | None = None
 
     def run(self) -> Progress:
-        """Train; the task ends with the weights of the best validation.
+        """Train; the task ends with the weights of the best validation, or with the last.
 
         Raises:
             CheckpointError: checkpoints are in the way, or cannot be read or written.
@@ -94,7 +94,8 @@ class Trainer:
             if self._stopping:
                 raise KeyboardInterrupt
         self.log.flush()
-        self.checkpoints.load_best()
+        if not self.task.keeps_last:
+            self.checkpoints.load_best()
         return self.progress
 
     def _start(self) -> None:

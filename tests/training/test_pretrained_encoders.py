@@ -83,7 +83,7 @@ def test_an_unfrozen_encoder_learns_says_so_and_can_be_resumed(
     micro_config, corpus, tmp_path, files, kind, monkeypatch
 ):
     config = encoder_config(micro_config, kind, files[kind], freeze=False)
-    losses = {"ge2e_loss_weight": 0.5, "contrastive_loss_weight": 0.1}
+    losses = {"ge2e_loss_weight": 0.5, "contrastive_loss_weight": 0.1, "speaker_loss_weight": 1.0}
     decoder = {"steps": 2 if kind == "ecapa_tdnn" else 0}
     whole = run_config(config, corpus, tmp_path / "whole", decoder=decoder, **losses)
     preset = train(whole).preset

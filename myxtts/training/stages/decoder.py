@@ -26,6 +26,7 @@ from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
+from myxtts.training.consistency import SpeakerConsistency
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.segments import BareSegments, SegmentsInContext
 from myxtts.training.stage import Stage, Task
@@ -70,6 +71,12 @@ class DecoderTask(Task):
         self._compiled_spoken = self._spoken
         if compiled:
             self._compiled_spoken = tf.function(self._spoken, jit_compile=True)
+        # What discriminators teach is heard, and makes no distance of mels smaller.
+        self.keeps_last = self._plays
+        self.consistency = None
+        if self.config.speaker_loss_weight:
+            encoder = model.audio_encoder.speaker_encoder.encoder
+            self.consistency = SpeakerConsistency(encoder, self.config.segments_per_utterance)
         self.discriminators = _discriminators(config)
         generator = model.decoder.trainable_variables + model.audio_encoder.speaker_variables
         judges = [var for item in self.discriminators for var in item.trainable_variables]
@@ -94,6 +101,8 @@ class DecoderTask(Task):
         with tf.GradientTape() as tape:
             speaker = self._repeated(self._speaker(batch, training=True))
             fake, numbers = self._compiled_spoken(inputs, speaker, wave)
+            if self.consistency is not None:
+                numbers["speaker_loss"] = self.consistency(wave, fake)
             adversarial, features = self._once_started(
                 lambda: self._adversarial(wave, fake), (0.0, 0.0)
             )
@@ -101,6 +110,7 @@ class DecoderTask(Task):
             loss += self.config.feature_loss_weight * features
             loss += self.config.stft_loss_weight * numbers.get("stft_loss", 0.0)
             loss += self.config.pitch_loss_weight * numbers.get("pitch_loss", 0.0)
+            loss += self.config.speaker_loss_weight * numbers.get("speaker_loss", 0.0)
         norm = apply_gradients(self.groups[:1], tape, loss)
         judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
         return {
@@ -176,9 +186,14 @@ class DecoderTask(Task):
             vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()
         }
 
+    @property
+    def _plays(self) -> bool:
+        """Whether discriminators come to judge the decoder."""
+        return self.config.adversarial_start < self.config.decoder.steps
+
     def _once_started(self, adversarial, before):
         """Result of ``adversarial()`` from the step on that the configuration names."""
-        if self.config.adversarial_start >= self.config.decoder.steps:
+        if not self._plays:
             return before
         started = self.optimizers[0].iterations >= self.config.adversarial_start
         return tf.cond(started, adversarial, lambda: before)
