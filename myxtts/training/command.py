@@ -83,9 +83,10 @@ def resolve(args: argparse.Namespace) -> XTTSConfig:
         ConfigError: a value breaks a rule, or two options exclude each other.
     """
     if args.preset is None and args.config is None:
-        named = config_from_flags(args, XTTSConfig.preset(DEFAULT_PRESET)).training
-        stored = Path(named.output_dir) / "config.yaml"
-        if named.resume and stored.is_file():
+        # The flags alone: together with the stored values, not with the default's, are they right.
+        given, default = given_flags(args).get("training", {}), XTTSConfig().training
+        stored = Path(given.get("output_dir", default.output_dir)) / "config.yaml"
+        if given.get("resume", default.resume) and stored.is_file():
             return config_from_flags(args, XTTSConfig.from_yaml(stored))
     written = read_yaml(args.config) if args.config else {}
     config = _base(args, written).merged(written, source=args.config or "")

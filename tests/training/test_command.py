@@ -2,6 +2,7 @@
 
 import pytest
 
+from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
 from myxtts.training.command import (
     check_decoder_flags,
@@ -90,3 +91,19 @@ def test_flags_of_the_other_decoder_are_refused(words, message):
 def test_flags_of_the_own_decoder_are_taken():
     args = parser().parse_args(["--decoder-kind=istft", "--decoder-istft-dim=32"])
     check_decoder_flags(args, resolve(args))
+
+
+def test_flags_of_a_resumed_run_are_judged_beside_its_own_settings(tmp_path):
+    stored = XTTSConfig().merged(
+        {
+            "model": {"use_pretrained_speaker_encoder": True, "gpt": {"layers": 9}},
+            "training": {"output_dir": str(tmp_path)},
+        }
+    )
+    stored.to_yaml(tmp_path / "config.yaml")
+    words = ("--output-dir", str(tmp_path), "--resume", "--speaker-loss-weight", "9")
+    words = (*words, "--alignment-loss-weight", "0.3", "--alignment-blocks", "8")
+    training = resolve(parser().parse_args(words)).training
+    assert training.speaker_loss_weight == 9 and training.alignment_blocks == (8,)
+    with pytest.raises(ConfigError, match="alignment_blocks"):
+        resolve(parser().parse_args((*words[:-1], "9")))
