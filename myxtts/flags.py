@@ -14,6 +14,7 @@ import os
 import sys
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from myxtts.errors import ConfigError, MyXTTSError
@@ -201,24 +202,19 @@ def _kind(item: dataclasses.Field, hint: Any) -> dict[str, Any]:
     if hint == tuple[str, ...]:
         return {"nargs": "+", "metavar": "TEXT"}
     if hint == tuple[int, ...]:
-        return {"type": _integers, "metavar": "N,N,..."}
+        return {"type": partial(_numbers, int), "metavar": "N,N,..."}
     if hint == tuple[float, ...]:
-        return {"type": _floats, "metavar": "X,X,..."}
+        return {"type": partial(_numbers, float), "metavar": "X,X,..."}
     unit = item.metadata.get("unit", _METAVARS.get(hint))
     if unit is None:
         unit = "DIR" if item.name.endswith(("dir", "data", "from")) else "TEXT"
     return {"type": hint, "metavar": unit.upper() if unit.islower() else unit}
 
 
-def _integers(text: str) -> tuple[int, ...]:
+def _numbers(kind: type[int] | type[float], text: str) -> tuple:
+    """The numbers of a text with commas between them, no text is none."""
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(",")) if text.strip() else ()
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of integers") from error
-
-
-def _floats(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(",")) if text.strip() else ()
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers") from error
+        told = {int: "integers", float: "numbers"}[kind]
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of {told}") from error

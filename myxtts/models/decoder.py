@@ -1,8 +1,8 @@
 """Decoders from latents to a waveform, by the kind that a configuration names.
 
 Whoever uses one asks it for ``frames``, ``vocode`` and ``output_length``, for how far it hears
-(``receptive_field``, ``lookahead``, ``latents_behind``, ``unsettled``) and for the name of its
-``vocoder``.
+(``receptive_field``, ``lookahead``, ``latents_behind``, ``unsettled``), for the name of its
+``vocoder`` and whether it is ``harmonic``, made of harmonics of a pitch.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class HifiDecoder(keras.Model):
     """
 
     vocoder = "hifi"
+    harmonic = False
     # The latents are interpolated as they are: none hears another.
     latents_behind = 0
     # Quarter-latents at the end of a stream that two interpolations may still move.

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 
 from myxtts.config import TrainingConfig
 from myxtts.errors import CheckpointError, DataError
@@ -26,6 +27,7 @@ class ToyTask:
     """Regression with dropout: every kind of state that a stage has."""
 
     compiles_itself = False
+    keeps_last = False
     metric = "loss"
 
     def __init__(
@@ -204,6 +206,20 @@ def test_run_ends_with_the_best_weights(tmp_path):
         float(trainer.task.validation_step(batch)["loss"]) for batch in stream(10_000).take(2)
     ]
     assert np.mean(values) == pytest.approx(progress.best, rel=1e-4)
+
+
+def test_a_task_may_end_with_the_last_weights(tmp_path):
+    judged = make_trainer(tmp_path / "best", settings(validate_every=10), judgement=1.0)
+    lasting = make_trainer(tmp_path / "last", settings(validate_every=10), judgement=1.0)
+    lasting.task.keeps_last = True
+    for trainer in (judged, lasting):
+        trainer.run()
+    newest = trainer.checkpoints._path(60) / "task.safetensors"
+    stored = [value for _, value in sorted(load_file(newest).items())]
+    for variable, value in zip(lasting.task.variables, stored, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    pairs = zip(judged.task.variables, lasting.task.variables, strict=True)
+    assert not all(np.array_equal(one, other) for one, other in pairs)
 
 
 def test_early_stopping_ends_a_stalled_run_and_holds_after_a_resume(tmp_path):

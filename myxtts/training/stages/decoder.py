@@ -274,8 +274,7 @@ def pitch_losses(octaves, voiced, pitch, known) -> dict:
 
 def _features(model: XTTS) -> dict[str, Feature]:
     """The audio codes, and the pitches for a decoder that makes its speech of harmonics."""
-    harmonic = getattr(model.decoder, "harmonic", False)
-    return code_features(model) | ({"pitch": pitches()} if harmonic else {})
+    return code_features(model) | ({"pitch": pitches()} if model.decoder.harmonic else {})
 
 
 def _discriminators(config: XTTSConfig) -> list:
