@@ -109,7 +109,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                 "final_lr_fraction": 0.02,
             },
             "decoder": {
-                "steps": 4000,
+                "steps": 12_000,
                 "batch_size": 4,
                 "learning_rate": 5e-4,
                 "warmup_steps": 100,
@@ -117,7 +117,9 @@ PRESETS: dict[str, dict[str, Any]] = {
             "batch_codes": 1600,
             # Four pieces each of few utterances: their latents are what a step of the GPT costs.
             "segments_per_utterance": 4,
-            "stft_loss_weight": 10.0,
+            "mel_loss_weight": 20.0,
+            "stft_loss_weight": 5.0,
+            "speaker_loss_weight": 10.0,
             "discriminators": ["multi_resolution"],
             "discriminator_width": 0.25,
             "adversarial_start": 1500,
