@@ -310,9 +310,8 @@ class TrainingConfig(Settings, section="training"):
     mel_loss_weight: float = setting(45.0, "decoder mel L1 loss", at_least=0)
     stft_loss_weight: float = setting(0.0, "decoder loss on spectra of three sizes", at_least=0)
     pitch_loss_weight: float = setting(20.0, "decoder loss of predicted pitches", at_least=0)
-    speaker_loss_weight: float = setting(
-        0.0, "decoder loss of the speaker that a pretrained encoder hears", at_least=0
-    )
+    speaker_loss_weight: float = setting(0.0, "decoder loss of who is heard", at_least=0)
+    speaker_swap: float = setting(0.0, "share of it in others' voices", at_least=0, below=1)
     feature_loss_weight: float = setting(2.0, "decoder feature-matching loss", at_least=0)
     discriminators: Discriminators = setting(
         ("multi_period", "multi_scale"), "which judge the decoder: multi_{period,scale,resolution}"

@@ -7,6 +7,7 @@ import math
 import tensorflow as tf
 
 from myxtts.models.decoder import Decoder
+from myxtts.models.harmonic_source import frequency
 from myxtts.models.hifigan import scaled_length
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, OUTPUT_RATE, RATE_RATIO, SECONDS_PER_CODE
@@ -44,11 +45,17 @@ class BareSegments:
         latents = windows(latents, starts, self.size)
         return (latents,), windows(wave, first, self.samples)
 
-    def speak(self, inputs: tuple, speaker):
+    def speak(self, inputs: tuple, speaker, swapped: int | tf.Tensor = 0):
         """The decoder's waveform ``(batch, samples)`` of what was cut, and what it says of pitch.
 
         The latter is None, or of each frame octaves and logit of being voiced as the decoder
         tells them, the true Hz, and whether the frame is one, each ``(batch, frames)``.
+
+        Args:
+            inputs: of :meth:`cut`.
+            speaker: embeddings ``(batch, speaker_dim)``.
+            swapped: so many rows, the first, are in a voice that their recording is not of. Their
+                pitch is the decoder's, and nothing is said of it.
         """
         return self.decoder(*inputs, speaker, training=True), None
 
@@ -91,15 +98,17 @@ class SegmentsInContext:
         inputs = windows(latents, begin, self.codes), own, frame, heard, pitch
         return inputs, windows(wave, first, self.samples)
 
-    def speak(self, inputs: tuple, speaker):
+    def speak(self, inputs: tuple, speaker, swapped: int | tf.Tensor = 0):
         """See :meth:`BareSegments.speak`; samples beyond [-1, 1] stay there."""
         latents, own, frame, heard, pitch = inputs
         hidden, told = self.decoder.hidden(latents, lengths=own), None
         if self.decoder.harmonic:
             # The true pitch, so that the harmonics are where the recording has them.
             known = tf.sequence_mask(frames_of(own), self.frames)
-            told = (*self.decoder.pitch_head(hidden, speaker), pitch, known)
-            hidden = self.decoder.with_source(hidden, pitch)
+            octaves, voiced = self.decoder.pitch_head(hidden, speaker)
+            told = [item[swapped:] for item in (octaves, voiced, pitch, known)]
+            others = tf.stop_gradient(frequency(octaves[:swapped], voiced[:swapped]))
+            hidden = self.decoder.with_source(hidden, tf.concat([others, pitch[swapped:]], axis=0))
         first = tf.clip_by_value(frame - self.decoder.receptive_field, 0, self.frames - self.span)
         lengths = tf.clip_by_value(frames_of(own) - first, 0, self.span)
         hidden = _steps(hidden, first, self.span)

@@ -98,13 +98,16 @@ class DecoderTask(Task):
 
     def train_step(self, batch: dict) -> dict:
         inputs, wave = self._segments(batch, self._latents(batch))
+        # Latents tell voices, too: of some the voice is another's, so that it is taken from the
+        # embedding. There is no recording of these, but of who should be heard.
+        swapped = self._swapped(wave)
         with tf.GradientTape() as tape:
-            speaker = self._repeated(self._speaker(batch, training=True))
+            speaker = self._swap(self._repeated(self._speaker(batch, training=True)), swapped)
             fake, numbers = self._compiled_spoken(inputs, speaker, wave)
             if self.consistency is not None:
-                numbers["speaker_loss"] = self.consistency(wave, fake)
+                numbers["speaker_loss"] = self.consistency(self._swap(wave, swapped), fake)
             adversarial, features = self._once_started(
-                lambda: self._adversarial(wave, fake), (0.0, 0.0)
+                lambda: self._adversarial(wave, fake, swapped), (0.0, 0.0)
             )
             loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
@@ -124,13 +127,29 @@ class DecoderTask(Task):
 
     def _spoken(self, inputs: tuple, speaker, wave) -> tuple:
         """The decoder's rendering of segments, and how far its spectra are from ``wave``'s."""
-        fake, pitch = self.cutter.speak(inputs, speaker)
-        numbers = {"mel_loss": self._mel_loss(wave, fake)}
+        swapped = self._swapped(wave)
+        fake, pitch = self.cutter.speak(inputs, speaker, swapped)
+        numbers = {"mel_loss": self._mel_loss(wave[swapped:], fake[swapped:])}
         if pitch is not None:
             numbers |= pitch_losses(*pitch)
         if self.config.stft_loss_weight:
-            numbers["stft_loss"] = stft_loss(wave, fake)
+            numbers["stft_loss"] = stft_loss(wave[swapped:], fake[swapped:])
         return fake, numbers
+
+    def _swapped(self, segments):
+        """How many of the segments, the first, are spoken in the voice of another utterance."""
+        if not self.config.speaker_swap:
+            return 0
+        utterances = tf.shape(segments)[0] // self.config.segments_per_utterance
+        share = tf.cast(utterances, "float32") * self.config.speaker_swap
+        return tf.cast(share, "int32") * self.config.segments_per_utterance
+
+    def _swap(self, rows, swapped):
+        """The first rows replaced by those of the utterance before."""
+        if not self.config.speaker_swap:
+            return rows
+        others = tf.roll(rows, self.config.segments_per_utterance, axis=0)
+        return tf.concat([others[:swapped], rows[swapped:]], axis=0)
 
     def validation_step(self, batch: dict) -> dict:
         fake = self._speak(batch)
@@ -237,9 +256,10 @@ class DecoderTask(Task):
         wave = wave[..., None]
         return [output for item in self.discriminators for output in item(wave)]
 
-    def _adversarial(self, real, fake) -> tuple:
+    def _adversarial(self, real, fake, swapped) -> tuple:
         judged_fake = self._judge(fake)
-        features = feature_matching_loss(self._judge(real), judged_fake)
+        rendered = tf.nest.map_structure(lambda item: item[swapped:], judged_fake)
+        features = feature_matching_loss(self._judge(real[swapped:]), rendered)
         return adversarial_loss(judged_fake, self.config.adversarial_objective), features
 
     def _train_discriminators(self, real, fake):

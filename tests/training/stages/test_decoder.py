@@ -179,3 +179,21 @@ def test_compiled_by_xla_it_learns_the_same(micro_config):
         inputs, wave = task.cutter.cut(tf.constant([3, 9]), *rows)
         numbers.append(float(task._compiled_spoken(inputs, speaker, wave)[1]["mel_loss"]))
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-4)
+
+
+def test_segments_may_be_in_the_voice_of_the_utterance_before(preset, config):
+    changed = config.merged({"training": {"speaker_swap": 0.5}})
+    task = DecoderTask(XTTS.from_preset(preset), changed)
+    rows = tf.reshape(tf.range(8), (8, 1))  # two segments each of four utterances
+    assert int(task._swapped(rows)) == 4
+    swapped = task._swap(rows, task._swapped(rows))[:, 0]
+    np.testing.assert_array_equal(swapped, [6, 7, 0, 1, 4, 5, 6, 7])
+    # Of one utterance there is no other.
+    assert int(task._swapped(rows[:2])) == 0
+
+
+def test_swapped_segments_are_judged_by_who_is_heard_alone(config, tmp_path):
+    changes = {"speaker_swap": 0.5, "output_dir": str(tmp_path / "run")}
+    result = train(config.merged({"training": changes}))
+    last = history(result.preset.parent, "train")[-1]
+    assert all(np.isfinite(value) for value in last.values() if isinstance(value, float))
