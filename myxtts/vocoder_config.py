@@ -13,8 +13,10 @@ from myxtts.settings import Settings, setting
 Mode = Literal["RAW", "MOL"]
 # Of RTVC's generation: samples of a fold between its overlaps, and of an overlap.
 TARGET, OVERLAP = 8000, 800
-# The same for the sounds of a training.
+# The latter for the sounds of a training.
 TRAINING_OVERLAP = 400
+# A synthesizer's mels lie in [-4, 4], a vocoder's in [-1, 1].
+MEL_SCALE = 4.0
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,12 @@ from myxtts.audio.companding import encode_linear, encode_mu_law, from_classes, 
 from myxtts.data.batches import Builder
 from myxtts.data.screening import Report
 from myxtts.errors import DataError
-from myxtts.vocoder_config import VocoderConfig, VocoderDataConfig, WaveRNNConfig
+from myxtts.vocoder_config import MEL_SCALE, VocoderConfig, VocoderDataConfig, WaveRNNConfig
 
 logger = logging.getLogger(__name__)
 
 TABLE, SYNTHESIZED = "train.txt", "synthesized.txt"
 AUDIO, MELS, SYNTHESIZED_MELS = "audio", "mels", "mels_gta"
-# A synthesizer's mels lie in [-4, 4], a vocoder's in [-1, 1].
-MEL_SCALE = 4.0
 # MOL models samples of 16 bits.
 MOL_BITS = 16
 
