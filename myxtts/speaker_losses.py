@@ -224,9 +224,13 @@ class SimilarityLoss(keras.layers.Layer):
 
     def call(self, y_true, y_pred):
         """Scalar loss of ``y_pred`` ``(batch, dim)``; ``y_true`` is not looked at."""
-        similarities = self.similarities(y_pred)
-        own = ops.diagonal(similarities, axis1=0, axis2=2)
-        return ops.mean(ops.logsumexp(similarities, axis=2)) - ops.mean(own)
+        return self.of(self.similarities(y_pred))
+
+    def of(self, similarities):
+        """Scalar loss of :meth:`similarities`."""
+        same = ops.eye(ops.shape(similarities)[0])[:, None, :]
+        own = ops.sum(same * similarities, axis=2)
+        return ops.mean(ops.logsumexp(similarities, axis=2) - own)
 
     def _slowed(self, name: str):
         value, share = getattr(self, f"similarity_{name}"), self.scale_gradient

@@ -14,8 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
+from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.errors import WeightsError
-from myxtts.models.resemblyzer import LAYERS, ResemblyzerEncoder
+from myxtts.models.resemblyzer import (
+    EMBEDDING_DIM,
+    HIDDEN_DIM,
+    LAYERS,
+    RTVC_STEP,
+    ResemblyzerEncoder,
+)
 from myxtts.presets.variables import named
 from myxtts.weights.resemblyzer import load, rules
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
@@ -24,6 +31,8 @@ STEP, MODEL, OPTIMIZER = "step", "model_state", "optimizer_state"
 LOSS = ("similarity_weight", "similarity_bias")
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False}
 RATE = 1e-4
+# Added to a norm before an embedding is divided by it.
+NORM_EPSILON = 1e-5
 # A key that only another model of RTVC has, and what that is.
 OTHERS = {
     "encoder.embedding.weight": "a synthesizer",
@@ -121,6 +130,33 @@ def load_encoder(encoder: ResemblyzerEncoder, stored: EncoderFile) -> None:
         WeightsError: they do not fit.
     """
     load(encoder, stored.arrays)
+
+
+def open_encoder(path: str | Path) -> ResemblyzerEncoder:
+    """The encoder of an ``encoder.pt``, that embeds recordings as RTVC does.
+
+    Raises:
+        WeightsError: as for :func:`read_encoder`.
+    """
+    encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=NORM_EPSILON)
+    encoder.build()
+    load_encoder(encoder, read_encoder(path))
+    return encoder
+
+
+def drawn(seed: int) -> dict[str, np.ndarray]:
+    """torch's arrays before training, drawn as torch's layers draw theirs."""
+    rng, bound = np.random.default_rng(seed), HIDDEN_DIM**-0.5
+    arrays = {"similarity_weight": np.array([10.0]), "similarity_bias": np.array([-5.0])}
+    widths = [RESEMBLYZER.n_mels, HIDDEN_DIM, HIDDEN_DIM]
+    for layer, width in enumerate(widths):
+        for part, size in (("weight_ih", (width,)), ("weight_hh", (HIDDEN_DIM,)),
+                           ("bias_ih", ()), ("bias_hh", ())):  # fmt: skip
+            shape = (4 * HIDDEN_DIM, *size)
+            arrays[f"lstm.{part}_l{layer}"] = rng.uniform(-bound, bound, shape)
+    arrays["linear.weight"] = rng.uniform(-bound, bound, (EMBEDDING_DIM, HIDDEN_DIM))
+    arrays["linear.bias"] = rng.uniform(-bound, bound, EMBEDDING_DIM)
+    return {key: value.astype("float32") for key, value in arrays.items()}
 
 
 def to_torch(
