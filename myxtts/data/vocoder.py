@@ -7,7 +7,6 @@ and ``mels_gta``, what the synthesizer makes of the recordings' own mels. A line
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ import numpy as np
 from myxtts.audio.companding import encode_linear, encode_mu_law, from_classes, preemphasised
 from myxtts.data.batches import Builder
 from myxtts.data.screening import Report
+from myxtts.data.synthesizer import TABLE, read_table
 from myxtts.errors import DataError
 from myxtts.vocoder_config import MEL_SCALE, VocoderConfig, VocoderDataConfig, WaveRNNConfig
 
-logger = logging.getLogger(__name__)
-
-TABLE, SYNTHESIZED = "train.txt", "synthesized.txt"
+SYNTHESIZED = "synthesized.txt"
 AUDIO, MELS, SYNTHESIZED_MELS = "audio", "mels", "mels_gta"
 # MOL models samples of 16 bits.
 MOL_BITS = 16
@@ -30,13 +28,11 @@ MOL_BITS = 16
 
 @dataclass(frozen=True)
 class Row:
-    """An utterance of a table: its files, its lengths, and the line itself."""
+    """An utterance of a table: its files and how many mel frames it has."""
 
     audio: Path
     mel: Path
-    samples: int
     frames: int
-    line: str
 
 
 def read_rows(table: str | Path, audio: str | Path, mels: str | Path) -> list[Row]:
@@ -49,22 +45,8 @@ def read_rows(table: str | Path, audio: str | Path, mels: str | Path) -> list[Ro
     Raises:
         DataError: it cannot be read, or a line is none of such a table.
     """
-    try:
-        lines = Path(table).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the table of utterances {table}: {error}.") from error
-    rows = []
-    for number, line in enumerate(lines, 1):
-        parts = line.split("|")
-        if len(parts) < 6 or not (parts[3].isdigit() and parts[4].isdigit()):
-            raise DataError(
-                f"{table}, line {number}: audio, mel, embed, samples, frames and text are wanted, "
-                "with | between them."
-            )
-        row = Row(Path(audio) / parts[0], Path(mels) / parts[1], *map(int, parts[3:5]), line)
-        if row.frames:
-            rows.append(row)
-    return rows
+    lines = read_table(table)
+    return [Row(Path(audio) / line.audio, Path(mels) / line.mel, line.frames) for line in lines]
 
 
 def least_frames(sizes: WaveRNNConfig, data: VocoderDataConfig) -> int:
@@ -91,7 +73,7 @@ def open_vocoder_data(
     else:
         own = Path(data.vocoder_dir) if data.vocoder_dir else folder.parent / "vocoder"
         table, mels = own / SYNTHESIZED, own / SYNTHESIZED_MELS
-    rows, least, report = read_rows(table, folder / AUDIO, mels), 0, Report(str(folder))
+    rows, report = read_rows(table, folder / AUDIO, mels), Report(str(folder))
     least, kept = least_frames(sizes, data), []
     for row in rows:
         reason = _unfit(row, least)
