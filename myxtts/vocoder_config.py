@@ -13,8 +13,10 @@ from myxtts.settings import Settings, setting
 Mode = Literal["RAW", "MOL"]
 # Of RTVC's generation: samples of a fold between its overlaps, and of an overlap.
 TARGET, OVERLAP = 8000, 800
-# The same for the sounds of a training.
+# The latter for the sounds of a training.
 TRAINING_OVERLAP = 400
+# A synthesizer's mels lie in [-4, 4], a vocoder's in [-1, 1].
+MEL_SCALE = 4.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class VocoderTrainingConfig(Settings, section="training"):
     init_from: str | None = setting(
         None, "what to go on from: a preset folder, or a vocoder.pt with its optimizer's state"
     )
-    # Of a constant rate, which is the published; see warmup_steps and final_lr_fraction.
+    # The published rate is constant.
     vocoder: StageConfig = StageConfig(
         steps=500_000, batch_size=100, learning_rate=1e-4, warmup_steps=0, final_lr_fraction=1.0
     )
@@ -96,22 +98,22 @@ class VocoderTrainingConfig(Settings, section="training"):
         0, "passes over the utterances, instead of vocoder.steps; 0: those steps", at_least=0
     )
     seed: int = setting(0, "seed of weights and crops", at_least=0)
-    gradient_clip: float = setting(0.0, "largest global gradient norm; 0: any", at_least=0)
+    gradient_clip: float = setting(
+        4.0, "largest global gradient norm; 0, as in the original: any", at_least=0
+    )
     gradient_accumulation: int = setting(
         1, "batches whose gradients are averaged for one step", at_least=1, at_most=MOST_TOKENS
     )
-    average: float = setting(
-        0.0,
-        "share of the past in a running average of the weights, which is then judged and kept; "
-        "0: the weights themselves",
-        at_least=0,
-        below=1,
+    heard: int = setting(
+        5, "validation utterances that are spoken at every validation", at_least=0, at_most=100
     )
-    heard: int = setting(5, "validation utterances that are spoken", at_least=0, at_most=100)
+    heard_honestly: bool = setting(
+        True, "speak them without the silence that the original leaves at every seam of folds"
+    )
     validate_every: int = setting(1000, "steps between validations", "steps", at_least=1)
     checkpoint_every: int = setting(1000, "steps between checkpoints", "steps", at_least=1)
     backup_every: int = setting(
-        25_000, "steps between files of RTVC that stay; 0: none", "steps", at_least=0
+        25_000, "steps between copies of vocoder.pt that stay; 0: none", "steps", at_least=0
     )
     keep_checkpoints: int = setting(3, "latest checkpoints kept", at_least=1)
     early_stopping: int = setting(

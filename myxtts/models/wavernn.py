@@ -57,19 +57,19 @@ class MelResNet(Layer):
         super().__init__(**kwargs)
         self.conv_in = keras.layers.Conv1D(dims, 2 * pad + 1, use_bias=False, name="conv_in")
         self.batch_norm = UnbiasedBatchNorm(name="batch_norm")
-        self.blocks_ = [MelBlock(dims, name=f"block_{index}") for index in range(blocks)]
+        self.residuals = [MelBlock(dims, name=f"block_{index}") for index in range(blocks)]
         self.conv_out = keras.layers.Dense(out_dims, name="conv_out")
 
     def build(self, input_shape):
         self.conv_in.build(input_shape)
         inner = (None, None, self.conv_in.filters)
-        for layer in (self.batch_norm, *self.blocks_, self.conv_out):
+        for layer in (self.batch_norm, *self.residuals, self.conv_out):
             layer.build(inner)
         self.built = True
 
     def call(self, mels, training=False):
         hidden = ops.relu(self.batch_norm(self.conv_in(mels), training=training))
-        for block in self.blocks_:
+        for block in self.residuals:
             hidden = block(hidden, training=training)
         return self.conv_out(hidden)
 

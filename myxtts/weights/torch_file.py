@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
 import zipfile
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from myxtts.errors import WeightsError
-from myxtts.files import replacing
+from myxtts.files import write_whole
 from myxtts.weights.inert import Allowed, Inert, pickle_module
 from myxtts.weights.torch_archive import check_archive
 
@@ -146,8 +147,10 @@ def write_torch_file(path: str | Path, content: Any) -> None:
             return {key: tensors(part) for key, part in value.items()}
         return [tensors(part) for part in value] if isinstance(value, list) else value
 
-    with replacing(path) as fresh:
-        torch.save(tensors(content), fresh)
+    # Through memory: torch writes a file's name into it, and this one's is temporary.
+    made = io.BytesIO()
+    torch.save(tensors(content), made)
+    write_whole(path, made.getvalue())
 
 
 def _plain(path: Path, value: Any) -> Any:
