@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import librosa
 import numpy as np
-from scipy.signal import lfilter
 
 from myxtts.audio.analysis import magnitudes, spectra_of
+from myxtts.audio.companding import deemphasised
 from myxtts.audio.frontends import RTVC_SYNTHESIZER, MelSpec, mel_filterbank
 
 POWER, LEAST = 1.5, 1e-10
-
-
-def deemphasised(wave: np.ndarray, coefficient: float = 0.97) -> np.ndarray:
-    """The way back of the pre-emphasis: y[t] = x[t] + c * y[t - 1]; float32 ``(samples,)``."""
-    return lfilter([1.0], [1.0, -coefficient], wave).astype("float32")
 
 
 def linear_magnitudes(mel: np.ndarray, spec: MelSpec = RTVC_SYNTHESIZER) -> np.ndarray:
@@ -47,7 +42,7 @@ def rtvc_griffin_lim(
     for _ in range(n_iter):
         angles = np.exp(1j * np.angle(spectra_of(wave, spec)))
         wave = _inverse(magnitude * angles, spec)
-    return deemphasised(wave, spec.preemphasis)
+    return deemphasised(wave, spec.preemphasis).astype("float32")
 
 
 def _inverse(spectra: np.ndarray, spec: MelSpec) -> np.ndarray:

@@ -25,19 +25,22 @@ from myxtts.models.resemblyzer import (
 )
 from myxtts.presets.variables import named
 from myxtts.weights.resemblyzer import load, rules
+from myxtts.weights.rtvc import (
+    MODEL,
+    OPTIMIZER,
+    STEP,
+    Adam,
+    adam_from_torch,
+    adam_to_torch,
+    require_kind,
+)
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
 
-STEP, MODEL, OPTIMIZER = "step", "model_state", "optimizer_state"
+KIND = "speaker encoder"
 LOSS = ("similarity_weight", "similarity_bias")
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False}
 RATE = 1e-4
 # Added to a norm before an embedding is divided by it.
 NORM_EPSILON = 1e-5
-# A key that only another model of RTVC has, and what that is.
-OTHERS = {
-    "encoder.embedding.weight": "a synthesizer",
-    "upsample.resnet.conv_in.weight": "a vocoder",
-}
 
 
 def keys() -> list[str]:
@@ -73,17 +76,16 @@ def read_encoder(path: str | Path) -> EncoderFile:
     """
     content = read_torch_content(path)
     arrays = content.get(MODEL) if isinstance(content, dict) else None
-    if not isinstance(arrays, dict):
-        raise WeightsError(f"{path} is no speaker encoder of RTVC: it has no {MODEL!r}.")
-    for key, kind in OTHERS.items():
-        if key in arrays:
-            raise WeightsError(f"{path} is {kind} of RTVC, not a speaker encoder.")
+    require_kind(path, arrays, KIND)
     if set(arrays) != set(keys()):
         lacking = sorted(set(keys()) ^ set(arrays))
-        raise WeightsError(f"{path} is no speaker encoder of RTVC: {lacking[0]} does not fit.")
-    means, squares, made = _adam(content.get(OPTIMIZER))
-    _require_shapes(path, arrays, means, squares)
-    return EncoderFile(int(content.get(STEP, 1)), arrays, means, squares, made)
+        raise WeightsError(
+            f"{path} is no {KIND} of Real-Time-Voice-Cloning: {lacking[0]} does not fit."
+        )
+    adam = adam_from_torch(path, content.get(OPTIMIZER), keys()) or Adam(0, {}, {})
+    _require_shapes(path, arrays, adam.means, adam.squares)
+    step = int(content.get(STEP, 1))
+    return EncoderFile(step, arrays, adam.means, adam.squares, adam.step)
 
 
 def write_encoder(path: str | Path, stored: EncoderFile) -> None:
@@ -94,20 +96,11 @@ def write_encoder(path: str | Path, stored: EncoderFile) -> None:
         CheckpointError: the file cannot be written.
     """
     order = keys()
-    state = {
-        place: {
-            "step": np.asarray(stored.steps_made, "float32"),
-            "exp_avg": stored.means[key],
-            "exp_avg_sq": stored.squares[key],
-        }
-        for place, key in enumerate(order)
-        if key in stored.means
-    }
-    group = {"lr": RATE, **ADAM, "params": list(range(len(order)))}
+    adam = Adam(stored.steps_made, stored.means, stored.squares)
     content = {
         STEP: stored.step,
         MODEL: {key: stored.arrays[key] for key in order},
-        OPTIMIZER: {"state": state, "param_groups": [group]},
+        OPTIMIZER: adam_to_torch(adam, order, RATE),
     }
     write_torch_file(path, content)
 
@@ -193,27 +186,6 @@ def values_of(encoder: ResemblyzerEncoder) -> dict[str, np.ndarray]:
     """Weights of an encoder by their paths in it."""
     variables = named(encoder.weights, encoder.name)
     return {path: np.asarray(variable) for path, variable in variables.items()}
-
-
-def _adam(stored: object) -> tuple[dict, dict, int]:
-    """Means and squares by key, and the steps made; parameters are counted as the groups say."""
-    state = stored.get("state") if isinstance(stored, dict) else None
-    groups = stored.get("param_groups") if isinstance(stored, dict) else None
-    if not state or not groups or len(groups[0]["params"]) != len(keys()):
-        return {}, {}, 0
-    pairs = [
-        (key, state[number])
-        for key, number in zip(keys(), groups[0]["params"], strict=True)
-        if number in state
-    ]
-    if len(pairs) != len(keys()):
-        return {}, {}, 0
-    made = int(np.asarray(pairs[0][1]["step"]))
-    return (
-        {key: values["exp_avg"] for key, values in pairs},
-        {key: values["exp_avg_sq"] for key, values in pairs},
-        made,
-    )
 
 
 def _require_shapes(path, arrays: dict, *moments: dict) -> None:

@@ -6,7 +6,7 @@ RTVC's ``stop_threshold`` are left out, and written again with the values that R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,54 +16,28 @@ from myxtts.digests import file_sha256
 from myxtts.errors import WeightsError
 from myxtts.models.tacotron import Tacotron
 from myxtts.synthesizer_config import SYMBOLS, TacotronConfig
-from myxtts.weights.conversion import Rule, affine, batch_norm, conv1d, convert, identity, linear
+from myxtts.weights.conversion import Rule, affine, batch_norm, conv1d, convert, linear
+from myxtts.weights.rtvc import (
+    MODEL,
+    OPTIMIZER,
+    Adam,
+    adam_from_torch,
+    adam_to_torch,
+    cell,
+    gru,
+    require_kind,
+    stacked,
+    undone,
+)
 from myxtts.weights.torch_file import read_torch_content, read_torch_file, write_torch_file
 
-MODEL, OPTIMIZER = "model_state", "optimizer_state"
+KIND = "synthesizer"
 STOP_THRESHOLD = -3.4
 IGNORED = {
     "*num_batches_tracked": "a counter that torch does not use here",
     "step": "kept beside the weights",
     "stop_threshold": "RTVC cuts a mel there, a constant",
     "decoder.r": "kept beside the weights",
-}
-# What only one of RTVC's three kinds of file has.
-MARKS = {
-    "decoder.mel_proj.weight": "synthesizer",
-    "fc3.weight": "vocoder",
-    "lstm.weight_ih_l0": "speaker encoder",
-}
-
-
-def _swapped(array: np.ndarray) -> np.ndarray:
-    """torch's gates r, z, n as Keras's z, r, n; its own inverse."""
-    reset, update, new = np.split(array, 3)
-    return np.concatenate([update, reset, new])
-
-
-def gru_kernel(array: np.ndarray) -> np.ndarray:
-    """torch GRU ``(3 units, in)`` to Keras ``(in, 3 units)``."""
-    return _swapped(array).T
-
-
-def gru_bias(inputs: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """torch's two GRU biases to Keras's ``(2, 3 units)``."""
-    return np.stack([_swapped(inputs), _swapped(hidden)])
-
-
-def both(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Two biases one above the other."""
-    return np.stack([first, second])
-
-
-# Back from Keras: the arrays of a rule's sources.
-_BACK: dict[Callable, Callable[[np.ndarray], tuple]] = {
-    identity: lambda a: (a,),
-    linear: lambda a: (a.T,),
-    conv1d: lambda a: (a.transpose(2, 1, 0),),
-    gru_kernel: lambda a: (_swapped(a.T),),
-    gru_bias: lambda a: tuple(_swapped(row) for row in a),
-    both: lambda a: (a[0], a[1]),
 }
 
 
@@ -80,10 +54,10 @@ def rules(config: TacotronConfig) -> list[Rule]:
         Rule("decoder.attn_net.L.weight", f"{attention}/L/kernel", linear),
         *affine("decoder.attn_net.W", f"{attention}/W", linear),
         Rule("decoder.attn_net.v.weight", f"{attention}/v/kernel", linear),
-        *_cell("decoder.attn_rnn", f"{decoder}/attention_rnn", "", gru_kernel, gru_bias),
+        *gru("decoder.attn_rnn", f"{decoder}/attention_rnn", ""),
         *affine("decoder.rnn_input", f"{decoder}/rnn_input", linear),
-        *_cell("decoder.res_rnn1", f"{decoder}/lstm_0", "", linear, both),
-        *_cell("decoder.res_rnn2", f"{decoder}/lstm_1", "", linear, both),
+        *cell("decoder.res_rnn1", f"{decoder}/lstm_0", "", linear, stacked),
+        *cell("decoder.res_rnn2", f"{decoder}/lstm_1", "", linear, stacked),
         Rule("decoder.mel_proj.weight", f"{decoder}/mel_proj/kernel", linear),
         *affine("decoder.stop_proj", f"{decoder}/stop_proj", linear),
         *_cbhg("postnet", "postnet", config.postnet_kernels, config.num_highways, True),
@@ -95,15 +69,6 @@ def _prenet(source: str, target: str) -> list[Rule]:
     names = ("fc1", "fc2")
     return [
         rule for name in names for rule in affine(f"{source}.{name}", f"{target}/{name}", linear)
-    ]
-
-
-def _cell(source: str, target: str, suffix: str, kernel: Callable, bias: Callable) -> list[Rule]:
-    pair = (f"{source}.bias_ih{suffix}", f"{source}.bias_hh{suffix}")
-    return [
-        Rule(f"{source}.weight_ih{suffix}", f"{target}/kernel", kernel),
-        Rule(f"{source}.weight_hh{suffix}", f"{target}/recurrent_kernel", kernel),
-        Rule(pair, f"{target}/bias", bias),
     ]
 
 
@@ -125,7 +90,7 @@ def _cbhg(source: str, target: str, kernels: int, highways: int, wider: bool) ->
             own = f"{target}/highway_{number}/{name}"
             found += affine(f"{source}.highways.{number}.{name}", own, linear)
     for suffix, name in (("_l0", "forward"), ("_l0_reverse", "backward")):
-        found += _cell(f"{source}.rnn", f"{target}/{name}/gru_cell", suffix, gru_kernel, gru_bias)
+        found += gru(f"{source}.rnn", f"{target}/{name}/gru_cell", suffix)
     return found
 
 
@@ -140,7 +105,7 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
     Raises:
         WeightsError: the arrays are of another kind, or the symbols are not as many.
     """
-    refuse_other_kinds(arrays)
+    require_kind("the file", arrays, KIND)
     embedding, width = _shape(arrays, "encoder.embedding.weight")
     symbols = symbols or SYMBOLS
     if len(symbols) != embedding:
@@ -167,15 +132,6 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
         masked_attention=False,
         stop_by_rows=False,
     )
-
-
-def refuse_other_kinds(arrays: Mapping[str, np.ndarray], name: str = "the file") -> None:
-    """Raise WeightsError in one sentence for a state that is no synthesizer's."""
-    if "decoder.mel_proj.weight" in arrays:
-        return
-    found = next((kind for key, kind in MARKS.items() if key in arrays), None)
-    what = f"a {found}" if found else "another model"
-    raise WeightsError(f"{name} holds {what}, not a synthesizer.")
 
 
 def _shape(arrays: Mapping, key: str) -> tuple[int, ...]:
@@ -228,7 +184,7 @@ def read(
         WeightsError: it cannot be read or is no synthesizer.
     """
     arrays = read_torch_file(path, MODEL, bare=True)
-    refuse_other_kinds(arrays, str(path))
+    require_kind(path, arrays, KIND)
     config = sizes(arrays, symbols)
     if base is not None:
         kept = ("dropout", "zoneout", "masked_attention", "stop_by_rows")
@@ -245,22 +201,13 @@ def read(
 def state(model: Tacotron) -> dict[str, np.ndarray]:
     """RTVC's state of ``model``, all its keys."""
     own = model.variables_by_name()
-    arrays = _back(rules(model.config), {name: np.asarray(v) for name, v in own.items()})
+    arrays = undone(rules(model.config), own)
     for key in [key for key in arrays if key.endswith("running_var")]:
         arrays[key.replace("running_var", "num_batches_tracked")] = np.array(model.step, "int64")
     arrays["step"] = np.array([model.step], "int64")
     arrays["stop_threshold"] = np.array(STOP_THRESHOLD, "float32")
     arrays["decoder.r"] = np.array(model.r, "int32")
     return arrays
-
-
-def _back(own: list[Rule], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    made: dict[str, np.ndarray] = {}
-    for rule in own:
-        if rule.target in values:
-            arrays = _BACK[rule.transform](values[rule.target])
-            made |= zip(rule.sources, map(np.ascontiguousarray, arrays), strict=True)
-    return made
 
 
 def parameter_order(config: TacotronConfig) -> list[str]:
@@ -286,30 +233,14 @@ def write(path: str | Path, model: Tacotron, optimizer=None) -> None:
 
 def optimizer_state(model: Tacotron, optimizer) -> dict:
     """Adam's moments and step as torch keeps them, by the number of the parameter."""
-    order, count = parameter_order(model.config), int(optimizer.iterations)
-    moments = [_back(rules(model.config), table) for table in _moments(model, optimizer)]
-    entries = {
-        number: {
-            "step": np.array(count, "float32"),
-            "exp_avg": moments[0][key],
-            "exp_avg_sq": moments[1][key],
-        }
-        for number, key in enumerate(order)
-    }
-    group = {
-        "lr": float(optimizer.learning_rate),
-        "betas": (float(optimizer.beta_1), float(optimizer.beta_2)),
-        "eps": float(optimizer.epsilon),
-        "weight_decay": 0,
-        "amsgrad": False,
-        "maximize": False,
-        "foreach": None,
-        "capturable": False,
-        "differentiable": False,
-        "fused": None,
-        "params": list(range(len(order))),
-    }
-    return {"state": entries if count else {}, "param_groups": [group]}
+    means, squares = (undone(rules(model.config), slots) for _, slots in _slots(model, optimizer))
+    return adam_to_torch(
+        Adam(int(optimizer.iterations), means, squares),
+        parameter_order(model.config),
+        float(optimizer.learning_rate),
+        betas=(float(optimizer.beta_1), float(optimizer.beta_2)),
+        eps=float(optimizer.epsilon),
+    )
 
 
 def load_optimizer(model: Tacotron, optimizer, path: str | Path) -> bool:
@@ -318,37 +249,28 @@ def load_optimizer(model: Tacotron, optimizer, path: str | Path) -> bool:
     Raises:
         WeightsError: it does not fit.
     """
-    entries = _entries(path)
-    if not entries:
+    content = read_torch_content(path)
+    stored = content.get(OPTIMIZER) if isinstance(content, dict) else None
+    adam = adam_from_torch(path, stored, parameter_order(model.config))
+    if adam is None:
         return False
-    order, own = parameter_order(model.config), rules(model.config)
-    if len(entries) != len(order):
-        raise WeightsError(f"{path} has moments of {len(entries)} parameters, not {len(order)}.")
-    for moment, (name, slots) in zip(
-        ("exp_avg", "exp_avg_sq"), _slots(model, optimizer), strict=True
-    ):
-        values = {key: entry[moment] for key, entry in zip(order, entries, strict=True)}
-        for rule in own:
+    moments = zip((adam.means, adam.squares), _slots(model, optimizer), strict=True)
+    for values, (name, slots) in moments:
+        for rule in rules(model.config):
             if rule.target in slots:
-                made = rule.transform(*(values[key] for key in rule.sources))
-                if made.shape != tuple(slots[rule.target].shape):
-                    raise WeightsError(f"{path}: the {name} of {rule.source} has another shape.")
-                slots[rule.target].assign(made)
-    optimizer.iterations.assign(int(entries[0]["step"]))
+                slots[rule.target].assign(_moment(path, rule, values, name, slots))
+    optimizer.iterations.assign(adam.step)
     return True
 
 
-def _entries(path: str | Path) -> list[dict]:
-    """Adam's state of each parameter in torch's order, none where there is none."""
-    content = read_torch_content(path)
-    stored = content.get(OPTIMIZER) if isinstance(content, dict) else None
-    if stored is None:
-        return []
-    try:
-        states, order = stored["state"], stored["param_groups"][0]["params"]
-        return [states[number] for number in order if number in states]
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise WeightsError(f"{path}: {OPTIMIZER!r} is no state of an optimiser.") from error
+def _moment(path, rule: Rule, values: Mapping, name: str, slots: Mapping) -> np.ndarray:
+    lacking = [key for key in rule.sources if key not in values]
+    if lacking:
+        raise WeightsError(f"{path}: its optimizer has no {name} of {lacking[0]}.")
+    made = rule.transform(*(values[key] for key in rule.sources))
+    if made.shape != tuple(slots[rule.target].shape):
+        raise WeightsError(f"{path}: the {name} of {rule.source} has another shape.")
+    return made
 
 
 def _slots(model: Tacotron, optimizer) -> list[tuple[str, dict]]:
@@ -358,8 +280,3 @@ def _slots(model: Tacotron, optimizer) -> list[tuple[str, dict]]:
         ("mean", dict(zip(trained, optimizer._momentums, strict=True))),
         ("variance", dict(zip(trained, optimizer._velocities, strict=True))),
     ]
-
-
-def _moments(model: Tacotron, optimizer) -> list[dict[str, np.ndarray]]:
-    tables = [slots for _, slots in _slots(model, optimizer)]
-    return [{name: np.asarray(value) for name, value in table.items()} for table in tables]

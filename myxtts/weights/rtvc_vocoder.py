@@ -7,7 +7,6 @@ gradient and so no state.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,48 +19,26 @@ from myxtts.errors import ConfigError, WeightsError
 from myxtts.models.wavernn import MIXTURES, WaveRNN
 from myxtts.settings import to_dict
 from myxtts.vocoder_config import WaveRNNConfig
-from myxtts.weights.conversion import (
-    Rule,
-    Transform,
-    affine,
-    batch_norm,
-    conv1d,
-    convert,
-    identity,
-    linear,
-    pointwise,
+from myxtts.weights.conversion import Rule, affine, batch_norm, conv1d, convert, linear, pointwise
+from myxtts.weights.rtvc import (
+    MODEL,
+    OPTIMIZER,
+    STEP,
+    Adam,
+    adam_from_torch,
+    adam_to_torch,
+    gru,
+    require_kind,
+    smoothing,
+    undone,
 )
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
 
-logger = logging.getLogger(__name__)
-
-MODEL, OPTIMIZER, STEP = "model_state", "optimizer_state", "step"
+KIND = "vocoder"
 IGNORED = {
     STEP: "a count, kept beside the weights",
     "*num_batches_tracked": "a count that torch does not use here",
 }
-# A key that only another model of RTVC has, and what that is.
-OTHERS = {
-    "encoder.embedding.weight": "a synthesizer",
-    "decoder.attn_net.v.weight": "a synthesizer",
-    "lstm.weight_ih_l0": "a speaker encoder",
-}
-# As torch writes them for an Adam that was made with a rate alone.
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False}
-
-
-@dataclass(frozen=True)
-class AdamState:
-    """State of Adam over a WaveRNN, by the paths of the model's variables.
-
-    Attributes:
-        step: steps made.
-        means, squares: running means of gradients and of their squares.
-    """
-
-    step: int
-    means: dict[str, np.ndarray]
-    squares: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -77,39 +54,6 @@ class VocoderFile:
     arrays: dict[str, np.ndarray]
     step: int
     optimizer: dict | None
-
-
-def gates(array: np.ndarray) -> np.ndarray:
-    """Rows or entries of torch's GRU gates r, z, n as Keras's z, r, h; its own inverse."""
-    reset, update, new = np.split(array, 3)
-    return np.concatenate([update, reset, new])
-
-
-def gru_kernel(array: np.ndarray) -> np.ndarray:
-    """torch's GRU matrix (3h, in) to Keras's (in, 3h)."""
-    return gates(array).T
-
-
-def gru_biases(inputs: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """torch's two GRU biases to Keras's (2, 3h)."""
-    return np.stack([gates(inputs), gates(states)])
-
-
-def smoothing(array: np.ndarray) -> np.ndarray:
-    """torch's convolution along time (1, 1, 1, k) to Keras's (k, 1, 1, 1)."""
-    return array.transpose(3, 2, 1, 0)
-
-
-# What undoes each transform; a tuple where it took several arrays.
-INVERSES: dict[Transform, Transform] = {
-    identity: identity,
-    linear: linear,
-    pointwise: lambda array: array.T[:, :, None],
-    conv1d: conv1d,
-    smoothing: lambda array: array.transpose(3, 2, 1, 0),
-    gru_kernel: lambda array: gates(array.T),
-    gru_biases: lambda array: (gates(array[0]), gates(array[1])),
-}
 
 
 def rules(sizes: WaveRNNConfig) -> list[Rule]:
@@ -131,12 +75,7 @@ def rules(sizes: WaveRNNConfig) -> list[Rule]:
         result.append(Rule(source, f"up_{index}/kernel", smoothing))
     result += affine("I", "input_layer", linear)
     for name in ("rnn1", "rnn2"):
-        biases = (f"{name}.bias_ih_l0", f"{name}.bias_hh_l0")
-        result += [
-            Rule(f"{name}.weight_ih_l0", f"{name}/gru_cell/kernel", gru_kernel),
-            Rule(f"{name}.weight_hh_l0", f"{name}/gru_cell/recurrent_kernel", gru_kernel),
-            Rule(biases, f"{name}/gru_cell/bias", gru_biases),
-        ]
+        result += gru(name, f"{name}/gru_cell")
     return result + [rule for name in ("fc1", "fc2", "fc3") for rule in affine(name, name, linear)]
 
 
@@ -155,10 +94,7 @@ def read(path: str | Path) -> VocoderFile:
     content = read_torch_content(path)
     wrapped = isinstance(content, dict) and isinstance(content.get(MODEL), dict)
     arrays = content[MODEL] if wrapped else content
-    if not isinstance(arrays, dict) or "I.weight" not in arrays:
-        kind = next((kind for key, kind in OTHERS.items() if key in (arrays or ())), None)
-        what = f"{kind} of Real-Time-Voice-Cloning" if kind else "something else"
-        raise WeightsError(f"{path} is no vocoder: it holds {what}.")
+    require_kind(path, arrays, KIND)
     arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
     step = int(np.ravel(arrays.get(STEP, 0))[0])
     optimizer = content.get(OPTIMIZER) if wrapped else None
@@ -205,7 +141,7 @@ def load(model: WaveRNN, arrays: Mapping[str, np.ndarray]) -> None:
     convert(arrays, rules(model.sizes), model, IGNORED)
 
 
-def open_vocoder(path: str | Path) -> tuple[WaveRNN, AdamState | None]:
+def open_vocoder(path: str | Path) -> tuple[WaveRNN, Adam | None]:
     """A model with the weights of a ``vocoder.pt``, and the state of its Adam.
 
     Raises:
@@ -217,71 +153,52 @@ def open_vocoder(path: str | Path) -> tuple[WaveRNN, AdamState | None]:
     load(model, found.arrays)
     model.trained_steps = found.step
     model.provenance = f"local:{Path(path).name}@sha256:{file_sha256(path)}"
-    return model, adam_of(found, model.sizes)
+    return model, adam_of(path, found, model.sizes)
 
 
-def adam_of(found: VocoderFile, sizes: WaveRNNConfig) -> AdamState | None:
-    """State of Adam by the model's variables; None where there is none yet.
+def adam_of(path: str | Path, found: VocoderFile, sizes: WaveRNNConfig) -> Adam | None:
+    """State of Adam by the paths of the model's variables; None where there is none yet.
 
     Raises:
         WeightsError: it is that of another model.
     """
-    states = (found.optimizer or {}).get("state") or {}
-    if not states:
+    stored = adam_from_torch(path, found.optimizer, parameters(sizes))
+    if stored is None:
         return None
-    order = found.optimizer["param_groups"][0]["params"]
-    names = parameters(sizes)
-    if len(order) != len(names):
-        raise WeightsError(
-            f"the optimizer's state is of {len(order)} parameters, the vocoder has {len(names)}."
-        )
-    known = {
-        name: states[place] for place, name in zip(order, names, strict=True) if place in states
-    }
     try:
-        step = max(int(np.ravel(state["step"])[0]) for state in known.values())
         means, squares = (
             {
-                rule.target: rule.transform(*(known[key][kind] for key in rule.sources))
+                rule.target: rule.transform(*(moments[key] for key in rule.sources))
                 for rule in _learned(sizes)
             }
-            for kind in ("exp_avg", "exp_avg_sq")
+            for moments in (stored.means, stored.squares)
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise WeightsError(f"the optimizer's state is incomplete: {error}.") from error
-    return AdamState(step, means, squares)
+    except KeyError as error:
+        raise WeightsError(f"{path}: its optimizer has no state of {error}.") from error
+    return Adam(stored.step, means, squares)
 
 
 def state_dict(model: WaveRNN, step: int) -> dict[str, np.ndarray]:
     """Every key of RTVC's state dictionary, in its order."""
     variables, arrays = model.variables_by_name(), {STEP: np.array([step], "int64")}
     for rule in rules(model.sizes):
-        arrays |= _undone(rule, np.asarray(variables[rule.target]))
+        arrays |= undone([rule], variables)
         if rule.target.endswith("moving_variance"):
             counter = rule.source.replace("running_var", "num_batches_tracked")
             arrays[counter] = np.array(step, "int64")
     return arrays
 
 
-def optimizer_state(model: WaveRNN, adam: AdamState | None, rate: float) -> dict:
-    """What ``torch.optim.Adam.load_state_dict`` takes."""
-    names, known = parameters(model.sizes), {}
-    for rule in _learned(model.sizes) if adam else ():
-        means = _undone(rule, adam.means[rule.target])
-        squares = _undone(rule, adam.squares[rule.target])
-        for key in rule.sources:
-            known[key] = {
-                "step": np.array(adam.step, "float32"),
-                "exp_avg": means[key],
-                "exp_avg_sq": squares[key],
-            }
-    state = {place: known[name] for place, name in enumerate(names) if name in known}
-    group = {"lr": rate, **ADAM, "params": list(range(len(names)))}
-    return {"state": state, "param_groups": [group]}
+def optimizer_state(model: WaveRNN, adam: Adam | None, rate: float) -> dict:
+    """What ``torch.optim.Adam.load_state_dict`` takes of an Adam by the variables' paths."""
+    if adam is not None:
+        learned = _learned(model.sizes)
+        adam = Adam(adam.step, undone(learned, adam.means), undone(learned, adam.squares))
+    return adam_to_torch(adam, parameters(model.sizes), rate)
 
 
 def write(
-    path: str | Path, model: WaveRNN, step: int, adam: AdamState | None = None, rate: float = 1e-4
+    path: str | Path, model: WaveRNN, step: int, adam: Adam | None = None, rate: float = 1e-4
 ) -> None:
     """Write a ``vocoder.pt`` that Real-Time-Voice-Cloning loads, and trains on.
 
@@ -310,9 +227,3 @@ def described(path: str | Path) -> dict:
 
 def _learned(sizes: WaveRNNConfig) -> list[Rule]:
     return [rule for rule in rules(sizes) if "/moving_" not in rule.target]
-
-
-def _undone(rule: Rule, array: np.ndarray) -> dict[str, np.ndarray]:
-    values = INVERSES[rule.transform](array)
-    values = values if isinstance(values, tuple) else (values,)
-    return dict(zip(rule.sources, values, strict=True))

@@ -122,14 +122,14 @@ def test_fixtures_come_back_bit_for_bit():
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("encoder.embedding.weight", "a synthesizer of Real-Time-Voice-Cloning"),
-        ("lstm.weight_ih_l0", "a speaker encoder of Real-Time-Voice-Cloning"),
+        ("encoder.embedding.weight", "a synthesizer"),
+        ("lstm.weight_ih_l0", "a speaker encoder"),
         ("other", "something else"),
     ],
 )
 def test_files_of_other_models_are_refused(tmp_path, key, told):
     write_torch_file(tmp_path / "file.pt", {"model_state": {key: np.zeros(3, "float32")}})
-    with pytest.raises(WeightsError, match=f"is no vocoder: it holds {told}"):
+    with pytest.raises(WeightsError, match=f"is no vocoder of .*: it holds {told}"):
         rtvc_vocoder.open_vocoder(tmp_path / "file.pt")
 
 
@@ -147,5 +147,5 @@ def test_states_of_another_optimizer_are_refused(tmp_path):
     content = read_torch_content(tmp_path / "vocoder.pt")
     content["optimizer_state"]["param_groups"][0]["params"].pop()
     write_torch_file(tmp_path / "other.pt", content)
-    with pytest.raises(WeightsError, match="the optimizer's state is of"):
+    with pytest.raises(WeightsError, match="its optimizer is of"):
         rtvc_vocoder.open_vocoder(tmp_path / "other.pt")

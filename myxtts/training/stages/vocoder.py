@@ -19,7 +19,7 @@ from myxtts.training.optimizers import WarmupCosine
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.vocoder_config import TARGET, TRAINING_OVERLAP, VocoderTrainingConfig
 from myxtts.weights import rtvc_vocoder
-from myxtts.weights.rtvc_vocoder import AdamState
+from myxtts.weights.rtvc import Adam
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def make_adam(training: VocoderTrainingConfig, variables: list) -> keras.optimiz
     return optimizer
 
 
-def take_adam(optimizer: keras.optimizers.Adam, network, state: AdamState) -> None:
+def take_adam(optimizer: keras.optimizers.Adam, network, state: Adam) -> None:
     """Set the state of ``optimizer``, built for the network's variables that learn."""
     names = {id(variable): name for name, variable in network.variables_by_name().items()}
     optimizer.iterations.assign(state.step)
@@ -163,7 +163,7 @@ def take_adam(optimizer: keras.optimizers.Adam, network, state: AdamState) -> No
         optimizer._velocities[place].assign(state.squares[name])
 
 
-def adam_state(optimizer: keras.optimizers.Adam, network) -> AdamState | None:
+def adam_state(optimizer: keras.optimizers.Adam, network) -> Adam | None:
     """What :func:`take_adam` takes; None before the first step."""
     step = int(optimizer.iterations)
     if not step:
@@ -174,7 +174,7 @@ def adam_state(optimizer: keras.optimizers.Adam, network) -> AdamState | None:
         dict(zip(keys, map(np.asarray, values), strict=True))
         for values in (optimizer._momentums, optimizer._velocities)
     )
-    return AdamState(step, means, squares)
+    return Adam(step, means, squares)
 
 
 def tell_steps(task: VocoderTask, validation: Callable) -> None:

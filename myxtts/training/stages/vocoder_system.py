@@ -16,7 +16,7 @@ from myxtts.training.stages import vocoder
 from myxtts.training.start import CONFIG, open_corpora
 from myxtts.vocoder_config import VocoderConfig, WaveRNNConfig
 from myxtts.weights import rtvc_vocoder
-from myxtts.weights.rtvc_vocoder import AdamState
+from myxtts.weights.rtvc import Adam
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class VocoderModel:
     def __init__(
         self,
         network: WaveRNN,
-        adam: AdamState | None,
+        adam: Adam | None,
         config: VocoderConfig,
         validation: VocoderCorpus,
         run_dir: Path,
@@ -88,7 +88,7 @@ def prepare(
     return model, train, validation
 
 
-def start(config: VocoderConfig, run_dir: Path) -> tuple[WaveRNN, AdamState | None]:
+def start(config: VocoderConfig, run_dir: Path) -> tuple[WaveRNN, Adam | None]:
     """The network before its first step, and the state of its Adam.
 
     A run that is resumed has both in its checkpoints.

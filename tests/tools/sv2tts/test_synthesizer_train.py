@@ -66,7 +66,7 @@ def embed(folder, encoder) -> None:
 def test_embeddings_are_written_once(tmp_path, capsys):
     pytest.importorskip("torch", reason="torch is not installed")
     from myxtts.models.resemblyzer import ResemblyzerEncoder
-    from myxtts.weights.rtvc_encoder import LOSS, EncoderFile, to_torch, values_of, write_encoder
+    from myxtts.weights.rtvc_encoder import EncoderFile, to_torch, values_of, write_encoder
 
     folder = write_corpus(tmp_path / "syn")
     for path in (folder / "embeds").iterdir():

@@ -87,5 +87,5 @@ def test_a_synthesizer_is_refused(data, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed")
     path = tmp_path / "synthesizer.pt"
     write_torch_file(path, {"model_state": {"encoder.embedding.weight": np.zeros((66, 4))}})
-    with pytest.raises(WeightsError, match=r"synthesizer\.pt is no vocoder: it holds a synth"):
+    with pytest.raises(WeightsError, match=r"synthesizer\.pt is no vocoder of .* a synthesizer"):
         train(small_config(data, tmp_path / "run", init_from=str(path)), VOCODER_SYSTEM)
