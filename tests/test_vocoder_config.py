@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import re
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,8 @@ import pytest
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags
 from myxtts.vocoder_config import VocoderConfig, WaveRNNConfig
-from tests.test_speaker_config import leaves
 
 PACKAGE = Path(__file__).resolve().parents[1] / "myxtts"
-
-
-def test_every_setting_is_read_somewhere():
-    rooms = ("models/wavernn", "generation/wavernn", "data/vocoder", "training")
-    sources = [
-        path
-        for room in rooms
-        for path in (sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"])
-    ]
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    code += (PACKAGE / "vocoder_config.py").read_text(encoding="utf-8")
-    names = leaves(VocoderConfig())
-    assert {name for name in names if not re.search(rf"\.{name}\b", code)} == set()
 
 
 def test_settings_survive_yaml_and_flags(tmp_path):
