@@ -24,6 +24,7 @@ from myxtts.presets.variables import named
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.speaker_losses import SimilarityLoss
 from myxtts.training.clouds import Cloud
+from myxtts.training.optimizers import TorchAdam
 from myxtts.training.stage import Stage, System, Task
 from myxtts.training.stages.speaker_system import SpeakerModel
 from myxtts.verification.batch_eer import similarity_eer
@@ -175,7 +176,7 @@ class RTVCEncoderTask(Task):
 
     def _group(self, variables: list, times: int) -> tuple:
         rate = times * self.training.speaker.learning_rate
-        optimizer = keras.optimizers.Adam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+        optimizer = TorchAdam(rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
         optimizer.build(variables)
         return optimizer, variables
 
