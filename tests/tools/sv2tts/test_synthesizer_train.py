@@ -41,7 +41,7 @@ def test_a_run_is_gone_on_with_or_begun_anew(tmp_path, capsys):
     main(args(tmp_path, "-s", "2", "--schedule", "3:1e-3:2:3"))
     run_dir = tmp_path / "models" / "run"
     assert capsys.readouterr().out.strip() == str(run_dir / "preset")
-    more = ("-s", "2", "--schedule", "3:1e-3:2:3,2:1e-3:4:3", "--json")
+    more = ("-s", "2", "--schedule", "3:1e-3:2:3", "2:1e-3:4:3", "--json")
     assert resolve(args(tmp_path, *more)).training.resume
     main(args(tmp_path, *more))
     assert '"synthesizer": 4' in capsys.readouterr().out
