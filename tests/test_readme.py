@@ -1,7 +1,6 @@
 """What README and docs/ say is so: sizes, flags, files, names, links, figures and examples."""
 
 import ast
-import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -13,7 +12,6 @@ import pytest
 import soundfile
 
 from myxtts.config import XTTSConfig
-from myxtts.generation.sampling import RULES
 from myxtts.models.xtts import XTTS
 from myxtts.recipes import PRESETS
 from tests.conftest import hum
@@ -47,23 +45,6 @@ def test_preset_table_is_right(name, no_memory):  # noqa: F811
     assert parameters == (f"{millions:.1f} M" if millions < 10 else f"{millions:.0f} M")
 
 
-def leaves(config) -> set[str]:
-    names = set()
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        names |= leaves(value) if dataclasses.is_dataclass(value) else {item.name}
-    return names
-
-
-def test_every_setting_is_read_somewhere():
-    sources = [path for path in (ROOT / "myxtts").rglob("*.py") if path.name != "config.py"]
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    # Those of RULES are read by their names in it.
-    names = leaves(XTTSConfig()) - set(RULES)
-    unread = {name for name in names if not re.search(rf"\.{name}\b", code)}
-    assert unread == set()
-
-
 @PAGE
 def test_readme_names_only_files_that_exist(page):
     folders = "benchmarks|docs|examples|myxtts|tests|tools"
@@ -85,11 +66,12 @@ def known_flags() -> set[str]:
     from tools.pack_voice import parser as packing
     from tools.speaker_encoder.create_speaker_emb_dataset import parser as embedding
     from tools.speaker_encoder.train_encoder import parser as encoding
+    from tools.sv2tts.vocoder_train import parser as vocoding
     from tools.training_styletts2 import parser as projecting
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting)
+    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, vocoding)
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }

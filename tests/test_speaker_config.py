@@ -1,8 +1,6 @@
 """Settings of speaker encoders: each is read, and survives YAML and the command line."""
 
 import argparse
-import dataclasses
-import re
 from pathlib import Path
 
 from myxtts.flags import add_config_flags, config_from_flags
@@ -10,26 +8,6 @@ from myxtts.speaker_config import SpeakerConfig
 
 PACKAGE = Path(__file__).resolve().parents[1] / "myxtts"
 KINDS = ("noise", "music", "babble", "reverb")
-
-
-def leaves(config) -> set[str]:
-    names = set()
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        names |= leaves(value) if dataclasses.is_dataclass(value) else {item.name}
-    return names
-
-
-def test_every_setting_is_read_somewhere():
-    sources = [
-        path for path in PACKAGE.rglob("*.py") if path.name not in ("config.py", "recipes.py")
-    ]
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    # The ratios and folders of augmentation are read by their kinds.
-    own = leaves(SpeakerConfig()) - {
-        f"{kind}_{part}" for kind in KINDS for part in ("snr", "paths")
-    }
-    assert {name for name in own if not re.search(rf"\.{name}\b", code)} == set()
 
 
 def test_settings_survive_yaml(tmp_path):

@@ -63,6 +63,25 @@ class Slowed(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(step) * ops.cast(self.share, "float32")
 
 
+class TorchAdam(keras.optimizers.Adam):
+    """Adam (Kingma & Ba 2014) with epsilon where torch and the paper's algorithm have it.
+
+    Keras adds it before the second moment is corrected, so that in the first steps it counts
+    thirty times as much, and the smallest gradients move less.
+    """
+
+    def update_step(self, gradient, variable, learning_rate):
+        place = self._get_variable_index(variable)
+        mean, square = self._momentums[place], self._velocities[place]
+        gradient = ops.cast(gradient, variable.dtype)
+        step = ops.cast(self.iterations + 1, variable.dtype)
+        mean.assign(self.beta_1 * mean + (1.0 - self.beta_1) * gradient)
+        square.assign(self.beta_2 * square + (1.0 - self.beta_2) * ops.square(gradient))
+        root = ops.sqrt(square) / ops.sqrt(1.0 - ops.power(self.beta_2, step)) + self.epsilon
+        rate = ops.cast(learning_rate, variable.dtype) / (1.0 - ops.power(self.beta_1, step))
+        variable.assign_sub(rate * mean / root)
+
+
 def make_optimizer(
     stage: StageConfig,
     training: TrainingConfig,
