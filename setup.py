@@ -26,6 +26,7 @@ setup(
         # The model that comes with the package.
         "myxtts": ["data_files/*/*", "data_files/*/voices/*"],
     },
+    entry_points={"console_scripts": ["myxtts = myxtts.programs.entry:main"]},
     python_requires=">=3.10",
     install_requires=requirements(),
     extras_require={

@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     keys = read_keys(settings.api_key_file)
     if settings.backend == "tf-serving" and args.preset:
         raise ConfigError("--preset is for --backend local; a served model has its own.")
-    _serve(make_engine(settings, args.preset), settings, keys)
+    serve(make_engine(settings, args.preset), settings, keys)
 
 
 def check_packages() -> None:
@@ -60,7 +60,12 @@ def make_engine(settings: ServerSettings, preset: str | None):
     return LocalEngine(preset)
 
 
-def _serve(engine, settings: ServerSettings, keys) -> None:
+def serve(engine, settings: ServerSettings, keys=None) -> None:
+    """Serve until SIGTERM, after which running requests may end, or Ctrl-C.
+
+    Raises:
+        ConfigError: the file of keys cannot be used.
+    """
     import uvicorn
 
     from myxtts.server.app import make_app
@@ -79,7 +84,4 @@ def _serve(engine, settings: ServerSettings, keys) -> None:
     )
     # uvicorn raises its signal again once all has ended; that is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        raise ConfigError(f"cannot listen on {settings.host}, port {settings.port}.")
+    uvicorn.Server(config).run()

@@ -35,8 +35,10 @@ class Job:
         return self.started is None and self._given_up.is_set()
 
     def give_up(self) -> None:
-        """Stop at the next chunk; nobody listens any more."""
+        """Stop at the next chunk; nobody listens any more. On the loop that made the job."""
         self._given_up.set()
+        # Whoever waits for a job that has not even begun waits no more.
+        self._chunks.put_nowait(StopAsyncIteration())
 
     def run(self, metrics: Metrics) -> None:
         """Speak; called in a worker thread."""
@@ -127,6 +129,8 @@ class Pool:
 
         async for _ in self.submit(once).chunks():
             pass
+        if not found:
+            raise ApiError(503, "the server is about to end.", "ending")
         return found[0]
 
     def stop(self) -> None:

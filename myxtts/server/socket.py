@@ -58,8 +58,10 @@ class Session:
                 pass
             await speaker
             await self._socket.close()
+        except WebSocketDisconnect:
+            return
         # KeyError: a binary message where a text is wanted.
-        except (WebSocketDisconnect, RuntimeError, KeyError):
+        except (RuntimeError, KeyError):
             with contextlib.suppress(RuntimeError):
                 await self._socket.close(1003)
         finally:

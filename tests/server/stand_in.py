@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import uvicorn
 from safetensors.numpy import load_file, save_file
 
-from myxtts.errors import TextError
+from myxtts.errors import AudioError, TextError
 from myxtts.server.app import make_app
 from myxtts.server.keys import Keys
 from myxtts.server.settings import ServerSettings
@@ -41,7 +42,8 @@ class HummingEngine:
         return HummedVoice(np.ones((1, 2, 3), "float32"), np.ones((1, 4), "float32"))
 
     def condition(self, recording: Path):
-        assert recording.read_bytes()[:4] == b"RIFF"
+        if soundfile.info(recording).duration < 0.3:
+            raise AudioError("a reference needs at least 0.3 s.")
         return self.own_voice("")
 
     def save(self, voice, path):
