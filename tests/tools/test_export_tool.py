@@ -15,8 +15,8 @@ import soundfile
 from myxtts.flags import run
 from myxtts.models.xtts import XTTS
 from myxtts.presets import finding
-from myxtts.serving import export as exporting
 from myxtts.server.command import parser as server_parser
+from myxtts.serving import export as exporting
 from myxtts.serving.client.command import parser as client_parser
 from myxtts.serving.warmup import FILE
 from myxtts.text.phonemes import ALPHABET
