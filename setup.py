@@ -26,6 +26,7 @@ setup(
         # The model that comes with the package.
         "myxtts": ["data_files/*/*", "data_files/*/voices/*"],
     },
+    entry_points={"console_scripts": ["myxtts = myxtts.programs.entry:main"]},
     python_requires=">=3.10",
     install_requires=requirements(),
     extras_require={
@@ -42,6 +43,16 @@ setup(
             "hangul-romanize>=0.1.0",
         ],
         "serving": ["requests>=2.28", "tensorflow-serving-api>=2.21"],
+        # The gateway: `myxtts serve`.
+        "server": [
+            "fastapi>=0.115",
+            "uvicorn>=0.30",
+            "websockets>=13",
+            "pydantic>=2.7",
+            "python-multipart>=0.0.18",
+            "prometheus-client>=0.20",
+            "av>=12",
+        ],
         "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff==0.17.5"],
     },
 )

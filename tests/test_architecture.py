@@ -43,6 +43,8 @@ myxtts/training myxtts/inference myxtts/serving/contract
 myxtts/serving/graph myxtts/serving/client
 myxtts/serving
 myxtts/serving/check
+myxtts/server
+myxtts/programs
 train_main inference_main tools/kokoro tools/judges
 tools/kokoro_voice tools/styletts2_kokoro
 tools

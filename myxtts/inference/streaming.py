@@ -8,6 +8,7 @@ by a linear interpolation of the latents, of which every one depends on two.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,6 +118,12 @@ class StreamingVocoder:
             ],
             autograph=False,
         )
+
+    def at_speed(self, speed: float) -> StreamingVocoder:
+        """The same graph at another speed."""
+        other = copy.copy(self)
+        other.speed = StreamingSpeed(speed)
+        return other
 
     def start(self) -> VocoderState:
         """State before the first latent."""

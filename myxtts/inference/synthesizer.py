@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -193,9 +194,33 @@ class Synthesizer:
             )
         voice = voice or self.voice()
         voice.require(self.model)
-        chunks = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._hifi_chunks
         pieces = self._pieces(text, language)
-        return SpeechStream(pieces, lambda attempt: chunks(attempt, voice, language))
+        return SpeechStream(pieces, lambda attempt: self.chunks(attempt, voice, language))
+
+    def reading(self, text: str, language: str = "en") -> Reading:
+        """What there is to try of ``text``, for :meth:`chunks`.
+
+        Raises:
+            TextError: nothing in ``text`` can be spoken, or the language is unknown.
+        """
+        return Reading(self._pieces(text, language), self.settings)
+
+    def chunks(self, attempt: Attempt, voice: Voice, language: str = "en") -> Chunks:
+        """One attempt at a piece as it is made, float32 ``(samples,)`` each; returns its flags."""
+        speak = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._hifi_chunks
+        return speak(attempt, voice, language)
+
+    def sibling(self, seed: int, speed: float, coder: Coder) -> Synthesizer:
+        """The same model and graphs with another seed, speed and coder.
+
+        Raises:
+            ConfigError: a value is out of its range.
+        """
+        other = copy.copy(self)
+        other.settings = replace(coder.settings, seed=seed, speed=speed)
+        other._coder = coder
+        other._streaming = self._streaming.at_speed(speed)
+        return other
 
     def text_ids(self, text: str, language: str = "en") -> list[np.ndarray]:
         """What the GPT reads: text ids ``(ids,)``, int32, of each piece of ``text``.

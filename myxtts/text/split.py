@@ -64,6 +64,12 @@ def split_text(
     return [piece.strip() for piece in pieces if is_speakable(piece)]
 
 
+def sentences_end(text: str, language: str) -> int:
+    """Where the last sentence has ended of a text that still grows; 0 where none has for sure."""
+    ends = [end for end in _gap_finders(language)[0](text) if end < len(text)]
+    return ends[-1] if ends else 0
+
+
 def _gap_finders(language: str) -> list[Callable[[str], list[int]]]:
     """For each kind of gap what finds the places to cut at."""
     table = table_of(language)

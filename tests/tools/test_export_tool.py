@@ -15,6 +15,7 @@ import soundfile
 from myxtts.flags import run
 from myxtts.models.xtts import XTTS
 from myxtts.presets import finding
+from myxtts.server.command import parser as server_parser
 from myxtts.serving import export as exporting
 from myxtts.serving.client.command import parser as client_parser
 from myxtts.serving.warmup import FILE
@@ -311,7 +312,7 @@ def test_docs_name_only_flags_and_files_that_exist():
     text = DOCS.read_text()
     known = {
         flag
-        for parser in (tool.parser(), client_parser())
+        for parser in (tool.parser(), client_parser(), server_parser())
         for action in parser._actions
         for flag in action.option_strings
     }

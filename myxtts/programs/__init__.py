@@ -1,0 +1,1 @@
+"""The one program ``myxtts`` and what its sub-commands call."""

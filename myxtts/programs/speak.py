@@ -1,0 +1,60 @@
+"""``myxtts speak``: ``inference_main.py`` with a text beside its flags, and stdin and stdout."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from myxtts.errors import ConfigError, TextError
+from myxtts.inference import command
+
+STANDARD = "-"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Flags of ``inference_main.py``, and the text without a flag."""
+    parser = command.parser()
+    parser.add_argument("words", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
+    parser.set_defaults(output=STANDARD)
+    parser.epilog = "Without --output, or with --output -, a WAV file is written to stdout."
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Speak into ``--output``, which may be stdout."""
+    if args.words is not None:
+        if args.text is not None or args.text_file is not None or args.list_voices:
+            raise ConfigError("give the text once, as TEXT or by one of its flags.")
+        args.text = _standard_input() if args.words == STANDARD else args.words
+    if args.output != STANDARD or args.list_voices:
+        command.main(args)
+        return
+    if args.json or args.stream:
+        flag = "--json" if args.json else "--stream"
+        raise ConfigError(f"{flag} is for --output FILE; here stdout takes the whole speech.")
+    if sys.stdout.isatty():
+        raise ConfigError("stdout is a terminal: give --output FILE, or write > FILE.")
+    _speak_to_standard_output(args)
+
+
+def _speak_to_standard_output(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory(prefix="myxtts-") as folder:
+        args.output = str(Path(folder, "speech.wav"))
+        # It would name the file, which is gone at once.
+        with contextlib.redirect_stdout(io.StringIO()):
+            command.main(args)
+        with Path(args.output).open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TextError(f"the text of stdin is no UTF-8: {error}.") from error

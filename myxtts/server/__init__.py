@@ -1,0 +1,1 @@
+"""An HTTP door to a speaking model, in OpenAI's dialect: ``myxtts serve``."""

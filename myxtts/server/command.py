@@ -1,0 +1,87 @@
+"""The command line of ``myxtts serve``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import signal
+
+from myxtts.config import XTTSConfig
+from myxtts.errors import CheckpointError, ConfigError
+from myxtts.flags import add_config_flags, config_from_flags, make_parser
+from myxtts.presets.finding import add_preset_flag
+from myxtts.server.settings import ServerSettings
+
+logger = logging.getLogger(__name__)
+
+# What the extra `server` brings, by the names of the modules.
+NEEDED = ("fastapi", "uvicorn", "websockets", "pydantic", "multipart", "prometheus_client", "av")
+_MOST_MESSAGE, _MOST_CONNECTIONS = 2**20, 1024
+
+
+def parser(prog: str = "myxtts serve") -> argparse.ArgumentParser:
+    """Flags of the gateway."""
+    parser = make_parser(prog, "Speak for other programs: an HTTP server in OpenAI's dialect.")
+    add_preset_flag(parser)
+    add_config_flags(parser, ServerSettings, defaults=True)
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Load the model and serve until SIGTERM or Ctrl-C."""
+    settings = config_from_flags(args, ServerSettings())
+    check_packages()
+    from myxtts.server.keys import check_address, read_keys
+
+    check_address(settings)
+    keys = read_keys(settings.api_key_file)
+    if settings.backend == "tf-serving" and args.preset:
+        raise ConfigError("--preset is for --backend local; a served model has its own.")
+    serve(make_engine(settings, args.preset), settings, keys)
+
+
+def check_packages() -> None:
+    """Raise ``CheckpointError`` where a package of the extra is missing."""
+    if lacking := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise CheckpointError(
+            f"{', '.join(lacking)} is missing for the server: pip install 'myxtts[server]'."
+        )
+
+
+def make_engine(settings: ServerSettings, preset: str | None):
+    """Who speaks, as the settings say."""
+    if settings.backend == "tf-serving":
+        from myxtts.server.served import ServedEngine
+
+        return ServedEngine(settings.tf_serving, settings.tf_model, XTTSConfig().synthesis)
+    from myxtts.server.local import LocalEngine
+
+    return LocalEngine(preset)
+
+
+def serve(engine, settings: ServerSettings, keys=None) -> None:
+    """Serve until SIGTERM, after which running requests may end, or Ctrl-C.
+
+    Raises:
+        ConfigError: the file of keys cannot be used.
+    """
+    import uvicorn
+
+    from myxtts.server.app import make_app
+
+    config = uvicorn.Config(
+        make_app(engine, settings, keys),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        # It would name every path; the guard logs routes.
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=settings.drain_seconds,
+        ws_max_size=_MOST_MESSAGE,
+        limit_concurrency=_MOST_CONNECTIONS,
+    )
+    # uvicorn raises its signal again once all has ended; that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    uvicorn.Server(config).run()

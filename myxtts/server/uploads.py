@@ -1,0 +1,63 @@
+"""Recordings that came over the network, before anything else may touch them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from myxtts.errors import AudioError
+from myxtts.server.settings import ServerSettings
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+
+
+@contextmanager
+def decoded(content: bytes, settings: ServerSettings) -> Iterator[Path]:
+    """A WAV file of 16 bits of an uploaded recording, gone again at the end.
+
+    Another process decodes it, with little memory and little time; no name of the upload's is
+    used anywhere.
+
+    Raises:
+        AudioError: it is none, is too long, or takes too much of either.
+    """
+    if not content:
+        raise AudioError("the recording is empty.")
+    with tempfile.TemporaryDirectory(prefix="myxtts-upload-") as folder:
+        source, target = Path(folder, "upload"), Path(folder, "decoded.wav")
+        source.write_bytes(content)
+        _decode(source, target, settings)
+        yield target
+
+
+def _decode(source: Path, target: Path, settings: ServerSettings) -> None:
+    longest, seconds = settings.max_upload_seconds, settings.max_decode_seconds
+    words = [str(source), str(target), f"{longest:g}", f"{seconds:g}"]
+    # Few threads: each takes address space, which is bounded.
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, [_PACKAGES, os.environ.get("PYTHONPATH")])),
+    }
+    command = [sys.executable, "-m", "myxtts.server.decode", *words]
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            env=variables,
+            cwd=source.parent,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise AudioError("the recording takes too long to decode.") from error
+    if done.returncode or not target.is_file():
+        told = done.stdout.decode("utf-8", "replace").strip()[:300]
+        raise AudioError(told or "the recording cannot be decoded.")
