@@ -12,32 +12,15 @@ from collections.abc import Sequence
 from myxtts.errors import ConfigError, TextError
 from myxtts.settings import nearest
 from myxtts.text.english_numbers import expand_numbers
+from myxtts.text.languages import LANGUAGES
 from myxtts.text.transliteration import to_ascii
 
 PAD, END = "_", "~"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 66 of them; the id is the place.
 SYMBOLS = (PAD, END, *LETTERS, *"!'\"(),-.:;? ")
-ABBREVIATIONS = {
-    "mrs": "misess",
-    "mr": "mister",
-    "dr": "doctor",
-    "st": "saint",
-    "co": "company",
-    "jr": "junior",
-    "maj": "major",
-    "gen": "general",
-    "drs": "doctors",
-    "rev": "reverend",
-    "lt": "lieutenant",
-    "hon": "honorable",
-    "sgt": "sergeant",
-    "capt": "captain",
-    "esq": "esquire",
-    "ltd": "limited",
-    "col": "colonel",
-    "ft": "fort",
-}
+# The same words as XTTS reads.
+ABBREVIATIONS = LANGUAGES["en"].abbreviations
 _ABBREVIATED = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
 _BRACES = re.compile(r"\{(.+?)\}")
 
