@@ -172,3 +172,75 @@ def _nearer(cosines, margin):
 
 def _sines(cosines):
     return ops.sqrt(ops.maximum(1.0 - ops.square(cosines), LEAST_SQUARE))
+
+
+class SimilarityLoss(keras.layers.Layer):
+    """The softmax GE2E loss as RTVC trains with it, whose files keep the two weights.
+
+    It differs from :class:`~myxtts.losses.GE2ELoss` in small things: the scale may become
+    negative, centroids are divided by their norm plus 1e-5, embeddings are taken as they are, and
+    the gradients of scale and bias are a hundredth of what they would be.
+
+    Args:
+        utterances: of each speaker of a batch; they lie side by side.
+        weight, bias: where the two begin.
+        scale_gradient: of the gradients of the two.
+    """
+
+    def __init__(
+        self,
+        utterances: int,
+        weight: float = 10.0,
+        bias: float = -5.0,
+        scale_gradient: float = 0.01,
+        name: str = "similarity_loss",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs | {"dtype": "float32"})
+        if utterances < 2:
+            raise ConfigError(f"a speaker needs two utterances in a batch, not {utterances}.")
+        self.utterances, self.scale_gradient = utterances, scale_gradient
+        self.start = {"weight": weight, "bias": bias}
+
+    def build(self, *shapes):
+        for name, value in self.start.items():
+            initializer = keras.initializers.Constant(value)
+            own = self.add_weight(name=name, shape=(1,), initializer=initializer)
+            setattr(self, f"similarity_{name}", own)
+        self.built = True
+
+    def similarities(self, embeddings):
+        """Scaled cosines ``(speakers, utterances, speakers)`` of ``(batch, dim)``."""
+        count, dim = self.utterances, ops.shape(embeddings)[-1]
+        own = ops.reshape(ops.cast(embeddings, "float32"), (-1, count, dim))
+        sums = ops.sum(own, axis=1, keepdims=True)
+        centroids = _divided(sums / count)[:, 0]
+        rest = _divided((sums - own) / (count - 1))
+        inner = ops.sum(own * rest, axis=-1)[..., None]
+        outer = ops.einsum("jid,kd->jik", own, centroids)
+        same = ops.eye(ops.shape(centroids)[0])[:, None, :]
+        cosines = same * inner + (1.0 - same) * outer
+        return cosines * self._slowed("weight") + self._slowed("bias")
+
+    def call(self, y_true, y_pred):
+        """Scalar loss of ``y_pred`` ``(batch, dim)``; ``y_true`` is not looked at."""
+        return self.of(self.similarities(y_pred))
+
+    def of(self, similarities):
+        """Scalar loss of :meth:`similarities`."""
+        same = ops.eye(ops.shape(similarities)[0])[:, None, :]
+        own = ops.sum(same * similarities, axis=2)
+        return ops.mean(ops.logsumexp(similarities, axis=2) - own)
+
+    def _slowed(self, name: str):
+        value, share = getattr(self, f"similarity_{name}"), self.scale_gradient
+        return share * value + (1.0 - share) * ops.stop_gradient(value)
+
+    def get_config(self) -> dict:
+        own = {"utterances": self.utterances, "scale_gradient": self.scale_gradient}
+        return {"name": self.name, **own, **self.start}
+
+
+def _divided(vectors):
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    return vectors / (ops.sqrt(ops.maximum(squares, 1e-30)) + 1e-5)

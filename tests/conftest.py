@@ -82,6 +82,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def sv2tts_fixtures() -> Path:
+    """Folder of numbers that Real-Time-Voice-Cloning made; tests of parity skip without it."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "sv2tts_fixtures"
+    if not folder.is_dir():
+        pytest.skip("numbers of Real-Time-Voice-Cloning (../shared) are not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def micro_config() -> XTTSConfig:
     """A model small enough to train within a test."""
     return XTTSConfig().merged(MICRO)

@@ -29,11 +29,11 @@ myxtts/plots myxtts/settings
 myxtts/decoder_config myxtts/synthesis_config
 myxtts/wavlm_config
 myxtts/config
-myxtts/speaker_config
+myxtts/speaker_config myxtts/vocoder_config myxtts/synthesizer_config
 myxtts/flags
 myxtts/audio myxtts/text
 myxtts/losses
-myxtts/speaker_losses
+myxtts/speaker_losses myxtts/vocoder_losses myxtts/synthesizer_losses
 myxtts/presets
 myxtts/models
 myxtts/weights
@@ -58,6 +58,8 @@ WITHOUT_TENSORFLOW = (
     "text",
     "losses",
     "speaker_losses",
+    "vocoder_losses",
+    "synthesizer_losses",
     "presets",
     "models",
     "weights",

@@ -1,18 +1,23 @@
 """Mel front-end specifications: one for each model that hears, and no second copy.
 
 The figures are those of the reference implementations: Coqui's XTTS-v2 (its
-conditioning, its DVAE and its speaker encoder), SpeechBrain's ECAPA-TDNN and Resemblyzer.
+conditioning, its DVAE and its speaker encoder), SpeechBrain's ECAPA-TDNN, Resemblyzer and
+Real-Time-Voice-Cloning (RTVC).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import librosa
 import numpy as np
+
+# Fields that came with RTVC's synthesizer.
+LATER = ("first_sample", "spectrum", "limit", "lowest_db", "highest_db")
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,15 @@ class MelSpec:
         mel_norm: ``slaney`` makes every triangle's area one; None leaves its peak at one.
         symmetric: both slopes of a triangle are as wide as its lower one (SpeechBrain).
         compression: ``clip`` is log(max(x, eps)), ``offset`` is log(x + eps), ``decibel`` is
-            10 log10(max(x, eps)), None keeps the power.
+            10 log10(max(x, eps)), ``amplitude`` is 20 log10(max(x, eps)), None keeps the power.
         eps: of the compression.
         top_db: values further below the utterance's loudest are raised to it; None for never.
         preemphasis: coefficient of y[t] = x[t] - c * x[t - 1]; 0 for none.
+        first_sample: what stands before the first one there: its reflection x[1], or ``zero``.
         pad_mode: how the signal is padded by ``n_fft // 2`` on both sides.
+        spectrum: what the filters weigh: the ``power`` |X|^2 or the ``magnitude`` |X|.
+        limit, lowest_db, highest_db: with a ``limit`` above 0 the decibels between the two become
+            -limit to limit, and what lies outside is clipped.
     """
 
     sample_rate: int
@@ -46,11 +55,30 @@ class MelSpec:
     mel_scale: Literal["htk", "slaney"] = "htk"
     mel_norm: Literal["slaney"] | None = "slaney"
     symmetric: bool = False
-    compression: Literal["clip", "offset", "decibel"] | None = "clip"
+    compression: Literal["clip", "offset", "decibel", "amplitude"] | None = "clip"
     eps: float = 1e-5
     top_db: float | None = None
     preemphasis: float = 0.0
+    first_sample: Literal["reflect", "zero"] = "reflect"
     pad_mode: Literal["reflect", "constant"] = "reflect"
+    spectrum: Literal["power", "magnitude"] = "power"
+    limit: float = 0.0
+    lowest_db: float = -100.0
+    highest_db: float = 0.0
+
+    @property
+    def silence(self) -> float:
+        """The value of every channel where nothing sounds."""
+        if self.limit:
+            return -self.limit
+        if self.compression is None:
+            return 0.0
+        factor = {"decibel": 10.0, "amplitude": 20.0}.get(self.compression)
+        return factor * math.log10(self.eps) if factor else math.log(self.eps)
+
+    def reflected(self) -> MelSpec:
+        """The same with reflected padding, as librosa before 0.9 had it."""
+        return dataclasses.replace(self, pad_mode="reflect")
 
     def num_frames(self, samples: int) -> int:
         """Frames of a waveform of ``samples`` samples."""
@@ -95,6 +123,25 @@ RESEMBLYZER = MelSpec(
     compression=None,
     pad_mode="constant",
 )
+# RTVC subtracts 20 dB and maps -100 to 0 dB onto -4 to 4: here that is -80 to 20 dB.
+RTVC_SYNTHESIZER = MelSpec(
+    16_000,
+    n_fft=800,
+    win_length=800,
+    hop_length=200,
+    n_mels=80,
+    f_min=55.0,
+    f_max=7600.0,
+    mel_scale="slaney",
+    compression="amplitude",
+    preemphasis=0.97,
+    first_sample="zero",
+    pad_mode="constant",
+    spectrum="magnitude",
+    limit=4.0,
+    lowest_db=-80.0,
+    highest_db=20.0,
+)
 
 
 @functools.cache
@@ -132,5 +179,12 @@ def _symmetric_filterbank(spec: MelSpec) -> np.ndarray:
 
 
 def spec_dict(spec: MelSpec) -> dict:
-    """Plain dictionary of a specification."""
-    return dataclasses.asdict(spec)
+    """Plain dictionary of a specification.
+
+    What came later is left out where it is as it was before, so that what is stored of the
+    first five stays theirs.
+    """
+    later = {field.name: field.default for field in dataclasses.fields(spec)
+             if field.name in LATER}  # fmt: skip
+    values = dataclasses.asdict(spec)
+    return {k: v for k, v in values.items() if k not in later or v != later[k]}

@@ -11,6 +11,9 @@ from keras import ops
 from myxtts.audio.frontends import MelSpec, analysis_window, mel_filterbank, spec_dict
 from myxtts.errors import AudioError
 
+# What a tenfold value adds, by compression.
+DECIBELS = {"decibel": 10.0, "amplitude": 20.0}
+
 
 class MelSpectrogram(keras.layers.Layer):
     """Waveform to (log-)mel spectrogram.
@@ -44,14 +47,16 @@ class MelSpectrogram(keras.layers.Layer):
         else:
             lengths = ops.cast(lengths, "int32")
         if spec.preemphasis:
-            audio = _preemphasis(audio, lengths, spec.preemphasis)
+            audio = _preemphasis(audio, lengths, spec)
         if lengths is not None:
             audio = _pad_rows(audio, lengths, half, spec.pad_mode)
         else:
             audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
         real, imaginary = _stft(audio, spec)
-        power = ops.square(real) + ops.square(imaginary)
-        mel = ops.matmul(power, ops.convert_to_tensor(mel_filterbank(spec)))
+        spectrum = ops.square(real) + ops.square(imaginary)
+        if spec.spectrum == "magnitude":
+            spectrum = _magnitude(spectrum)
+        mel = ops.matmul(spectrum, ops.convert_to_tensor(mel_filterbank(spec)))
         mel = _compress(mel, spec)
         if spec.top_db is None:
             return mel
@@ -128,9 +133,19 @@ def _compress(mel, spec: MelSpec):
         return ops.log(ops.maximum(mel, spec.eps))
     if spec.compression == "offset":
         return ops.log(mel + spec.eps)
-    if spec.compression == "decibel":
-        return (10.0 / math.log(10.0)) * ops.log(ops.maximum(mel, spec.eps))
-    return mel
+    factor = DECIBELS.get(spec.compression)
+    if factor is None:
+        return mel
+    decibels = (factor / math.log(10.0)) * ops.log(ops.maximum(mel, spec.eps))
+    if not spec.limit:
+        return decibels
+    share = (decibels - spec.lowest_db) / (spec.highest_db - spec.lowest_db)
+    return ops.clip(spec.limit * (2.0 * share - 1.0), -spec.limit, spec.limit)
+
+
+def _magnitude(power):
+    """Root of the power, whose slope stays finite where there is none."""
+    return ops.where(power > 0, ops.sqrt(ops.where(power > 0, power, 1.0)), 0.0)
 
 
 def _raise_floor(mel, valid, top_db: float):
@@ -153,11 +168,13 @@ def _require_samples(samples: int | None, spec: MelSpec) -> None:
         )
 
 
-def _preemphasis(audio, lengths, coefficient: float):
+def _preemphasis(audio, lengths, spec: MelSpec):
     """The first sample's predecessor is its reflection, the second sample if there is one."""
+    if spec.first_sample == "zero":
+        return audio - spec.preemphasis * ops.pad(audio[:, :-1], [[0, 0], [1, 0]])
     if lengths is None:
         lengths = ops.full(ops.shape(audio)[:1], ops.shape(audio)[1], dtype="int32")
     second = ops.minimum(lengths[:, None] - 1, 1)
     mirrored = ops.take_along_axis(audio, ops.maximum(second, 0), axis=1)
     previous = ops.concatenate([mirrored, audio[:, :-1]], axis=1)
-    return audio - coefficient * previous
+    return audio - spec.preemphasis * previous

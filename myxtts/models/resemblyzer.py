@@ -3,7 +3,8 @@
 A port of the ``resemblyzer`` package (Wan et al. 2018, "Generalized end-to-end
 loss"). Volume normalisation, mel front-end and partial utterances are part of
 the graph; the upstream's removal of long silences (``webrtcvad``) is not, so
-equality with it holds for audio that has been through ``preprocess_wav``.
+equality with it holds for audio that has been through ``preprocess_wav``. It is RTVC's encoder
+too, which takes its partial utterances every 80 frames (``RTVC_STEP``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from myxtts.audio.frontends import RESEMBLYZER
+from myxtts.audio.frontends import RESEMBLYZER, MelSpec
 from myxtts.audio.mel import MelSpectrogram, sequence_mask
 
 EMBEDDING_DIM = 256
@@ -20,6 +21,8 @@ LAYERS = 3
 PARTIAL_FRAMES = 160
 # 1.3 partial utterances a second.
 PARTIAL_STEP = 77
+# Half of each: RTVC's.
+RTVC_STEP = 80
 MIN_COVERAGE = 0.75
 TARGET_DBFS = -30.0
 HOP = RESEMBLYZER.hop_length
@@ -30,29 +33,46 @@ class ResemblyzerEncoder(keras.Model):
 
     It computes in float32 whatever the precision policy: in bfloat16 the cosine with
     the upstream's embeddings falls to 0.998.
+
+    Args:
+        partial_step: frames between two partial utterances.
+        spec: its front-end; ``RESEMBLYZER.reflected()`` is that of librosa before 0.9.
+        hidden_dim, embedding_dim: of its LSTMs and of the embedding.
+        epsilon: added to a partial embedding's norm before it is divided by it.
     """
 
     embedding_dim = EMBEDDING_DIM
 
-    def __init__(self, name: str = "resemblyzer", **kwargs):
+    def __init__(
+        self,
+        name: str = "resemblyzer",
+        partial_step: int = PARTIAL_STEP,
+        spec: MelSpec = RESEMBLYZER,
+        hidden_dim: int = HIDDEN_DIM,
+        embedding_dim: int = EMBEDDING_DIM,
+        epsilon: float = 0.0,
+        **kwargs,
+    ):
         super().__init__(name=name, **kwargs | {"dtype": "float32"})
-        self.mel = MelSpectrogram(RESEMBLYZER, name="mel")
+        self.partial_step, self.epsilon, self.spec = partial_step, epsilon, spec
+        self.hidden_dim, self.embedding_dim = hidden_dim, embedding_dim
+        self.mel = MelSpectrogram(spec, name="mel")
         self.lstms = [
             keras.layers.LSTM(
-                HIDDEN_DIM, return_sequences=i < LAYERS - 1, dtype="float32", name=f"lstm_{i}"
+                hidden_dim, return_sequences=i < LAYERS - 1, dtype="float32", name=f"lstm_{i}"
             )
             for i in range(LAYERS)
         ]
         self.linear = keras.layers.Dense(
-            EMBEDDING_DIM, activation="relu", dtype="float32", name="linear"
+            embedding_dim, activation="relu", dtype="float32", name="linear"
         )
 
     def build(self, input_shape=None):
-        width = RESEMBLYZER.n_mels
+        width = self.spec.n_mels
         for lstm in self.lstms:
             lstm.build((None, PARTIAL_FRAMES, width))
-            width = HIDDEN_DIM
-        self.linear.build((None, HIDDEN_DIM))
+            width = self.hidden_dim
+        self.linear.build((None, self.hidden_dim))
         self.built = True
 
     def call(self, audio, lengths=None, training=False):
@@ -62,15 +82,16 @@ class ResemblyzerEncoder(keras.Model):
             lengths = ops.full((batch,), samples, dtype="int32")
         lengths = ops.cast(lengths, "int32")
         audio = raise_volume(ops.cast(audio, "float32"), sequence_mask(lengths, samples))
-        most = num_partials(samples)
-        room = ((most - 1) * PARTIAL_STEP + PARTIAL_FRAMES) * HOP
+        most = num_partials(samples, self.partial_step)
+        room = ((most - 1) * self.partial_step + PARTIAL_FRAMES) * HOP
         mel = self.mel(ops.pad(audio, [[0, 0], [0, ops.maximum(room - samples, 0)]]))
-        starts = ops.arange(most) * PARTIAL_STEP
+        starts = ops.arange(most) * self.partial_step
         frames = starts[:, None] + ops.arange(PARTIAL_FRAMES)[None, :]
         partials = ops.take(mel, frames, axis=1)
-        partials = ops.reshape(partials, (-1, PARTIAL_FRAMES, RESEMBLYZER.n_mels))
-        embeddings = ops.reshape(self.embed_partials(partials), (batch, most, EMBEDDING_DIM))
-        weights = ops.cast(sequence_mask(num_partials(lengths), most), "float32")[..., None]
+        partials = ops.reshape(partials, (-1, PARTIAL_FRAMES, self.spec.n_mels))
+        embeddings = ops.reshape(self.embed_partials(partials), (batch, most, self.embedding_dim))
+        counts = num_partials(lengths, self.partial_step)
+        weights = ops.cast(sequence_mask(counts, most), "float32")[..., None]
         return ops.normalize(ops.sum(embeddings * weights, axis=1), axis=-1, epsilon=1e-12)
 
     def embed_partials(self, mels):
@@ -79,18 +100,20 @@ class ResemblyzerEncoder(keras.Model):
         for lstm in self.lstms:
             hidden = lstm(hidden)
         embedding = ops.cast(self.linear(hidden), "float32")
+        if self.epsilon:
+            return embedding / (ops.norm(embedding, axis=-1, keepdims=True) + self.epsilon)
         return ops.normalize(embedding, axis=-1, epsilon=1e-12)
 
 
-def num_partials(samples):
+def num_partials(samples, step: int = PARTIAL_STEP):
     """Partial utterances of so many samples; works on integers and on integer tensors.
 
     The last one may reach beyond the end by a quarter of its length.
     """
     frames = samples // HOP + 1
-    spare = frames - PARTIAL_FRAMES + PARTIAL_STEP + 1
-    count = -(-ops.maximum(spare, 1) // PARTIAL_STEP)
-    covered = samples - (count - 1) * PARTIAL_STEP * HOP
+    spare = frames - PARTIAL_FRAMES + step + 1
+    count = -(-ops.maximum(spare, 1) // step)
+    covered = samples - (count - 1) * step * HOP
     enough = ops.cast(covered, "float32") >= MIN_COVERAGE * PARTIAL_FRAMES * HOP
     return ops.maximum(ops.where(enough, count, count - 1), 1)
 

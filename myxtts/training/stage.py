@@ -88,6 +88,12 @@ class Task:
         """The same of the last training batch before a validation."""
         return {}
 
+    def stepped(self, step: int, numbers: dict[str, tf.Tensor], batch: dict | None) -> None:
+        """Called after every step of the trainer, with its numbers and its last batch."""
+
+    def saved(self, step: int) -> None:
+        """Called when the checkpoint of a step is written, also of one that Ctrl-C asked for."""
+
     def points(self) -> dict[str, Any]:
         """``name``, ``vectors`` and ``labels`` of the last validation, for the projector."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import warnings
 import zipfile
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from myxtts.errors import WeightsError
+from myxtts.files import write_whole
 from myxtts.weights.inert import Allowed, Inert, pickle_module
 from myxtts.weights.torch_archive import check_archive
 
@@ -113,6 +115,55 @@ def read_torch_step(path: str | Path) -> int | None:
     content = _load(Path(path), tensors=False)
     step = content.get("step") if isinstance(content, dict) else None
     return step if isinstance(step, int) else None
+
+
+def read_torch_content(path: str | Path) -> Any:
+    """Everything a file holds, tensors as arrays, in its dictionaries, lists and plain values.
+
+    Raises:
+        WeightsError: as for :func:`read_torch_file`, or there is an object that is none of these.
+    """
+    return _plain(Path(path), _load(Path(path)))
+
+
+def write_torch_file(path: str | Path, content: Any) -> None:
+    """Write dictionaries, lists and plain values, arrays as tensors, whole or not at all.
+
+    Raises:
+        WeightsError: torch is not installed.
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"writing {path} needs torch: pip install torch (a CPU build will do)."
+        ) from error
+
+    def tensors(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return torch.from_numpy(np.array(value, order="C"))
+        if isinstance(value, dict):
+            return {key: tensors(part) for key, part in value.items()}
+        return [tensors(part) for part in value] if isinstance(value, list) else value
+
+    # Through memory: torch writes a file's name into it, and this one's is temporary.
+    made = io.BytesIO()
+    torch.save(tensors(content), made)
+    write_whole(path, made.getvalue())
+
+
+def _plain(path: Path, value: Any) -> Any:
+    _refuse_inert(path, value)
+    if hasattr(value, "detach"):
+        return _array(path, value)
+    if isinstance(value, Mapping):
+        return {key: _plain(path, part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(path, part) for part in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise WeightsError(f"{path} is refused: it holds a {type(value).__name__}.")
 
 
 def _tensors(content: Mapping) -> dict[str, Any]:

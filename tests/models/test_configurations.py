@@ -22,6 +22,7 @@ from myxtts.models import (
     ecapa_tdnn,
     harmonic_source,
     istft_decoder,
+    wavernn,
     wavlm,
     wavlm_blocks,
 )
@@ -30,6 +31,7 @@ from myxtts.models.hifigan import HifiDecoder, HifiResBlock
 from myxtts.models.layer import BatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.vocoder_config import WaveRNNConfig
 from myxtts.wavlm_config import WavLMConfig
 
 # A layer of each class, with arguments that are not the defaults, and the shape it is built for.
@@ -91,6 +93,10 @@ LAYERS = [
     (wavlm_blocks.RelativePositions(2, 8, distance=10), FRAMES),
     (wavlm_blocks.GatedAttention(2, dropout=0.2), FRAMES),
     (wavlm_blocks.WavLMBlock(2, 12, pre_norm=True, name="block"), FRAMES),
+    (wavernn.WaveRNN(WaveRNNConfig(rnn_dims=6, res_blocks=1, mode="MOL"), name="rnn"), None),
+    (wavernn.MelResNet(1, 6, 4, pad=1, name="resnet"), FRAMES),
+    (wavernn.MelBlock(8), FRAMES),
+    (wavernn.UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),

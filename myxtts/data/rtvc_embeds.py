@@ -1,0 +1,113 @@
+"""Speaker embeddings beside a synthesizer's mels: ``embeds/embed-<id>.npy`` of each utterance."""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from myxtts.audio.silences import has_detector, raised_volume, trim_silences
+from myxtts.data.synthesizer import TABLE, Line, read_table
+from myxtts.errors import DataError
+from myxtts.files import write_whole
+from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
+from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
+
+logger = logging.getLogger(__name__)
+
+# RTVC adds it to a partial embedding's norm.
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of a folder's utterances: how many have an embedding, and who has none."""
+
+    written: int
+    there: int
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def embed_utterances(
+    folder: str | Path, encoder: str | Path, processes: int = 4, trim: bool | None = None
+) -> Embedded:
+    """Write the embedding of every utterance of ``train.txt`` that has none yet.
+
+    Args:
+        folder: of ``train.txt`` and ``audio``.
+        encoder: RTVC's ``encoder.pt``.
+        processes: at work; each has an encoder.
+        trim: cut long silences out first; None: where ``webrtcvad`` is installed.
+
+    Raises:
+        DataError: the table cannot be read or no utterance has an embedding in the end.
+        WeightsError: the encoder cannot be read.
+    """
+    folder = Path(folder)
+    lines = read_table(folder / TABLE)
+    # Refused once, not in every process.
+    read_encoder(encoder)
+    trim = has_detector() if trim is None else trim
+    if not trim:
+        logger.warning("webrtcvad is not installed: silences stay in what is embedded.")
+    (folder / "embeds").mkdir(exist_ok=True)
+    tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
+    work = functools.partial(_embed, folder, Path(encoder), trim)
+    refused = []
+    for line, reason in tqdm(
+        _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
+    ):
+        if reason:
+            logger.warning("%s is left out: %s", line.audio, reason)
+            refused.append((line.audio, reason))
+    if len(refused) == len(lines):
+        raise DataError(f"no utterance of {folder / TABLE} could be embedded.")
+    return Embedded(len(tasks) - len(refused), len(lines) - len(tasks), refused)
+
+
+def _in_processes(work, tasks: list[Line], processes: int) -> Iterable[tuple[Line, str]]:
+    processes = min(processes, len(tasks))
+    if processes <= 1:
+        return map(work, tasks)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    return pool.map(work, tasks, chunksize=8)
+
+
+def _embed(folder: Path, encoder: Path, trim: bool, line: Line) -> tuple[Line, str]:
+    try:
+        wave = np.load(folder / "audio" / line.audio, allow_pickle=False).astype("float32")
+        if not len(wave) or not np.all(np.isfinite(wave)) or not np.any(wave):
+            return line, "it is empty, silent or has values that are no numbers"
+        wave = raised_volume(wave)
+        wave = trim_silences(wave) if trim else wave
+        if not len(wave):
+            return line, "it has no speech"
+        embedding = np.asarray(_encoder(encoder)(wave[None]))[0].astype("float32")
+    except (OSError, ValueError, EOFError) as error:
+        return line, str(error)
+    target = folder / "embeds" / line.embed
+    write_whole(target, npy_bytes(embedding), durable=False)
+    return line, ""
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """``array`` as ``numpy.save`` writes it."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@functools.cache
+def _encoder(path: Path) -> ResemblyzerEncoder:
+    encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=EPSILON)
+    encoder.build()
+    load_encoder(encoder, read_encoder(path))
+    return encoder

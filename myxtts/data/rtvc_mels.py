@@ -1,0 +1,107 @@
+"""The prepared mels of RTVC's speaker encoder as batches of speakers times utterances."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from myxtts.audio.frontends import RESEMBLYZER
+from myxtts.data.batches import Builder
+from myxtts.data.rtvc_encoder import PARTIAL_FRAMES, SOURCES, frames_of
+from myxtts.data.rtvc_folders import folders_in
+from myxtts.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+class MelCorpus:
+    """Utterances of speakers, read when they are wanted.
+
+    Attributes:
+        paths: of arrays ``(frames, 40)``.
+        speaker_names: of all.
+        speakers: int32 ``(utterances,)``, places in ``speaker_names``.
+        lengths: int64 ``(utterances,)``, one each: what is taken of all is equally long.
+    """
+
+    def __init__(self, paths: list[Path], speakers: np.ndarray, names: list[str]):
+        self.paths, self.speaker_names = paths, names
+        self.speakers = np.asarray(speakers, "int32")
+        self.lengths = np.ones(len(paths), "int64")
+
+    def window(self, index: int, rng: np.random.Generator | None) -> np.ndarray:
+        """160 frames at a random place, or without ``rng`` the first.
+
+        Raises:
+            DataError: the file is missing, damaged or too short.
+        """
+        path = self.paths[index]
+        try:
+            frames = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}); prepare it anew.") from error
+        spare = len(frames) - PARTIAL_FRAMES
+        if frames.ndim != 2 or frames.shape[1] != RESEMBLYZER.n_mels or spare < 0:
+            raise DataError(
+                f"{path} has the shape {frames.shape}; ({PARTIAL_FRAMES} or more, "
+                f"{RESEMBLYZER.n_mels}) is wanted."
+            )
+        start = int(rng.integers(spare)) if rng is not None and spare else 0
+        return np.array(frames[start : start + PARTIAL_FRAMES], "float32")
+
+
+def open_mels(root: str | Path) -> MelCorpus:
+    """All that was prepared below ``root``; speakers without utterances are left out, and told.
+
+    Raises:
+        DataError: there are fewer than two speakers with utterances.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"the folder of prepared mels {root} does not exist.")
+    paths: list[Path] = []
+    names: list[str] = []
+    places: list[int] = []
+    for folder in folders_in(root):
+        source = folder / SOURCES
+        lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
+        files = [folder / frames_of(line) for line in lines if line]
+        if not files:
+            logger.warning("%s has no utterances and is left out.", folder.name)
+            continue
+        places += [len(names)] * len(files)
+        names.append(folder.name)
+        paths += files
+    if len(names) < 2:
+        raise DataError(
+            f"{root} has {len(names)} speaker{'s' * (len(names) != 1)} with utterances; two are "
+            "needed to tell speakers apart. encoder_preprocess.py makes them."
+        )
+    return MelCorpus(paths, np.array(places), names)
+
+
+def first_utterances(corpus: MelCorpus, speakers: int, utterances: int) -> MelCorpus:
+    """The first utterances of the first speakers, in batch order; few come several times."""
+    members = [np.flatnonzero(corpus.speakers == place) for place in range(speakers)]
+    order = np.concatenate([np.resize(own[:utterances], utterances) for own in members])
+    paths = [corpus.paths[index] for index in order]
+    return MelCorpus(paths, corpus.speakers[order], corpus.speaker_names)
+
+
+def mel_batches(corpus: MelCorpus, seed: int | None) -> Builder:
+    """Builder of ``mels`` ``(batch, 160, 40)`` and ``speakers`` ``(batch,)``.
+
+    Windows are drawn of the seed and the batch's number; without a seed they are the first.
+    """
+
+    def build(indices: np.ndarray, step: int) -> dict[str, np.ndarray]:
+        drawn = [
+            None if seed is None else np.random.default_rng([seed, step, number])
+            for number in range(len(indices))
+        ]
+        rows = [corpus.window(int(i), rng) for i, rng in zip(indices, drawn, strict=True)]
+        return {"mels": np.stack(rows), "speakers": corpus.speakers[indices]}
+
+    return build

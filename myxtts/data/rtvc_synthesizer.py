@@ -1,0 +1,232 @@
+"""Audio and mels for RTVC's synthesizer, of LibriSpeech with alignments or of LibriTTS.
+
+``<out>/train.txt`` has a line ``audio|mel|embed|samples|frames|text`` for each utterance, whose
+arrays lie in ``audio`` and ``mels``. What was refused is in ``refused.txt``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from myxtts.audio.analysis import mel_of
+from myxtts.audio.io import read_audio
+from myxtts.audio.silences import has_detector, split_on_silences, trim_silences
+from myxtts.data.rtvc_folders import (
+    REFUSED,
+    append_lines,
+    folders_in,
+    in_processes,
+    save_array,
+    whole_lines,
+)
+from myxtts.data.rtvc_hparams import HPARAMS, mel_spec, splitting
+from myxtts.errors import AudioError, DataError, UnreadableError
+
+logger = logging.getLogger(__name__)
+
+TRAIN = "train.txt"
+SUFFIXES = (".wav", ".flac", ".mp3")
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """What a process is told of one speaker.
+
+    Attributes:
+        folder: of books.
+        out: the synthesizer's folder.
+        hparams: see :data:`~myxtts.data.rtvc_hparams.HPARAMS`.
+        aligned: whether books have alignments, or recordings a text each.
+        known: stems of recordings whose utterances are listed and there already.
+    """
+
+    folder: Path
+    out: Path
+    hparams: Mapping[str, Any]
+    aligned: bool
+    known: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Lines of ``train.txt``, and refusals."""
+
+    lines: list[str]
+    refused: list[str]
+
+
+def preprocess_synthesizer(
+    root: str | Path,
+    out: str | Path,
+    dataset: str = "LibriSpeech",
+    subfolders: tuple[str, ...] = ("train-clean-100", "train-clean-360"),
+    hparams: Mapping[str, Any] = HPARAMS,
+    aligned: bool = True,
+    skip_existing: bool = False,
+    processes: int = 4,
+) -> int:
+    """Prepare the utterances of a data set; returns how many ``train.txt`` lists.
+
+    Args:
+        root: of data sets.
+        out: folder of the result.
+        dataset: folder below ``root``.
+        subfolders: of it, with a folder a speaker.
+        hparams: see :data:`~myxtts.data.rtvc_hparams.HPARAMS`.
+        aligned: whether there are ``*.alignment.txt``; else each recording has its text.
+        skip_existing: go on where another run stopped.
+        processes: that work side by side.
+
+    Raises:
+        DataError: nothing was found or could be prepared.
+    """
+    root, out = Path(root), Path(out)
+    speakers = [folder for name in subfolders for folder in folders_in(root / dataset / name)]
+    if not speakers:
+        raise DataError(f"{root / dataset} has no folders of speakers in {', '.join(subfolders)}.")
+    for name in ("audio", "mels"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    lines = _finished(out, aligned) if skip_existing else []
+    (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    known = frozenset(_recording(line, aligned) for line in lines)
+    if hparams["trim_silence"] and not has_detector():
+        logger.warning("webrtcvad is not installed: silences are not trimmed.")
+    tasks = [Speaker(folder, out, hparams, aligned, known) for folder in speakers]
+    count = len(lines)
+    for done in in_processes(prepare_speaker, tasks, processes, dataset):
+        append_lines(out / TRAIN, done.lines)
+        append_lines(out / REFUSED, done.refused)
+        count += len(done.lines)
+    if not count:
+        raise DataError(_nothing(root / dataset, speakers, aligned, out))
+    return count
+
+
+def prepare_speaker(task: Speaker) -> Prepared:
+    """Write the utterances of one speaker."""
+    done = Prepared([], [])
+    for book in folders_in(task.folder):
+        found = _aligned(task, book, done) if task.aligned else _texts(task, book, done)
+        for name, wave, text in found:
+            try:
+                line = write_utterance(task, name, wave, text)
+            except AudioError as error:
+                done.refused.append(f"{book / name}\t{error}")
+            else:
+                done.lines.append(line)
+    return done
+
+
+def write_utterance(task: Speaker, name: str, wave: np.ndarray, text: str) -> str:
+    """Write the wave and the mel of an utterance; returns its line of ``train.txt``.
+
+    Raises:
+        AudioError: it is too short or too long.
+    """
+    hparams, spec = task.hparams, mel_spec(task.hparams)
+    if hparams["trim_silence"] and has_detector():
+        wave = trim_silences(wave)
+    least = hparams["utterance_min_duration"]
+    if len(wave) < least * spec.sample_rate:
+        raise AudioError(f"too short: {len(wave) / spec.sample_rate:.2f} s of {least} s at least.")
+    mel = mel_of(wave, spec)
+    most = hparams["max_mel_frames"]
+    if hparams["clip_mels_length"] and len(mel) > most:
+        raise AudioError(f"too long: {len(mel)} frames of {most} at most.")
+    audio_name, mel_name = f"audio-{name}.npy", f"mel-{name}.npy"
+    save_array(task.out / "audio" / audio_name, wave)
+    save_array(task.out / "mels" / mel_name, mel)
+    # A line is a line, and readers take what is behind the fifth bar for the text.
+    text = " ".join(text.split())
+    return f"{audio_name}|{mel_name}|embed-{name}.npy|{len(wave)}|{len(mel)}|{text}"
+
+
+def _aligned(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Segments of the recordings of a book that its alignment names."""
+    path = book / f"{task.folder.name}-{book.name}.alignment.txt"
+    if not path.is_file():
+        done.refused.append(f"{book}\tno {path.name}.")
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        parts = line.rstrip().split(" ")
+        try:
+            name, words, ends = parts
+            words = words.replace('"', "").split(",")
+            ends = [float(end) for end in ends.replace('"', "").split(",")]
+        except ValueError:
+            done.refused.append(f"{path}\tno line of an alignment: {line[:60]}")
+            continue
+        recording = book / f"{name}.flac"
+        if name in task.known:
+            continue
+        try:
+            wave = _wave(recording, task.hparams)
+            segments = split_on_silences(wave, words, ends, splitting(task.hparams))
+        except UnreadableError:
+            raise
+        except (AudioError, DataError) as error:
+            done.refused.append(f"{recording}\t{error}")
+            continue
+        for number, (part, text) in enumerate(segments):
+            yield f"{name}_{number:02d}", part, text
+
+
+def _texts(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, np.ndarray, str]]:
+    """Recordings of a book that have a text beside them."""
+    for path in sorted(item for item in book.iterdir() if item.suffix.lower() in SUFFIXES):
+        texts = [path.with_suffix(suffix) for suffix in (".txt", ".normalized.txt")]
+        text = next((item for item in texts if item.is_file()), None)
+        if path.stem in task.known:
+            continue
+        if text is None:
+            done.refused.append(f"{path}\tno {texts[0].name} or {texts[1].name}.")
+            continue
+        try:
+            spoken = text.read_text(encoding="utf-8").replace('"', "").strip()
+            yield path.stem, _wave(path, task.hparams), spoken
+        except UnreadableError:
+            raise
+        except (AudioError, UnicodeDecodeError) as error:
+            done.refused.append(f"{path}\t{error}")
+
+
+def _wave(path: Path, hparams: Mapping[str, Any]) -> np.ndarray:
+    wave, _ = read_audio(path, hparams["sample_rate"])
+    peak = np.abs(wave).max()
+    if not peak:
+        raise AudioError(f"{path} is silent.")
+    return wave / peak * np.float32(hparams["rescaling_max"]) if hparams["rescale"] else wave
+
+
+def _finished(out: Path, aligned: bool) -> list[str]:
+    """Lines of recordings all of whose arrays are there."""
+    lines = whole_lines(out / TRAIN)
+    undone = {_recording(line, aligned) for line in lines if not _is_there(out, line)}
+    return [line for line in lines if _recording(line, aligned) not in undone]
+
+
+def _is_there(out: Path, line: str) -> bool:
+    audio, mel, *_ = line.split("|")
+    return (out / "audio" / audio).is_file() and (out / "mels" / mel).is_file()
+
+
+def _recording(line: str, aligned: bool) -> str:
+    """Stem of the recording that a line's utterance is of; segments have a number behind it."""
+    name = line.partition("|")[0].removeprefix("audio-").removesuffix(".npy")
+    return name.rpartition("_")[0] if aligned else name
+
+
+def _nothing(dataset: Path, speakers: list[Path], aligned: bool, out: Path) -> str:
+    found = any(True for folder in speakers for _ in folder.rglob("*.alignment.txt"))
+    if aligned and not found:
+        return (
+            f"{dataset} has no alignments: merge CorentinJ/librispeech-alignments into it, or "
+            "add --no_alignments where each recording has its text."
+        )
+    return f"{dataset} gave no utterance; {out / REFUSED} says why."

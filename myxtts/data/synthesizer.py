@@ -1,0 +1,272 @@
+"""Texts, mels and speaker embeddings in the layout of RTVC's synthesizer.
+
+``train.txt`` has a line an utterance, ``audio file|mel file|embed file|samples|mel frames|text``;
+beside it lie ``mels`` (time first, in [-4, 4]), ``embeds`` and, where the corpus knows them,
+``durations/duration-<id>.npy``: mel frames of each text id, of the end mark too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from myxtts.data.batches import Builder, pad
+from myxtts.data.plan import BatchPlan
+from myxtts.data.screening import Report
+from myxtts.errors import DataError, TextError
+from myxtts.synthesizer_config import Phase, SynthesizerConfig, SynthesizerDataConfig
+from myxtts.text.symbols import SymbolTokenizer
+
+TABLE = "train.txt"
+MEL_PADDING = -4.0
+FRAMES_A_SECOND = 80
+UNKNOWN = -1.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """An utterance of ``train.txt``."""
+
+    audio: str
+    mel: str
+    embed: str
+    samples: int
+    frames: int
+    text: str
+
+    @property
+    def duration(self) -> str:
+        """File of the durations, which need not be there."""
+        return self.mel.replace("mel-", "duration-", 1)
+
+
+def read_table(path: str | Path) -> list[Line]:
+    """Utterances of a table, in order; those without frames are left out with all that is theirs.
+
+    Raises:
+        DataError: the table cannot be read, or a line has not the six columns.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the table of utterances {path}: {error}.") from error
+    found = []
+    for number, line in enumerate(text.split("\n"), 1):
+        parts = line.rstrip("\r").split("|")
+        if parts == [""]:
+            continue
+        if len(parts) < 6 or not (parts[3].isdigit() and parts[4].isdigit()):
+            raise DataError(
+                f"{path}, line {number}: audio file|mel file|embed file|samples|mel frames|text "
+                "is wanted."
+            )
+        if int(parts[4]):
+            found.append(Line(*parts[:3], int(parts[3]), int(parts[4]), parts[5]))
+    return found
+
+
+class SynthesizerCorpus:
+    """Utterances of one folder.
+
+    Args:
+        folder: of ``mels`` and ``embeds``.
+        lines: usable ones, with their ids.
+
+    Attributes:
+        lengths: int64 ``(utterances,)``, in mel frames.
+        speakers: zeros; no batch asks for them.
+        r: frames a decoder step of validation batches, of the phase that the training is in.
+        start: steps made before this run.
+    """
+
+    def __init__(self, folder: Path, lines: list[tuple[Line, list[int]]]):
+        self.folder, self.lines = folder, lines
+        self.lengths = np.array([line.frames for line, _ in lines], "int64")
+        self.speakers = np.zeros(len(lines), "int32")
+        self.r, self.start = 1, 0
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def split(self, every: int) -> tuple[SynthesizerCorpus, SynthesizerCorpus]:
+        """All but every so many-th utterance, and those; one utterance alone is both."""
+        if len(self) < 2:
+            return self, self
+        every = min(every, len(self))
+        rest = [line for index, line in enumerate(self.lines, 1) if index % every]
+        held = self.lines[every - 1 :: every]
+        return SynthesizerCorpus(self.folder, rest), SynthesizerCorpus(self.folder, held)
+
+    def ids(self, index: int) -> np.ndarray:
+        """Text ids int32."""
+        return np.array(self.lines[index][1], "int32")
+
+    def mel(self, index: int) -> np.ndarray:
+        """Mel float32 ``(frames, mels)``.
+
+        Raises:
+            DataError: it cannot be read or has fewer frames than the table says.
+        """
+        line = self.lines[index][0]
+        mel = _array(self.folder / "mels" / line.mel)
+        if mel.ndim != 2 or len(mel) < line.frames:
+            raise DataError(
+                f"{self.folder / 'mels' / line.mel} is of {mel.shape}; {line.frames} frames are "
+                "wanted."
+            )
+        return mel[: line.frames].astype("float32")
+
+    def embedding(self, index: int) -> np.ndarray:
+        """Speaker embedding float32 ``(dim,)``."""
+        return _array(self.folder / "embeds" / self.lines[index][0].embed).astype("float32")
+
+    def path(self, index: int, r: int) -> np.ndarray:
+        """Share of the text that is spoken at each decoder step; -1 where nobody knows."""
+        line, ids = self.lines[index]
+        steps, file = -(-line.frames // r), self.folder / "durations" / line.duration
+        if not file.is_file():
+            return np.full(steps, UNKNOWN, "float32")
+        durations = _array(file)
+        if durations.shape != (len(ids),) or durations.min() < 0 or not durations.sum():
+            raise DataError(f"{file} is of {durations.shape}; {len(ids)} durations are wanted.")
+        ends = np.cumsum(durations)
+        middles = (np.arange(steps) + 0.5) * r * ends[-1] / (steps * r)
+        return (np.searchsorted(ends, middles, side="right") / len(ids)).astype("float32")
+
+
+def open_synthesizer_data(
+    folder: str | Path, data: SynthesizerDataConfig, tokenizer: SymbolTokenizer
+) -> tuple[SynthesizerCorpus, Report]:
+    """Utterances below ``folder`` that can be learned from.
+
+    Raises:
+        DataError: the table is not as it should be, or no utterance remains.
+    """
+    folder = Path(folder)
+    report, kept = Report(str(folder)), []
+    for line in read_table(folder / TABLE):
+        try:
+            reason = _unfit(folder, line, data)
+            ids = [] if reason else tokenizer.encode(line.text)
+        except TextError as error:
+            reason = f"no text: {error}"
+        if reason:
+            report.skipped.append((line.mel, reason))
+        else:
+            kept.append((line, ids))
+    report.kept = len(kept)
+    report.seconds = sum(line.frames for line, _ in kept) / FRAMES_A_SECOND
+    if not kept:
+        told = f" ({report.reasons()})" if report.skipped else ""
+        raise DataError(f"{folder / TABLE} names no utterance to learn from{told}.")
+    return SynthesizerCorpus(folder, kept), report
+
+
+def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
+    if line.frames > data.max_frames:
+        return f"too long: {line.frames} frames"
+    if not line.text.strip():
+        return "no text"
+    files = (folder / "mels" / line.mel, folder / "embeds" / line.embed)
+    lacking = next((path for path in files if not path.is_file()), None)
+    return None if lacking is None else f"unreadable: there is no {lacking}"
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {error}.") from error
+
+
+class Shuffled(BatchPlan):
+    """Batches of utterances of any length, as RTVC has them."""
+
+    def epoch(self, number: int) -> list[np.ndarray]:
+        """Index arrays of the batches of one epoch."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.lengths))
+        return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
+
+
+class PhasePlan:
+    """Which utterances meet, phase by phase.
+
+    Args:
+        corpus: whose they are; its ``start`` steps lie before the run.
+        phases: of the schedule.
+        seed: of the order.
+        bucketing: utterances of similar length meet.
+    """
+
+    def __init__(
+        self, corpus: SynthesizerCorpus, phases: tuple[Phase, ...], seed: int, bucketing: bool
+    ):
+        kind = BatchPlan if bucketing else Shuffled
+        self.start, self.phases = corpus.start, phases
+        self.plans = [
+            kind(corpus.lengths, corpus.speakers, phase.batch_size, seed + number)
+            for number, phase in enumerate(phases)
+        ]
+
+    def stream(self, start_step: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+        """Endless ``(r, indices)`` from the batch with this number of the run on."""
+        step = self.start + start_step
+        while True:
+            number = place(self.phases, step)
+            began = self.phases[number - 1].until if number else 0
+            for _, indices in self.plans[number].stream(step - began):
+                yield self.phases[number].r, indices
+                step += 1
+                if place(self.phases, step) != number:
+                    break
+
+
+def place(phases: tuple[Phase, ...], step: int) -> int:
+    """Number of the phase that the step behind ``step`` others is in; the last has no end."""
+    ended = sum(step >= phase.until for phase in phases)
+    return min(ended, len(phases) - 1)
+
+
+def batches(corpus: SynthesizerCorpus, config: SynthesizerConfig) -> Builder:
+    """Builder of batches; the number that comes with the indices is r, 0 for the corpus's own.
+
+    It gives ``ids`` and ``characters`` (their counts), ``embedding``, ``mels`` ``(batch, frames,
+    mels)`` padded by one frame and to a multiple of ``r``, their ``lengths``, ``stops`` ``(batch,
+    frames)``, ``paths`` ``(batch, steps)`` and ``r`` itself.
+    """
+    sizes = config.model
+
+    def build(indices: np.ndarray, r: int) -> dict[str, np.ndarray]:
+        r = r or corpus.r
+        rows = [int(index) for index in indices]
+        ids, mels = [corpus.ids(i) for i in rows], [corpus.mel(i) for i in rows]
+        embeddings = [corpus.embedding(i) for i in rows]
+        _check(corpus, rows, mels, embeddings, sizes)
+        lengths = np.array([len(mel) for mel in mels], "int32")
+        size = -(-(int(lengths.max()) + 1) // r) * r
+        frames = np.arange(size)[None]
+        return {
+            "ids": pad(ids, 1, 0, "int32"),
+            "characters": np.array([len(row) for row in ids], "int32"),
+            "embedding": np.stack(embeddings),
+            "mels": pad(mels, 1, MEL_PADDING, size=size),
+            "lengths": lengths,
+            "stops": (frames >= lengths[:, None] - 1).astype("float32"),
+            "paths": pad([corpus.path(i, r) for i in rows], 1, UNKNOWN, size=size // r),
+            "r": np.array(r, "int32"),
+        }
+
+    return build
+
+
+def _check(corpus: SynthesizerCorpus, rows: list, mels: list, embeddings: list, sizes) -> None:
+    for row, mel, embedding in zip(rows, mels, embeddings, strict=True):
+        if mel.shape[1] != sizes.n_mels or embedding.shape != (sizes.speaker_dims,):
+            raise DataError(
+                f"{corpus.folder}, {corpus.lines[row][0].mel}: mels of {mel.shape[1]} channels and "
+                f"an embedding of {embedding.shape}; the model wants {sizes.n_mels} and "
+                f"({sizes.speaker_dims},)."
+            )

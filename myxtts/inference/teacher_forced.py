@@ -1,0 +1,110 @@
+"""What a synthesizer makes of recordings' own mels: the data that its vocoder learns from."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, read_table
+from myxtts.data.vocoder import SYNTHESIZED, SYNTHESIZED_MELS
+from myxtts.errors import DataError
+from myxtts.files import replacing, write_whole
+from myxtts.models.tacotron import Masks, Tacotron
+from myxtts.synthesizer_config import SynthesizerConfig
+from myxtts.text.symbols import SymbolTokenizer
+
+logger = logging.getLogger(__name__)
+
+# Beside the mels: of which synthesizer they are, so that a killed run can be gone on with.
+MADE_BY = "synthesizer.sha256"
+
+
+def synthesize_mels(
+    model: Tacotron,
+    folder: str | Path,
+    out: str | Path,
+    batch_size: int = 16,
+    tokenizer: SymbolTokenizer | None = None,
+) -> int:
+    """Write ``mels_gta`` and ``synthesized.txt`` for a vocoder; return how many utterances.
+
+    The synthesizer is teacher-forced, without dropout and in the batches of
+    Real-Time-Voice-Cloning, which its post-net hears; each mel is cut to its frames. Utterances
+    without frames are left out. What a killed run of the same synthesizer has written stays.
+
+    Args:
+        model: of the synthesizer.
+        folder: of its data: ``train.txt``, ``mels`` and ``embeds``.
+        out: folder of the vocoder's data.
+        batch_size: utterances at a time.
+        tokenizer: of the texts; by default that of the model's symbols.
+
+    Raises:
+        DataError: the folder is none of a synthesizer's, or its files do not fit the model.
+        TextError: nothing of a text is a symbol.
+    """
+    folder, out = Path(folder), Path(out)
+    tokenizer = tokenizer or SymbolTokenizer(model.config.symbols)
+    lines, mels = read_table(folder / TABLE), out / SYNTHESIZED_MELS
+    if not lines:
+        raise DataError(f"{folder / TABLE} names no utterance that has frames.")
+    _begin(out, model)
+    corpus = SynthesizerCorpus(folder, [(line, tokenizer.encode(line.text)) for line in lines])
+    build = batches(corpus, SynthesizerConfig(model=model.config))
+    forward = _forward(model)
+    for rows in tqdm(_cuts(lines, batch_size, mels), "mels", delay=2, disable=None):
+        made = build(rows, model.r)
+        spoken = forward(made["ids"], made["embedding"], made["mels"]).numpy()
+        for row, mel in zip(rows.tolist(), spoken, strict=True):
+            _save(mels / lines[row].mel, mel[: lines[row].frames].astype("float32"))
+    write_whole(out / SYNTHESIZED, "".join(f"{line}\n" for line in _kept(folder / TABLE)))
+    return len(lines)
+
+
+def _save(path: Path, mel: np.ndarray) -> None:
+    with replacing(path, DataError, durable=False) as fresh, fresh.open("wb") as file:
+        np.save(file, mel)
+
+
+def _forward(model: Tacotron):
+    @tf.function(reduce_retracing=True)
+    def forward(ids, embeddings, mels):
+        return model(ids, embeddings, mels, masks=Masks(), training=False).linear
+
+    return forward
+
+
+def _begin(out: Path, model: Tacotron) -> None:
+    """Say of which synthesizer the mels in ``out`` are; those of another go."""
+    digest, mark, mels = hashlib.sha256(), out / MADE_BY, out / SYNTHESIZED_MELS
+    for name, variable in sorted(model.variables_by_name().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
+    said = mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
+    # A finished run is made anew: its recordings may be others.
+    if said != digest.hexdigest() or (out / SYNTHESIZED).is_file():
+        (out / SYNTHESIZED).unlink(missing_ok=True)
+        for path in mels.glob("mel-*.npy"):
+            path.unlink()
+    write_whole(mark, digest.hexdigest() + "\n", DataError)
+    mels.mkdir(parents=True, exist_ok=True)
+
+
+def _cuts(lines: list[Line], size: int, mels: Path) -> Iterator[np.ndarray]:
+    """Places of the utterances of each batch that is not there as a whole."""
+    for start in range(0, len(lines), size):
+        rows = np.arange(start, min(start + size, len(lines)))
+        if not all((mels / lines[row].mel).is_file() for row in rows):
+            yield rows
+
+
+def _kept(table: Path) -> list[str]:
+    """Lines of a table as they are, without those that have no frames."""
+    lines = table.read_text(encoding="utf-8").split("\n")
+    return [line.rstrip("\r") for line in lines if line.strip() and int(line.split("|")[4])]

@@ -1,0 +1,70 @@
+"""Texts as mels: pieces, seeds, attempts, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+
+from myxtts.errors import ConfigError, TextError
+from myxtts.inference import spectrograms
+from myxtts.inference.spectrograms import MelTake, SpectrogramSynthesizer
+from myxtts.models.tacotron import Tacotron
+from tests.models.test_tacotron import TINY
+
+OWN = np.ones(4, "float32")
+
+
+@pytest.fixture(scope="module")
+def synthesizer():
+    keras.utils.set_random_seed(0)
+    model = Tacotron(TINY)
+    model.build()
+    return SpectrogramSynthesizer(model, retries=1)
+
+
+def test_pieces_have_twenty_words_at_most(synthesizer):
+    text = "One two. " + "word " * 30 + "and so, " + "more " * 15 + "end. Last one!"
+    pieces = synthesizer.pieces(text)
+    assert all(len(piece.split()) <= 20 for piece in pieces)
+    assert " ".join(pieces).split() == text.split()
+    with pytest.raises(TextError):
+        synthesizer.pieces(" ... ")
+
+
+def test_a_seed_gives_the_same_mels(synthesizer, monkeypatch):
+    monkeypatch.setattr(spectrograms, "LEAST_FRAMES", 20)
+    monkeypatch.setattr(spectrograms, "FRAMES_A_CHARACTER", 0)
+    texts = ["A sentence that is said as it stands here.", "Two"]
+    first, again, other = (synthesizer.synthesize(texts, OWN, seed) for seed in (1, 1, 2))
+    for one, same, unlike in zip(first, again, other, strict=True):
+        assert one.shape[0] == 5 and one.dtype == np.float32
+        assert np.array_equal(one, same)
+        assert one.shape != unlike.shape or not np.array_equal(one, unlike)
+
+
+def test_a_flag_is_tried_again_and_pieces_are_joined(synthesizer, monkeypatch):
+    tried = []
+
+    def take(attempt, embedding, seed, context=True):
+        tried.append((attempt.piece, attempt.number))
+        flags = ("skips",) if attempt.piece == 0 and attempt.number == 0 else ()
+        return MelTake(np.ones((3, 5), "float32"), np.ones((2, 2)), flags)
+
+    monkeypatch.setattr(synthesizer, "take", take)
+    words = "word " * 19
+    (mel,) = synthesizer.synthesize([f"{words}end. {words}end."], OWN)
+    assert tried == [(0, 0), (0, 1), (1, 0)]
+    assert mel.shape == (5, 3 + 12 + 3) and np.all(mel[:, 3:15] == -4)
+
+
+def test_embeddings_must_fit(synthesizer):
+    with pytest.raises(ConfigError, match=r"\(2, 4\) is wanted"):
+        synthesizer.synthesize(["a", "b"], np.ones((3, 4)))
+    with pytest.raises(ConfigError, match="is wanted"):
+        synthesizer.synthesize(["a"], np.ones(7))
+
+
+def test_silence_at_the_end_is_cut():
+    mel = np.full((6, 5), -4.0)
+    assert len(spectrograms._without_silence(mel)) == 1
+    mel[3] = 0
+    assert len(spectrograms._without_silence(mel)) == 4

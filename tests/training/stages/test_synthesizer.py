@@ -1,0 +1,195 @@
+"""The synthesizer's stage: it learns, changes phases, resumes to the same bytes, exports."""
+
+import json
+
+import numpy as np
+import pytest
+
+from myxtts.data.synthesizer import (
+    PhasePlan,
+    SynthesizerCorpus,
+    batches,
+    open_synthesizer_data,
+    read_table,
+)
+from myxtts.errors import ConfigError, DataError, WeightsError
+from myxtts.models.tacotron import Tacotron
+from myxtts.settings import to_dict
+from myxtts.synthesizer_config import COMPATIBLE, SynthesizerConfig
+from myxtts.text.symbols import SymbolTokenizer
+from myxtts.training.logs import read_history
+from myxtts.training.run import train
+from myxtts.training.stages.synthesizer import PhaseRates
+from myxtts.training.stages.synthesizer_system import SYNTHESIZER_SYSTEM
+from myxtts.weights import rtvc_synthesizer
+from myxtts.weights.torch_file import write_torch_file
+from tests.models.test_tacotron import TINY
+
+TEXTS = ("abcd", "dcba", "aabb", "ccdd", "abab", "dd cc", "bcbc")
+
+
+def write_corpus(folder, zero: bool = False):
+    """Every letter has a mel of its own; with ``zero`` one row of no frames comes between."""
+    for name in ("mels", "embeds", "audio"):
+        (folder / name).mkdir(parents=True)
+    rng, lines = np.random.default_rng(0), []
+    sounds = {letter: rng.normal(size=5) for letter in "abcd "}
+    for number, text in enumerate(TEXTS):
+        mel = np.repeat([sounds[letter] for letter in text], 3, axis=0).astype("float32")
+        own = np.eye(4, dtype="float32")[number % 4]
+        np.save(folder / "mels" / f"mel-{number}.npy", mel)
+        np.save(folder / "embeds" / f"embed-{number}.npy", own)
+        names = f"audio-{number}.npy|mel-{number}.npy|embed-{number}.npy"
+        lines.append(f"{names}|{len(mel) * 200}|{len(mel)}|{text}")
+    if zero:
+        lines.insert(2, "audio-x.npy|mel-x.npy|embed-x.npy|0|0|nothing")
+    (folder / "train.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def settings(corpus, run, **training) -> SynthesizerConfig:
+    values = {
+        "model": {**to_dict(TINY), "dropout": 0.1},
+        "data": {"train_data": str(corpus)},
+        "training": {
+            "output_dir": str(run),
+            "schedule": ["3:4e-3:6:3", "2:2e-3:12:4"],
+            "validate_every": 4,
+            "checkpoint_every": 2,
+            **training,
+        },
+    }
+    return SynthesizerConfig().merged(values)
+
+
+def contents(run) -> dict:
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted((run / "preset").rglob("*"))
+        if path.is_file()
+    } | {"pt": (run / "synthesizer.pt").read_bytes()}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_corpus(tmp_path_factory.mktemp("synthesizer") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run") / "whole"
+    train(settings(corpus, run), SYNTHESIZER_SYSTEM)
+    return run
+
+
+def test_it_learns_and_leaves_what_rtvc_leaves(whole):
+    losses = [item["loss"] for item in read_history(whole) if item["kind"] == "validation"]
+    assert losses[-1] < losses[0]
+    model = Tacotron.from_preset(whole / "preset")
+    assert model.r == 2 and model.step in (8, 12)
+    assert rtvc_synthesizer.read(whole / "synthesizer.pt").step == model.step
+    assert list((whole / "plots").glob("attention_step_*_sample_1.png"))
+    assert list((whole / "plots").glob("step-*-mel-spectrogram_sample_1.png"))
+    table = (whole / "metas" / "CharacterEmbeddings.tsv").read_text().split("\n")
+    assert table[:2] == ["_", "~"] and table[65] == "\\s"
+
+
+def test_a_killed_run_gives_the_same_bytes(corpus, whole, tmp_path, monkeypatch):
+    from myxtts.training.trainer import Trainer
+
+    class Killed(BaseException):
+        pass
+
+    after = Trainer._after_step
+
+    def die(self, numbers, bar):
+        after(self, numbers, bar)
+        if self.progress.step == 7:
+            raise Killed
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Trainer, "_after_step", die)
+        train(settings(corpus, run), SYNTHESIZER_SYSTEM)
+    train(settings(corpus, run, resume=True), SYNTHESIZER_SYSTEM)
+    mine, theirs = contents(run), contents(whole)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        assert mine[name] == theirs[name], name
+
+
+def test_a_file_of_rtvc_goes_on(corpus, whole, tmp_path):
+    schedule = ["3:4e-3:6:3", "2:2e-3:16:4"]
+    config = settings(
+        corpus, tmp_path / "run", schedule=schedule, init_from=str(whole / "synthesizer.pt")
+    )
+    before = rtvc_synthesizer.read(whole / "synthesizer.pt").step
+    result = train(config, SYNTHESIZER_SYSTEM)
+    assert result.steps["synthesizer"] == 16 - before
+    assert json.loads((tmp_path / "run" / "origin.json").read_text()) == {"steps": before}
+    with pytest.raises(ConfigError, match="nothing is left to do"):
+        train(
+            settings(corpus, tmp_path / "x", schedule=["2:1e-3:3:2"],
+                     init_from=str(whole / "preset")), SYNTHESIZER_SYSTEM)  # fmt: skip
+
+
+def test_a_vocoder_is_no_synthesizer(corpus, tmp_path):
+    write_torch_file(tmp_path / "vocoder.pt", {"model_state": {"fc3.weight": np.zeros((2, 2))}})
+    config = settings(corpus, tmp_path / "run", init_from=str(tmp_path / "vocoder.pt"))
+    with pytest.raises(WeightsError, match=r"holds a vocoder, not a synthesizer\.$"):
+        train(config, SYNTHESIZER_SYSTEM)
+
+
+def test_rows_without_frames_shift_nothing(tmp_path):
+    lines = read_table(write_corpus(tmp_path / "corpus", zero=True) / "train.txt")
+    assert [line.text for line in lines] == list(TEXTS)
+    assert all(line.embed == f"embed-{number}.npy" for number, line in enumerate(lines))
+    path = tmp_path / "corpus" / "train.txt"
+    path.write_text("a|b|c\n")
+    with pytest.raises(DataError, match="line 1"):
+        read_table(path)
+
+
+def test_a_batch_is_padded_as_rtvc_does(corpus):
+    config = settings(corpus, "x")
+    found, report = open_synthesizer_data(corpus, config.data, SymbolTokenizer())
+    assert report.kept == len(TEXTS)
+    batch = batches(found, config)(np.array([0, 5]), 2)
+    assert batch["mels"].shape == (2, 16, 5) and batch["lengths"].tolist() == [12, 15]
+    assert np.all(batch["mels"][0, 12:] == -4)
+    assert batch["stops"][0].tolist() == [0] * 11 + [1] * 5
+    assert batch["ids"][0, -1] == 0 and batch["characters"].tolist() == [5, 6]
+
+
+def test_durations_say_where_the_attention_should_be(tmp_path):
+    folder = write_corpus(tmp_path / "corpus")
+    (folder / "durations").mkdir()
+    np.save(folder / "durations" / "duration-0.npy", np.array([6, 2, 2, 2, 0]))
+    found = SynthesizerCorpus(folder, [(read_table(folder / "train.txt")[0], [28, 29, 30, 31, 1])])
+    assert found.path(0, 2).tolist() == pytest.approx([0, 0, 0, 0.2, 0.4, 0.6])
+
+
+def test_phases_and_rates_change_at_their_steps(corpus):
+    config = settings(corpus, "x")
+    found, _ = open_synthesizer_data(corpus, config.data, SymbolTokenizer())
+    plan = PhasePlan(found, config.training.phases, 0, bucketing=False)
+    stream = plan.stream(0)
+    heard = [next(stream) for _ in range(9)]
+    assert [r for r, _ in heard] == [3] * 6 + [2] * 3
+    again = plan.stream(4)
+    for r, indices in heard[4:]:
+        other = next(again)
+        assert other[0] == r and np.array_equal(other[1], indices)
+    rates = PhaseRates([1.0, 0.5], [6, 12])
+    assert [float(rates(step)) for step in (0, 5, 6, 99)] == [1.0, 1.0, 0.5, 0.5]
+
+
+def test_settings_are_checked():
+    with pytest.raises(ConfigError, match="is no phase"):
+        SynthesizerConfig().merged({"training": {"schedule": ["2:1:x:3"]}})
+    with pytest.raises(ConfigError, match="above model.max_r"):
+        SynthesizerConfig().merged({"training": {"schedule": ["21:1e-3:5:3"]}})
+    with pytest.raises(ConfigError, match="grow"):
+        SynthesizerConfig().merged({"training": {"schedule": ["2:1e-3:5:3", "2:1e-3:5:3"]}})
+    plain = SynthesizerConfig().merged(COMPATIBLE)
+    assert not plain.training.masked_losses and not plain.model.masked_attention

@@ -1,0 +1,1 @@
+"""Command lines of SV2TTS, over ``myxtts``."""

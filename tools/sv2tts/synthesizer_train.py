@@ -1,0 +1,206 @@
+"""Train a synthesizer (Tacotron) on data in the layout of Real-Time-Voice-Cloning.
+
+    python tools/sv2tts/synthesizer_train.py RUN_ID SYN_DIR
+    python tools/sv2tts/synthesizer_train.py RUN_ID SYN_DIR --rtvc-compatible
+
+A run that is there already is gone on with, from its checkpoints, or else from its synthesizer.pt
+with that file's optimizer. Ctrl-C saves. The other flags are fields of the configuration, and beat
+the options of the original where both say the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from myxtts.errors import ConfigError
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.settings import to_dict
+from myxtts.synthesizer_config import COMPATIBLE, SynthesizerConfig
+
+logger = logging.getLogger(__name__)
+
+# Fields of --hparams, where they are here.
+FIELDS = {
+    "num_mels": ("model", "n_mels"),
+    "tts_embed_dims": ("model", "embed_dims"),
+    "tts_encoder_dims": ("model", "encoder_dims"),
+    "tts_decoder_dims": ("model", "decoder_dims"),
+    "tts_postnet_dims": ("model", "postnet_dims"),
+    "tts_encoder_K": ("model", "encoder_kernels"),
+    "tts_lstm_dims": ("model", "lstm_dims"),
+    "tts_postnet_K": ("model", "postnet_kernels"),
+    "tts_num_highways": ("model", "num_highways"),
+    "tts_dropout": ("model", "dropout"),
+    "speaker_embedding_size": ("model", "speaker_dims"),
+    "tts_cleaner_names": ("data", "cleaners"),
+    "max_mel_frames": ("data", "max_frames"),
+    "tts_schedule": ("training", "schedule"),
+    "tts_clip_grad_norm": ("training", "gradient_clip"),
+    "tts_eval_interval": ("training", "validate_every"),
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = make_parser("synthesizer_train.py", __doc__, json=True)
+    parser.add_argument("run_id", help="name of the run, a folder in --models_dir")
+    parser.add_argument("syn_dir", type=Path, help="folder of train.txt, mels and embeds")
+    parser.add_argument(
+        "-m",
+        "--models_dir",
+        type=Path,
+        default=Path("saved_models"),
+        help="folder of the runs (default: saved_models)",
+    )
+    parser.add_argument(
+        "-s",
+        "--save_every",
+        type=int,
+        default=1000,
+        help="steps between validations, with checkpoint and synthesizer.pt (default: 1000)",
+    )
+    parser.add_argument(
+        "-b",
+        "--backup_every",
+        dest="backups",
+        type=int,
+        default=25_000,
+        help="steps between copies of synthesizer.pt that stay; 0: none (default: 25000)",
+    )
+    parser.add_argument(
+        "-f",
+        "--force_restart",
+        action="store_true",
+        help="begin anew; what the run has is moved aside",
+    )
+    parser.add_argument(
+        "--hparams",
+        default="",
+        help="name=value,name=value; lists and tuples may have commas of their own",
+    )
+    parser.add_argument(
+        "--rtvc-compatible",
+        action="store_true",
+        help="train as the original does: losses over padding, its attention over padding, no "
+        "guided attention, batches of any length, one stop for a batch",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the resolved configuration and stop"
+    )
+    add_config_flags(parser, SynthesizerConfig, ("model", "data", "training"), defaults=True)
+    return parser
+
+
+def resolve(args: argparse.Namespace) -> SynthesizerConfig:
+    """The configuration: the run's own, then the original's options, then flags.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    run_dir = args.models_dir / args.run_id
+    goes_on = has_checkpoints(run_dir) and not args.force_restart
+    config = SynthesizerConfig()
+    if goes_on:
+        config = SynthesizerConfig.from_yaml(run_dir / "config.yaml")
+        # How many steps are left is found anew.
+        config = config.merged({"training": {"synthesizer": {"steps": 0}}})
+    if args.rtvc_compatible:
+        config = config.merged(COMPATIBLE)
+    training: dict[str, Any] = {
+        "output_dir": str(run_dir),
+        "validate_every": args.save_every,
+        "checkpoint_every": args.save_every,
+        "backup_every": args.backups,
+        "resume": goes_on,
+    }
+    if not goes_on and not args.force_restart and (run_dir / "synthesizer.pt").is_file():
+        training["init_from"] = str(run_dir / "synthesizer.pt")
+    data = {"train_data": str(args.syn_dir)}
+    config = config.merged({"data": data, "training": training}, "command line")
+    config = config.merged(from_hparams(args.hparams), "--hparams")
+    return config_from_flags(args, config)
+
+
+def from_hparams(text: str) -> dict[str, dict[str, Any]]:
+    """Values of ``--hparams`` by section and field; what the training does not read is said.
+
+    Raises:
+        ConfigError: they cannot be read.
+    """
+    if not text.strip():
+        return {}
+    from myxtts.data.rtvc_hparams import HPARAMS, read_hparams
+
+    values: dict[str, dict[str, Any]] = {}
+    for name, value in read_hparams(text).items():
+        if value == HPARAMS[name]:
+            continue
+        if name not in FIELDS:
+            logger.warning("--hparams: the training does not read %s", name)
+            continue
+        section, field = FIELDS[name]
+        if name == "tts_schedule":
+            value = [phase_text(phase) for phase in value]
+        values.setdefault(section, {})[field] = list(value) if isinstance(value, tuple) else value
+    return values
+
+
+def phase_text(phase: Any) -> str:
+    """A phase ``(r, rate, until, batch)`` as the configuration writes it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(phase, (tuple, list)) or len(phase) != 4:
+        raise ConfigError(f"--hparams: {phase!r} is no phase (r, rate, until, batch).")
+    return ":".join(str(part) for part in phase)
+
+
+def has_checkpoints(run_dir: Path) -> bool:
+    """Whether a run can be gone on with."""
+    return any((run_dir / "checkpoints" / "synthesizer").glob("step-*"))
+
+
+def move_aside(run_dir: Path) -> None:
+    """Give a run that is there another name.
+
+    Raises:
+        ConfigError: it cannot be moved.
+    """
+    number = 1
+    while (other := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
+        number += 1
+    try:
+        run_dir.rename(other)
+    except OSError as error:
+        raise ConfigError(f"{run_dir} cannot be moved aside: {error.strerror}.") from error
+    logger.info("what was in %s is now in %s", run_dir, other)
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train, and print where the preset lies."""
+    config = resolve(args)
+    if args.dry_run:
+        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        return
+    run_dir = Path(config.training.output_dir)
+    if args.force_restart and run_dir.exists():
+        move_aside(run_dir)
+    # Imported late: --help and --dry-run need no TensorFlow.
+    from myxtts.training.run import train
+    from myxtts.training.stages.synthesizer_system import SYNTHESIZER_SYSTEM
+
+    result = train(config, SYNTHESIZER_SYSTEM)
+    print(json.dumps(result.to_dict()) if args.json else result.preset)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, parser()))
