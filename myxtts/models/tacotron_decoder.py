@@ -128,15 +128,18 @@ class Decoder(Layer):
             of the stop ``(batch, frames)``.
         """
         own = None if masks is None else ops.transpose(masks, (1, 2, 0, 3))
-        steps = {"frame": ops.swapaxes(self.prenet(teacher, own), 0, 1)}
+        # One array: Keras's loop takes several of an unknown length for a fault.
+        steps = [ops.swapaxes(self.prenet(teacher, own), 0, 1)]
         if zoneout is not None:
-            steps["zoneout"] = zoneout
+            steps += [ops.cast(zoneout[:, number], steps[0].dtype) for number in range(2)]
+        sizes = [self.config.prenet_dims, self.config.prenet_dims + self.config.lstm_dims]
 
         def step(state, now):
-            state = self.step(state, memory, now["frame"], now.get("zoneout"))
+            parts = ops.split(now, sizes, axis=-1) if zoneout is not None else (now,)
+            state = self.step(state, memory, parts[0], parts[1:])
             return state, state
 
-        _, states = ops.scan(step, self.start(memory), steps)
+        _, states = ops.scan(step, self.start(memory), ops.concatenate(steps, axis=-1))
         hidden, context, weights = (
             ops.swapaxes(states[name], 0, 1) for name in ("out", "context", "weights")
         )
@@ -152,8 +155,11 @@ class Decoder(Layer):
         state = {name: ops.zeros((batch, size), kind) for name, size in sizes.items()}
         return state | {name: ops.zeros((batch, width), kind) for name in ("cumulative", "weights")}
 
-    def step(self, state: dict, memory: tuple, frame, zoneout=None) -> dict:
-        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_dims)``."""
+    def step(self, state: dict, memory: tuple, frame, zoneout=()) -> dict:
+        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_dims)``.
+
+        ``zoneout`` is empty or has the masks ``(batch, lstm_dims)`` of both LSTMs.
+        """
         encoded, projected, present = memory
         beside = ops.concatenate([state["context"], frame], axis=-1)
         query, _ = self.attention_rnn(beside, [state["query"]])
@@ -165,9 +171,8 @@ class Decoder(Layer):
         for number, cell in enumerate(self.cells):
             old = state[f"h{number}"]
             hidden, new[f"c{number}"] = cell(x, old, state[f"c{number}"])
-            if zoneout is not None:
-                kept = ops.cast(zoneout[number], hidden.dtype)
-                hidden = old * kept + hidden * (1.0 - kept)
+            if zoneout:
+                hidden = old * zoneout[number] + hidden * (1.0 - zoneout[number])
             new[f"h{number}"] = hidden
             x = x + hidden
         return new | {"out": x}
