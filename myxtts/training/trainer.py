@@ -139,7 +139,7 @@ class Trainer:
         saves = validates or step % self.config.checkpoint_every == 0 or stopping
         logs = step % LOG_EVERY == 0 or last
         self._unread.append((step, numbers))
-        self.task.stepped(step, numbers, self._batch)
+        getattr(self.task, "stepped", _nothing)(step, numbers, self._batch)
         if saves or logs:
             values = self._read_numbers()
         if logs:
@@ -222,7 +222,7 @@ class Trainer:
         step, config = self.progress.step, self.config
         due = step % config.checkpoint_every == 0 or step % config.validate_every == 0
         self.checkpoints.save(self.progress, self.log.own(), not due and step < self.total)
-        self.task.saved(step)
+        getattr(self.task, "saved", _nothing)(step)
         self.log.flush()
 
     def _done_early(self) -> bool:
@@ -247,3 +247,7 @@ class Trainer:
                 for name in (signal.SIGINT, signal.SIGTERM):
                     afterwards.callback(signal.signal, name, signal.signal(name, stop))
             yield
+
+
+def _nothing(*told) -> None:
+    """What a task does that has nothing to do after a step."""

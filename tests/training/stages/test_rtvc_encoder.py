@@ -140,10 +140,11 @@ def test_steps_are_torchs(whole, mels):
     start = drawn(0)
     wanted = torch_steps(start, batches, 3)
     found = read_encoder(whole / "encoder.pt").arrays
-    # A softmax does not depend on the bias: its gradient is rounding.
+    # A softmax does not depend on the bias: its gradient is rounding. So are the smallest ones of
+    # the others, of which Adam makes whole steps.
     for key in set(keys()) - {"similarity_bias"}:
-        moved = np.abs(wanted[key] - start[key]).max()
-        assert np.abs(found[key] - wanted[key]).max() < 0.02 * moved + 1e-7, key
+        moved = np.linalg.norm(wanted[key] - start[key])
+        assert np.linalg.norm(found[key] - wanted[key]) < 0.02 * moved, key
 
 
 def test_it_goes_on_from_a_file_of_rtvc(whole, mels, tmp_path):
