@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_both_are_asked_for_until_a_line_is_empty(cloner, monkeypatch, capsys):
     assert "error: no audio file nowhere.wav." in said.err
     assert "error: unexpected RuntimeError: something broke." in said.err
     assert "Traceback" not in said.err
-    first, second = (open(name, "rb").read() for name in said.out.split())
+    first, second = (Path(name).read_bytes() for name in said.out.split())
     assert first == second
 
 
