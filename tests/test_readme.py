@@ -66,12 +66,13 @@ def known_flags() -> set[str]:
     from tools.pack_voice import parser as packing
     from tools.speaker_encoder.create_speaker_emb_dataset import parser as embedding
     from tools.speaker_encoder.train_encoder import parser as encoding
-    from tools.sv2tts.vocoder_train import parser as vocoding
     from tools.training_styletts2 import parser as projecting
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, vocoding)
+    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting)
+    names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("[a-z]*.py"))
+    parsers += tuple(importlib.import_module(f"tools.sv2tts.{name}").parser for name in names)
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }

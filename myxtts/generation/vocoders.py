@@ -26,9 +26,11 @@ class Vocoder(Protocol):
 
     Attributes:
         sample_rate: of the waveforms, in Hz.
+        n_mels: channels of the mels.
     """
 
     sample_rate: int
+    n_mels: int
 
     def vocode(
         self,
@@ -69,6 +71,7 @@ class WaveRNNVocoder:
         how: How = "kernel",
     ):
         self.honest, self.sample_rate = honest, model.sizes.sample_rate
+        self.n_mels = model.sizes.feat_dims
         self.engine: Engine = (
             KernelEngine(model, weights) if how == "kernel" else ModelEngine(model)
         )
@@ -102,7 +105,7 @@ class GriffinLimVocoder:
     """
 
     def __init__(self, spec: MelSpec = RTVC_SYNTHESIZER):
-        self.spec, self.sample_rate = spec, spec.sample_rate
+        self.spec, self.sample_rate, self.n_mels = spec, spec.sample_rate, spec.n_mels
 
     def vocode(
         self,

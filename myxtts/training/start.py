@@ -39,6 +39,19 @@ def prepare_folder(config: Settings) -> Path:
     return run_dir
 
 
+def refuse_other_runs(run_dir: Path, stage: str) -> None:
+    """See that a run folder has not been begun by the training of another model.
+
+    Raises:
+        ConfigError: there are checkpoints in it, and none of ``stage``.
+    """
+    begun = sorted(path.name for path in (run_dir / "checkpoints").glob("*") if path.is_dir())
+    if begun and stage not in begun:
+        raise ConfigError(
+            f"{run_dir} holds the run of another model ({begun[0]}); give this one another name."
+        )
+
+
 def mend_run(run_dir: Path) -> None:
     """Complete or undo what a killed run left half done in its folder, which is locked."""
     mend_folder(run_dir / PRESET)

@@ -101,9 +101,12 @@ def main(args: argparse.Namespace) -> None:
     run_dir = args.models_dir / args.run_id
     if args.visdom_server and not args.no_visdom:
         logger.warning("visdom is not drawn to: tensorboard --logdir %s shows the curves.", run_dir)
+    # Imported late: --help needs no TensorFlow.
+    from myxtts.training.start import refuse_other_runs
+
+    refuse_other_runs(run_dir, "speaker")
     if args.force_restart:
         move_aside(run_dir)
-    # Imported late: --help needs no TensorFlow.
     from myxtts.training.run import train
     from myxtts.training.stages.rtvc_encoder import Rhythm, rtvc_encoder_system
 

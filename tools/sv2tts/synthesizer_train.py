@@ -192,9 +192,12 @@ def main(args: argparse.Namespace) -> None:
         yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
         return
     run_dir = Path(config.training.output_dir)
+    # Imported late: --help and --dry-run need no TensorFlow.
+    from myxtts.training.start import refuse_other_runs
+
+    refuse_other_runs(run_dir, "synthesizer")
     if args.force_restart and run_dir.exists():
         move_aside(run_dir)
-    # Imported late: --help and --dry-run need no TensorFlow.
     from myxtts.training.run import train
     from myxtts.training.stages.synthesizer_system import SYNTHESIZER_SYSTEM
 
