@@ -83,13 +83,14 @@ def known_flags() -> set[str]:
     from tools.make_voice_corpus import parser as making
     from tools.optimize_voice_embedding import parser as fitting
     from tools.pack_voice import parser as packing
+    from tools.quantize import parser as quantising
     from tools.speaker_encoder.create_speaker_emb_dataset import parser as embedding
     from tools.speaker_encoder.train_encoder import parser as encoding
     from tools.training_styletts2 import parser as projecting
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting)
+    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, quantising)
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }
