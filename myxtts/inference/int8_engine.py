@@ -6,7 +6,9 @@ import concurrent.futures
 import itertools
 import logging
 import os
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -24,8 +26,9 @@ logger = logging.getLogger(__name__)
 LEAST_SHARED = 2_000_000
 # A wait that is worth a word.
 NOTED_S = 2.0
-# All steps of a process are made by this one thread, in the order they were asked for: numba's
-# fallback for threads allows one caller only, and OpenMP keeps threads for every caller there was.
+# numba's fallback for threads allows one caller at a time.
+_LOCK = threading.Lock()
+# OpenMP keeps threads for every caller there was, so steps that are shared have this one only.
 _WORKER = concurrent.futures.ThreadPoolExecutor(1, "int8-engine")
 _HANDLES = itertools.count(1)
 
@@ -81,6 +84,9 @@ class Int8Engine:
             room: codes there is to be room for.
         """
         valid = np.asarray(state["valid"])
+        # Behind these lies room, which the engine has of its own.
+        filled = valid.shape[1] - int(state["capacity"]) + int(state["step"])
+        valid = valid[:, :filled]
         lengths = valid.sum(axis=1)
         (batch, heads, _, size), slots = state["caches"][0][0].shape, lengths.max() + room
         # Pages of the system that nothing is written to take no memory.
@@ -89,7 +95,7 @@ class Int8Engine:
         for layer, pair in enumerate(state["caches"]):
             for own, theirs in zip((keys, values), map(np.asarray, pair), strict=True):
                 for item, length in enumerate(lengths):
-                    own[layer, item, :, :length] = theirs[item][:, valid[item]]
+                    own[layer, item, :, :length] = theirs[item, :, :filled][:, valid[item]]
         handle = next(_HANDLES)
         self._speeches[handle] = Speech(keys, values, lengths.astype("int64"))
         kept = {name: state[name] for name in ("step", "latent", "latents", "finished", "seen")}
@@ -107,7 +113,10 @@ class Int8Engine:
 
     def _read(self, handle, codes, step) -> np.ndarray:
         hidden = self._codes[codes] + self._positions[step + 1]
-        return _WORKER.submit(self._step, self._speeches[int(handle)], hidden).result()[:, None]
+        speech = self._speeches[int(handle)]
+        if self.threads == 1:
+            return self._step(speech, hidden)[:, None]
+        return _WORKER.submit(self._step, speech, hidden).result()[:, None]
 
     def _step(self, speech: Speech, hidden: np.ndarray) -> np.ndarray:
         import numba
@@ -115,8 +124,9 @@ class Int8Engine:
         # The compiled code would write behind the end.
         if speech.lengths.max() >= speech.keys.shape[3]:
             raise IndexError(f"there is no room behind {speech.lengths.max()} slots")
-        numba.set_num_threads(self.threads)
-        self._kernels.step(hidden, speech.lengths, self._blocks, speech.keys, speech.values)
+        with _LOCK:
+            numba.set_num_threads(self.threads)
+            self._kernels.step(hidden, speech.lengths, self._blocks, speech.keys, speech.values)
         return hidden
 
 
@@ -157,13 +167,18 @@ def choose_threads(wanted: int, model_dim: int) -> int:
 def _warm_up(kernels: ModuleType) -> None:
     """Have the step compiled, or read from where it is kept, and say so if that takes long."""
     started, arrays = time.perf_counter(), _smallest(kernels)
-    future = _WORKER.submit(kernels.step, *arrays)
+    future = _WORKER.submit(_locked, kernels.step, *arrays)
     if concurrent.futures.wait([future], NOTED_S).not_done:
         logger.info("compiling the int8 engine for this processor, once after an installation ...")
     future.result()
     # What comes from the disk is read in less than that.
     if (seconds := time.perf_counter() - started) > NOTED_S:
         logger.info("compiled in %.0f s; kept in %s", seconds, kernels.step.stats.cache_path)
+
+
+def _locked(function: Callable, *arguments) -> None:
+    with _LOCK:
+        function(*arguments)
 
 
 def _smallest(kernels: ModuleType) -> tuple:
