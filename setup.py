@@ -31,6 +31,8 @@ setup(
     install_requires=requirements(),
     extras_require={
         "torch": ["torch"],
+        # Compiled steps of --engine int8; librosa mostly brings it.
+        "int8": ["numba>=0.59"],
         # MPEG-4, AAC, AMR and WMA recordings; its wheels have FFmpeg inside.
         "av": ["av>=12"],
         "zh": ["pypinyin>=0.55"],

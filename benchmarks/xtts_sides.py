@@ -24,7 +24,12 @@ from myxtts.timing import SECONDS_PER_CODE
 
 THREADS = 2
 # Layers, width and heads of the GPT; Coqui's decoder has but one size.
-SIZES = {"tiny": (2, 64, 4), "small": (8, 512, 8), "full": (30, 1024, 16)}
+SIZES = {
+    "tiny": (2, 64, 4),
+    "base": (6, 256, 4),
+    "small": (8, 512, 8),
+    "full": (30, 1024, 16),
+}
 # Low enough that no draw and no penalty brings the stop code back.
 NEVER = -1e4
 TEXT = "The birch canoe slid on the smooth planks while the crew sang an old song about the sea."

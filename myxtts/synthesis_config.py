@@ -68,6 +68,12 @@ class SynthesisConfig(Settings, section="synthesis"):
         "none", "what turns letters into the phonemes that the model's vocabulary has"
     )
     xla: bool = setting(False, "compile the GPT's steps: faster speech after seconds of compiling")
+    engine: Literal["tensorflow", "int8"] = setting(
+        "tensorflow", "what computes the GPT's steps: float32 in graphs, or int8 in compiled code"
+    )
+    threads: int = setting(
+        0, "of the int8 engine; 0: one for small models, else all", at_least=0, at_most=1024
+    )
     vocoder: Literal["auto", "griffin_lim", "hifi", "istft"] = setting(
         "auto", "auto takes the decoder's once its stage has been trained"
     )
@@ -81,3 +87,5 @@ class SynthesisConfig(Settings, section="synthesis"):
             )
         if self.num_beams > 1 and self.xla:
             raise ConfigError(f"synthesis.xla is not for beam search (num_beams {self.num_beams}).")
+        if self.engine == "int8" and self.xla:
+            raise ConfigError("synthesis.xla compiles TensorFlow's steps; engine int8 has none.")

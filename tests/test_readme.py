@@ -64,15 +64,17 @@ def known_flags() -> set[str]:
     from tools.make_voice_corpus import parser as making
     from tools.optimize_voice_embedding import parser as fitting
     from tools.pack_voice import parser as packing
+    from tools.quantize import parser as quantising
     from tools.speaker_encoder.create_speaker_emb_dataset import parser as embedding
     from tools.speaker_encoder.train_encoder import parser as encoding
     from tools.training_styletts2 import parser as projecting
     from tools.verify_speakers import parser as verifying
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
-    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting)
-    names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("[a-z]*.py"))
-    parsers += tuple(importlib.import_module(f"tools.sv2tts.{name}").parser for name in names)
+    parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, quantising)
+    names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("*.py"))
+    programs = [importlib.import_module(f"tools.sv2tts.{name}") for name in names]
+    parsers += tuple(program.parser for program in programs if hasattr(program, "parser"))
     flags = {
         flag for parser in parsers for action in parser()._actions for flag in action.option_strings
     }

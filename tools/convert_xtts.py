@@ -35,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--half", action="store_true", help="store weights in float16: half the size on disk"
     )
+    parser.add_argument(
+        "--quantize",
+        choices=("int8",),
+        help="store the GPT's matrices as int8 with a scale a channel, for --engine int8: "
+        "a quarter of the size; nothing trains from it",
+    )
     return parser
 
 
@@ -48,7 +54,7 @@ def main(args: argparse.Namespace) -> None:
     check_writable(Path(args.output) / MANIFEST)
     checkpoint = open_folder(args.source)
     model = convert_checkpoint(checkpoint)
-    model.save_to_preset(args.output, half=args.half)
+    model.save_to_preset(args.output, half=args.half, quantise=args.quantize)
     write_card(args.output, model)
     speakers = checkpoint.find(SPEAKERS)
     names = keep_voices(speakers, args.output, model) if speakers else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keras import ops
@@ -124,6 +125,7 @@ def advance(
     max_codes=None,
     limit=None,
     coqui_compatible: bool = False,
+    read: Callable | None = None,
 ) -> tuple[dict, dict]:
     """Make the next codes, one for each column of ``uniforms``.
 
@@ -141,6 +143,8 @@ def advance(
         limit: steps made of those that ``uniforms`` has columns for; None for all. As a
             tensor it leaves the shapes, which XLA compiles for, as they are.
         coqui_compatible: leave the start code among those that may be chosen, as Coqui does.
+        read: what reads the chosen codes in the GPT's place: given codes, step and caches, it
+            returns what :func:`read_code` does; None for the GPT.
 
     Returns:
         What :func:`generate` returns, of these steps, and the state after them.
@@ -153,6 +157,11 @@ def advance(
     )
     batch, steps = ops.shape(uniforms)[0], ops.shape(uniforms)[1]
     first = state["step"]
+
+    if read is None:
+
+        def read(codes, step, caches):
+            return read_code(gpt, codes, step, caches, state)
 
     def choose(latent, seen, step):
         logits = next_logits(gpt, latent, first + step, min_codes, coqui_compatible)
@@ -173,7 +182,7 @@ def advance(
         codes = write_slot(codes[..., None], step, chosen)[..., 0]
         latents = write_slot(latents, step, latent)
         seen = ops.logical_or(seen, ops.one_hot(chosen, gpt.num_audio_tokens, dtype="bool"))
-        latent, caches = read_code(gpt, chosen, first + step, caches, state)
+        latent, caches = read(chosen, first + step, caches)
         return step + 1, latent, codes, latents, finished, seen, caches
 
     def going_on(step, latent, codes, latents, finished, seen, caches):

@@ -10,6 +10,7 @@ from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.errors import TextError
 from myxtts.generation.references import read_reference, reference_files
 from myxtts.generation.vocoding import choose_vocoder
+from myxtts.inference.int8_engine import choose_threads, load_kernels
 from myxtts.inference.voice import Voice
 from myxtts.models.decoder import KINDS
 from myxtts.models.xtts import MAIN, TOKENIZER
@@ -55,6 +56,17 @@ def check_vocoder(preset: Path, config: XTTSConfig, wanted: str) -> str:
         vocoder_errors=record.vocoder_errors,
     )
     return choose_vocoder(facts, wanted)
+
+
+def check_engine(settings: SynthesisConfig, config: XTTSConfig) -> None:
+    """See that the engine of ``settings`` can compute the steps of a model.
+
+    Raises:
+        ConfigError: numba is missing, or has fewer threads.
+    """
+    if settings.engine == "int8":
+        load_kernels()
+        choose_threads(settings.threads, config.model.gpt.model_dim)
 
 
 def check_references(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from myxtts.generation.beams import beam_search
 from myxtts.generation.driver import chunk_codes
 from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import advance, begin, grow
+from myxtts.inference.int8_engine import Int8Engine
 from myxtts.models.gpt import GPT
+
+logger = logging.getLogger(__name__)
 
 # Texts are padded to these multiples so that few shapes serve all.
 TEXT_MULTIPLE = 32
@@ -63,7 +67,11 @@ class Coder:
     """Speaks audio codes with a GPT.
 
     With ``settings.xla`` the steps are compiled: much faster, after seconds of compiling
-    for each size of the cache (multiples of 256 positions).
+    for each size of the cache (multiples of 256 positions). With ``settings.engine`` ``int8``
+    they are those of an :class:`~myxtts.inference.int8_engine.Int8Engine`, but for a beam search.
+
+    Attributes:
+        engine: what computes the steps, as in ``settings``.
 
     Args:
         gpt: of the model.
@@ -73,6 +81,8 @@ class Coder:
     def __init__(self, gpt: GPT, settings: SynthesisConfig):
         self.gpt = gpt
         self.settings = settings
+        self._int8 = self._make_int8()
+        self.engine = "int8" if self._int8 else "tensorflow"
         once = {"reduce_retracing": True, "autograph": False}
         self._beams = tf.function(self._beam_search, **once)
         self._start = tf.function(self._begin, **once)
@@ -102,20 +112,40 @@ class Coder:
         uniforms = np.pad(uniforms, [(0, 0), (0, size)])
         text, least = self._text(request), tf.constant(request.least)
         prompt = request.latents.shape[1] + text[0].shape[1] + 3
-        room = self._room(prompt, size)
-        state = self._start(*text, request.latents, tf.constant(room))
+        # Nothing is read of the other engine's room before something is written to it.
+        room = request.bound + size if self._int8 else self._room(prompt, size)
+        state = self._opened(text, request.latents, room)
         made, finished = 0, False
-        while not finished and made < request.bound:
-            if made + size > room:
-                more = self._room(prompt + room, size)
-                state, room = grow(state, more), room + more
-            wanted = min(next(counts), request.bound - made)
-            drawn = tf.constant(uniforms[:, made : made + size])
-            result, state = self._next(state, drawn, least, tf.constant(wanted))
-            made += wanted
-            piece = _trimmed(result, wanted)
-            finished = piece.finished
-            yield piece
+        try:
+            while not finished and made < request.bound:
+                if made + size > room:
+                    more = self._room(prompt + room, size)
+                    state, room = grow(state, more), room + more
+                wanted = min(next(counts), request.bound - made)
+                drawn = tf.constant(uniforms[:, made : made + size])
+                result, state = self._next(state, drawn, least, tf.constant(wanted))
+                made += wanted
+                piece = _trimmed(result, wanted)
+                finished = piece.finished
+                yield piece
+        finally:
+            if self._int8:
+                self._int8.close(state)
+
+    def _make_int8(self) -> Int8Engine | None:
+        """The engine that the settings ask for, where that is not TensorFlow."""
+        if self.settings.engine != "int8":
+            return None
+        if self.settings.num_beams > 1:
+            logger.info("a beam search is made by TensorFlow in float32; --engine int8 has none.")
+            return None
+        return Int8Engine(self.gpt, self.settings.threads)
+
+    def _opened(self, text: tuple, latents: np.ndarray, room: int) -> dict:
+        """The state behind the prompt, with room for so many codes."""
+        if self._int8 is None:
+            return self._start(*text, latents, tf.constant(room))
+        return self._int8.take_over(self._start(*text, latents, tf.constant(0)), room)
 
     def _room(self, taken: int, size: int) -> int:
         """Codes to make room for, behind so many positions."""
@@ -152,6 +182,8 @@ class Coder:
 
     def _advance(self, state, uniforms, least, limit):
         bounds = {"min_codes": least, "limit": limit}
+        if self._int8:
+            bounds["read"] = self._int8.read
         return advance(self.gpt, state, uniforms, **bounds, **self._sampling())
 
     def _sampling(self) -> dict:

@@ -122,6 +122,8 @@ def main(args: argparse.Namespace) -> None:
     if not args.reference_audio:
         told = "is for --reference-audio; the voice has been made already."
         refuse_idle(args, dict.fromkeys(OF_REFERENCES, told))
+    if settings.engine != "int8":
+        refuse_idle(args, {"synthesis.threads": "is for --engine int8; give that too."})
     result = synthesize(preset, settings, text, args)
     print(json.dumps(asdict(result)) if args.json else result.output)
 
@@ -147,7 +149,8 @@ def synthesize(preset: Path, settings, text: str, args: argparse.Namespace) -> R
     seconds = time.perf_counter() - started
     duration = len(waveform) / OUTPUT_RATE
     rtf = seconds / max(duration, 1e-9)
-    logger.info("duration: %.2f s, RTF: %.2f", duration, rtf)
+    told = "duration: %.2f s, RTF: %.2f, engine: %s"
+    logger.info(told, duration, rtf, synthesizer.engine)
     if not finished:
         logger.info("note: the model did not end by itself; the speech was cut.")
     return Result(
@@ -174,6 +177,7 @@ def check_call(preset: Path, settings, text: str, args: argparse.Namespace) -> t
         check_writable(args.save_voice)
     stored, kept = XTTSConfig.from_yaml(preset / "config.yaml"), None
     checks.check_text(preset, text, args.language, settings.front_end)
+    checks.check_engine(settings, stored)
     vocoder = checks.check_vocoder(preset, stored, settings.vocoder)
     check_stream_flags(args, vocoder, KINDS[stored.model.decoder.kind].vocoder)
     if args.reference_audio:

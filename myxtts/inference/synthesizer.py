@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Generator, Sequence
@@ -95,14 +96,22 @@ class Synthesizer:
         model: a trained model, as ``XTTS.from_preset`` gives it; the one that comes with
             MyXTTS when None.
         settings: sampling and vocoder; the model's own when None.
+        engine: in the place of the settings' one: ``tensorflow`` or ``int8``.
 
     Raises:
         CheckpointError: no model was given and none comes with this copy of MyXTTS.
+        ConfigError: the engine is unknown, or its package is missing.
     """
 
-    def __init__(self, model: XTTS | None = None, settings: SynthesisConfig | None = None):
+    def __init__(
+        self,
+        model: XTTS | None = None,
+        settings: SynthesisConfig | None = None,
+        engine: str | None = None,
+    ):
         self.model = model = model or XTTS.from_preset(find_preset())
-        self.settings = settings or model.config.synthesis
+        settings = settings or model.config.synthesis
+        self.settings = dataclasses.replace(settings, engine=engine or settings.engine)
         self.reader = Reader(model.tokenizer, self.settings.front_end)
         self.vocoder = choose_vocoder(model, self.settings.vocoder)
         self._coder = Coder(model.gpt, self.settings)
@@ -112,6 +121,11 @@ class Synthesizer:
         self._latents = tf.function(self._conditioning_latents, **heard)
         self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
+
+    @property
+    def engine(self) -> str:
+        """What computes the GPT's steps: ``tensorflow``, as all beams are, or ``int8``."""
+        return self._coder.engine
 
     def condition(self, references: Sequence[str | Path | np.ndarray]) -> Voice:
         """The voice of ``references``, as Coqui's ``get_conditioning_latents`` makes it.

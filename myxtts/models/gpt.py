@@ -107,6 +107,11 @@ class GPT(keras.Model):
             layer.build(shape)
         self.built = True
 
+    @property
+    def matrices(self) -> list[keras.Variable]:
+        """Kernels ``(inputs, outputs)`` of the blocks: nearly all of what a code is made with."""
+        return [layer.kernel for block in self.blocks for layer in block.projections]
+
     def call(self, inputs, training=False, coqui_compatible=False, attention_blocks=()):
         """Predict every next id and code under teacher forcing.
 
@@ -260,6 +265,11 @@ class GPTBlock(Layer):
         self.contract = keras.layers.Dense(dim, kernel_initializer=residual, name="contract")
         self.attention_dropout = keras.layers.Dropout(dropout, name="attention_dropout")
         self.residual_dropout = keras.layers.Dropout(dropout, name="residual_dropout")
+
+    @property
+    def projections(self) -> tuple[keras.layers.Dense, ...]:
+        """Its matrix products, in the order in which they are made."""
+        return self.qkv, self.attention_out, self.expand, self.contract
 
     def build(self, input_shape):
         for layer in (self.ln_1, self.qkv, self.attention_out, self.ln_2, self.expand):

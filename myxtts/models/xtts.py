@@ -16,6 +16,7 @@ from myxtts.models.decoder import make_decoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
 from myxtts.presets.folder import check_file, load, read_config, save
+from myxtts.presets.quantised import INT8
 from myxtts.presets.record import XTTS_KIND, Record
 from myxtts.presets.variables import named_parts
 from myxtts.settings import to_dict
@@ -48,6 +49,8 @@ class XTTS(keras.Model):
         source: SHA-256 of each file the model was converted from, empty for one trained here.
         licence: of the weights it was converted from or fine-tuned from, else None.
         fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
+        quantised: ``int8`` where the GPT's matrices came from integers, else None; saved again,
+            they are the same integers.
         preset: the folder that it was read from, None for one that was not.
         vocoder_errors: mel errors of ``griffin_lim`` and of the decoder's vocoder (``hifi`` or
             ``istft``) on validation speech, empty until the decoder stage has measured them.
@@ -62,6 +65,7 @@ class XTTS(keras.Model):
         self.source: dict[str, str] = {}
         self.licence: str | None = None
         self.fingerprint = "unsaved"
+        self.quantised: str | None = None
         self.preset: Path | None = None
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
@@ -101,8 +105,15 @@ class XTTS(keras.Model):
         if self.encoder_provenance is not None:
             self.audio_encoder.speaker_encoder.provenance = other.encoder_provenance
 
-    def save_to_preset(self, folder: str | Path, half: bool = False) -> None:
-        """Write the model to ``folder``, with ``half`` its matrices in float16.
+    def save_to_preset(
+        self, folder: str | Path, half: bool = False, quantise: str | None = None
+    ) -> None:
+        """Write the model to ``folder``.
+
+        Args:
+            folder: new, empty or a preset's.
+            half: matrices are written in float16.
+            quantise: ``int8`` writes those of the GPT's blocks as int8 with a scale a channel.
 
         Raises:
             CheckpointError: it has no tokenizer, or as :func:`myxtts.presets.folder.save`
@@ -118,10 +129,13 @@ class XTTS(keras.Model):
             source=self.source,
             trained_steps=self.trained_steps,
             vocoder_errors=self.vocoder_errors,
+            quantised=quantise or self.quantised,
             parameters={name: part.count_params() for name, part in self.parts().items()},
         )
         writers = {TOKENIZER: self.tokenizer.save}
-        save(folder, record, to_dict(self.config), self._weight_files(), writers, half)
+        weights = self.weight_files()
+        int8 = self._named_matrices(weights[MAIN]) if record.quantised == INT8 else ()
+        save(folder, record, to_dict(self.config), weights, writers, half, int8)
         self.fingerprint = record.sha256[MAIN]
 
     @classmethod
@@ -139,13 +153,19 @@ class XTTS(keras.Model):
         stored = read_config(folder, XTTS_KIND, XTTSConfig)
         check_file(Path(folder) / TOKENIZER)
         model = cls(config or stored, VoiceBpeTokenizer(Path(folder) / TOKENIZER))
-        record = load(folder, XTTS_KIND, model._weight_files())
+        record = load(folder, XTTS_KIND, model.weight_files())
         model.take_record(record)
         model.fingerprint = record.sha256[MAIN]
+        model.quantised = record.quantised
         model.preset = Path(folder)
         return model
 
-    def _weight_files(self) -> dict[str, dict]:
+    def _named_matrices(self, variables: dict) -> set[str]:
+        """Which of the named variables are matrices of the GPT."""
+        own = {id(matrix) for matrix in self.gpt.matrices}
+        return {name for name, variable in variables.items() if id(variable) in own}
+
+    def weight_files(self) -> dict[str, dict]:
         """Variables of each weights file of a preset."""
         parts = self.parts()
         return {

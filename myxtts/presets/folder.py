@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import yaml
@@ -28,6 +28,7 @@ def save(
     weights: Weights,
     writers: Mapping[str, Callable[[Path], None]] | None = None,
     half: bool = False,
+    int8: Collection[str] = (),
 ) -> None:
     """Write a model to ``folder``; a preset already there is replaced at the very end.
 
@@ -40,6 +41,7 @@ def save(
         weights: what is to be kept.
         writers: what writes each file beside these (a tokenizer's, say), given its path.
         half: store matrices in float16; they are float32 again once loaded.
+        int8: names of matrices to store as int8 with a scale a channel; the record should say so.
 
     Raises:
         CheckpointError: something cannot be written, or ``folder`` holds files and no
@@ -55,7 +57,7 @@ def save(
             write(fresh / name)
         record.files = {name: file_sha256(fresh / name) for name in (CONFIG, *writers)}
         for file, variables in weights.items():
-            save_variables(fresh / file, variables, half=half)
+            save_variables(fresh / file, variables, half=half, int8=int8)
             record.sha256[file] = file_sha256(fresh / file)
         record.write(fresh)
         for path in others:
@@ -101,6 +103,20 @@ def load(folder: str | Path, kind: str, weights: Weights) -> Record:
         # A file that the record does not name is none of this preset.
         load_variables(folder / file, variables, record.sha256.get(file, "none"))
     return record
+
+
+def refuse_training(folder: str | Path, kind: str) -> None:
+    """Refuse a preset whose weights are rounded for speaking as the beginning of a training.
+
+    Raises:
+        CheckpointError: it is one, or the folder is no preset or one of another kind.
+    """
+    record = read_record(Path(folder), kind)
+    if record.quantised:
+        raise CheckpointError(
+            f"{folder} holds {record.quantised} weights, which are for speaking only: train from "
+            "the preset that it was quantised from."
+        )
 
 
 def _check_files(folder: Path, record: Record, *names: str) -> None:

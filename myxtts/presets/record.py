@@ -31,6 +31,7 @@ class Record:
         vocoder_errors: mel errors of each vocoder on validation speech.
         parameters: of each part of the model.
         sha256: of each weights file.
+        quantised: how the matrices of the GPT are stored, ``int8``; None for floats.
         files: SHA-256 of each other file of the preset; empty in presets of before it was kept.
         myxtts: version of the package that wrote the preset.
     """
@@ -45,6 +46,7 @@ class Record:
     parameters: dict[str, int] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    quantised: str | None = None
     myxtts: str = myxtts.__version__
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from myxtts.digests import file_sha256
 from myxtts.errors import CheckpointError
 from myxtts.files import replacing
+from myxtts.presets.quantised import SCALE, dequantise, with_scales
 
 
 def named(variables: Sequence, root: str = "") -> dict:
@@ -41,17 +42,24 @@ def named_parts(parts: Mapping) -> dict:
 
 
 def save_variables(
-    path: Path, variables: dict, metadata: dict[str, str] | None = None, half: bool = False
+    path: Path,
+    variables: dict,
+    metadata: dict[str, str] | None = None,
+    half: bool = False,
+    int8: Collection[str] = (),
 ) -> None:
     """Write named variables to ``path``, whole or not at all.
 
     For a cache or a file of a new folder, which is brought to the disk as a whole.
-    With ``half``, trainable matrices are written in float16 where it can hold them.
+    With ``half``, trainable matrices are written in float16 where it can hold them. Matrices
+    named in ``int8`` are quantised, see :mod:`myxtts.presets.quantised`.
 
     Raises:
         CheckpointError: the file cannot be written (no space, no permission).
     """
-    arrays = {name: _stored(value, half) for name, value in variables.items()}
+    int8 = set(int8) & variables.keys()
+    arrays = {name: _stored(value, half and name not in int8) for name, value in variables.items()}
+    arrays = with_scales(arrays, int8)
     try:
         with replacing(path, durable=False) as fresh:
             save_file(arrays, fresh, metadata=metadata)
@@ -61,6 +69,8 @@ def save_variables(
 
 def load_variables(path: Path, variables: dict, sha256: str | None = None) -> dict[str, str]:
     """Assign the arrays of ``path`` to the named variables; return the file's metadata.
+
+    Those that are stored as int8 become float again.
 
     Args:
         path: of the file.
@@ -75,11 +85,15 @@ def load_variables(path: Path, variables: dict, sha256: str | None = None) -> di
         if sha256 is not None and file_sha256(path) != sha256:
             raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in its record.")
         with safe_open(path, framework="numpy") as file:
-            _check_names(path, set(file.keys()), set(variables))
+            scales = {name + SCALE for name in variables}.intersection(file.keys())
+            _check_names(path, set(file.keys()) - scales, set(variables))
             for name, variable in variables.items():
                 _check_shape(path, name, file.get_slice(name).get_shape(), variable.shape)
             for name, variable in variables.items():
-                variable.assign(_numbers(path, name, file.get_tensor(name), variable, sha256))
+                array = file.get_tensor(name)
+                if name + SCALE in scales:
+                    array = _dequantised(path, name, array, file.get_tensor(name + SCALE))
+                variable.assign(_numbers(path, name, array, variable, sha256))
             return file.metadata() or {}
     except FileNotFoundError as error:
         raise CheckpointError(f"no weights file {path}.") from error
@@ -98,6 +112,15 @@ def _numbers(path: Path, name: str, array: np.ndarray, variable, sha256: str | N
     if sha256 is None and floats and not np.isfinite(array).all():
         raise CheckpointError(f"{path}: {name} holds values that are NaN or infinite.")
     return array
+
+
+def _dequantised(path: Path, name: str, array: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    if array.dtype != "int8" or scales.dtype != "float32" or scales.shape != array.shape[1:]:
+        raise CheckpointError(
+            f"{path}: {name} holds {array.dtype} {array.shape} with scales {scales.dtype} "
+            f"{scales.shape}; int8 with one float32 scale a channel is wanted."
+        )
+    return dequantise(array, scales)
 
 
 def _stored(variable, half: bool) -> np.ndarray:

@@ -104,9 +104,10 @@ def _base(args: argparse.Namespace, written: dict) -> XTTSConfig:
         return XTTSConfig.preset(args.preset or DEFAULT_PRESET)
     if args.preset:
         raise ConfigError("--preset and --init-from exclude each other: give one of them.")
-    from myxtts.presets.folder import read_config
+    from myxtts.presets.folder import read_config, refuse_training
     from myxtts.presets.record import XTTS_KIND
 
+    refuse_training(source, XTTS_KIND)
     stored = read_config(source, XTTS_KIND, XTTSConfig)
     recipe = XTTSConfig().merged(FINE_TUNING)
     return dataclasses.replace(recipe, model=stored.model, synthesis=stored.synthesis)

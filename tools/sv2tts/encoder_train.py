@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.flags import make_parser, run
 from myxtts.speaker_config import SpeakerConfig
+from tools.sv2tts.runs import has_checkpoints, move_aside
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
     run_dir = args.models_dir / args.run_id
     # A backup is a copy of what is saved, so that the two must meet.
     rhythms = [every for every in (args.save_every, args.backup_every) if every]
-    started = any((run_dir / "checkpoints" / "speaker").glob("step-*"))
+    started = has_checkpoints(run_dir, "speaker")
     stage = {
         "steps": args.steps,
         "batch_size": args.speakers_per_batch * args.utterances_per_speaker,
@@ -82,17 +83,6 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
         "training": training,
     }
     return SpeakerConfig().merged(values, "command line")
-
-
-def move_aside(run_dir: Path) -> None:
-    """Rename a run folder to the first name that is free."""
-    if not run_dir.exists():
-        return
-    number = 1
-    while (free := run_dir.with_name(f"{run_dir.name}.replaced-{number}")).exists():
-        number += 1
-    run_dir.rename(free)
-    logger.warning("the run that was in %s is in %s now.", run_dir, free)
 
 
 def main(args: argparse.Namespace) -> None:

@@ -11,21 +11,18 @@ options of the original where both say the same.
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, run
-from myxtts.settings import to_dict
 from myxtts.vocoder_config import VocoderConfig
+from tools.sv2tts.runs import has_checkpoints, train_run
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from myxtts.training.stage import System
 
 # Of the original: passes over the data at most.
 EPOCHS = 349
@@ -94,7 +91,7 @@ def resolve(args: argparse.Namespace) -> VocoderConfig:
     """
     run_dir = args.models_dir / args.run_id
     stored = run_dir / "config.yaml"
-    goes_on = has_checkpoints(run_dir) and not args.force_restart
+    goes_on = has_checkpoints(run_dir, "vocoder") and not args.force_restart
     config = VocoderConfig.from_yaml(stored) if goes_on else VocoderConfig()
     root = args.datasets_root / "SV2TTS"
     training = {
@@ -120,45 +117,16 @@ def resolve(args: argparse.Namespace) -> VocoderConfig:
     return config_from_flags(args, config)
 
 
-def has_checkpoints(run_dir: Path) -> bool:
-    """Whether a run can be gone on with."""
-    return any((run_dir / "checkpoints" / "vocoder").glob("step-*"))
-
-
-def move_aside(run_dir: Path) -> None:
-    """Give a run that is there another name.
-
-    Raises:
-        ConfigError: it cannot be moved.
-    """
-    number = 1
-    while (other := run_dir.with_name(f"{run_dir.name}.{number}")).exists():
-        number += 1
-    try:
-        run_dir.rename(other)
-    except OSError as error:
-        raise ConfigError(f"{run_dir} cannot be moved aside: {error.strerror}.") from error
-    logger.info("what was in %s is now in %s", run_dir, other)
-
-
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the preset lies."""
-    config = resolve(args)
-    if args.dry_run:
-        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
-        return
-    run_dir = Path(config.training.output_dir)
-    # Imported late: --help and --dry-run need no TensorFlow.
-    from myxtts.training.start import refuse_other_runs
+    train_run(args, resolve(args), "vocoder", _system)
 
-    refuse_other_runs(run_dir, "vocoder")
-    if args.force_restart and run_dir.exists():
-        move_aside(run_dir)
-    from myxtts.training.run import train
+
+def _system() -> System:
+    # Imported late: --help and --dry-run need no TensorFlow.
     from myxtts.training.stages.vocoder_system import VOCODER_SYSTEM
 
-    result = train(config, VOCODER_SYSTEM)
-    print(json.dumps(result.to_dict()) if args.json else result.preset)
+    return VOCODER_SYSTEM
 
 
 if __name__ == "__main__":

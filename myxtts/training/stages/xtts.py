@@ -16,7 +16,7 @@ from myxtts.errors import CheckpointError, ConfigError
 from myxtts.generation.vocoding import lacks_dvae
 from myxtts.models.speaker_encoder import SECTIONS
 from myxtts.models.xtts import TOKENIZER, XTTS
-from myxtts.presets.folder import check_file, read_config
+from myxtts.presets.folder import check_file, read_config, refuse_training
 from myxtts.presets.record import MANIFEST, XTTS_KIND, check_record
 from myxtts.settings import to_dict
 from myxtts.text.extension import extend_tokenizer
@@ -88,6 +88,7 @@ def complete(config: XTTSConfig) -> XTTSConfig:
 def make_model(config: XTTSConfig, run_dir: Path) -> XTTS:
     """The run's model so far, or a fresh one that has yet to meet its corpus."""
     if (run_dir / PRESET / CONFIG).is_file():
+        refuse_training(run_dir / PRESET, XTTS_KIND)
         model = XTTS.from_preset(run_dir / PRESET)
         model.config = config
         return model
@@ -109,6 +110,7 @@ def _fine_tuned(config: XTTSConfig) -> XTTS:
             no DVAE.
     """
     folder = Path(config.training.init_from)
+    refuse_training(folder, XTTS_KIND)
     sizes = read_config(folder, XTTS_KIND, XTTSConfig).model
     changed = set(differing_keys(to_dict(sizes), to_dict(config.model))) - CHANGEABLE
     if changed:
