@@ -10,7 +10,14 @@ import numpy as np
 
 from myxtts.errors import CheckpointError, TextError
 from myxtts.models.xtts import XTTS
-from myxtts.serving.check.compare import Failed, Run, difference, own_part, require_bounded
+from myxtts.serving.check.compare import (
+    TOLERANCE,
+    Failed,
+    Run,
+    difference,
+    own_part,
+    require_bounded,
+)
 from myxtts.serving.check.process import ABORTED, SeparateSession
 from myxtts.serving.check.requests import (
     Inputs,
@@ -100,14 +107,16 @@ def core_operations(folder: str | Path) -> str:
     return "all of them"
 
 
-def runs(export: ServedExport, name: str, expected: Run | None) -> str:
+def runs(
+    export: ServedExport, name: str, expected: Run | None, tolerance: float = TOLERANCE
+) -> str:
     """A signature gives what the model gives, twice where it takes what it gave."""
     inputs = export.request(name, every_language(export.about))
     worst = 0.0
     for _ in range(2):
         outputs = export.session.run(name, inputs)
         require_bounded(outputs, export.sample_rate)
-        worst = max(worst, difference(outputs, expected(inputs)) if expected else 0.0)
+        worst = max(worst, difference(outputs, expected(inputs), tolerance) if expected else 0.0)
         again = {key: value for key, value in outputs.items() if key in inputs}
         if not again:
             break
@@ -117,14 +126,14 @@ def runs(export: ServedExport, name: str, expected: Run | None) -> str:
     return f"{rows} rows, {compared}"
 
 
-def batch(export: ServedExport) -> str:
+def batch(export: ServedExport, tolerance: float = TOLERANCE) -> str:
     """Texts of different lengths together are what each is alone."""
     inputs = export.texts(list(LENGTHS))
     together = export.session.run(export.main, inputs)
     worst = 0.0
     for row in range(len(LENGTHS)):
         alone = export.session.run(export.main, rows_of(inputs, [row]))
-        worst = max(worst, difference(own_part(together, row, alone), alone))
+        worst = max(worst, difference(own_part(together, row, alone), alone, tolerance))
     return f"{len(LENGTHS)} rows, {worst:.0e} of the peak apart"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from myxtts.digests import check_sums, tell_unhashed
 from myxtts.models.xtts import XTTS
 from myxtts.serving.check import rules as rules
-from myxtts.serving.check.compare import Failed, Run, model_signatures
+from myxtts.serving.check.compare import Failed, Run, model_signatures, tolerance_of
 from myxtts.serving.check.process import SeparateSession
 from myxtts.serving.check.session import SessionError
 
@@ -83,9 +83,13 @@ def _checks(
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     """Names of checks, and the checks: they say how it went, or raise ``Failed``."""
     requests, sentences = counts
+    apart = tolerance_of(model)
     for name in export.signatures:
-        yield f"signature {name}", lambda name=name: rules.runs(export, name, functions.get(name))
-    yield "a batch equals single requests", lambda: rules.batch(export)
+        yield (
+            f"signature {name}",
+            lambda name=name: rules.runs(export, name, functions.get(name), apart),
+        )
+    yield "a batch equals single requests", lambda: rules.batch(export, apart)
     yield f"{rules.THREADS} threads on one session", lambda: rules.threads(export)
     yield "memory", lambda: rules.memory(export, requests)
     yield "text ids", lambda: rules.text_ids(export, model, sentences)
