@@ -15,7 +15,7 @@ from myxtts.serving.signatures import ServingModule
 
 # Of the peak: how far a result in float32 may be from the same on another way.
 TOLERANCE = 1e-4
-# Where speech is made of harmonics: what a pitch is rounded by, the hundredth one has a hundredfold.
+# The same of harmonics: by what a pitch is rounded, the hundredth one is a hundredfold.
 HARMONIC_TOLERANCE = 1e-2
 # No speech of one request is longer.
 LONGEST_SECONDS = 120
