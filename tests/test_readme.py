@@ -55,6 +55,7 @@ def test_readme_names_only_files_that_exist(page):
 @functools.cache
 def known_flags() -> set[str]:
     from myxtts.inference.command import parser as speaking
+    from myxtts.server.command import parser as answering
     from myxtts.serving.client.command import parser as asking
     from myxtts.training.command import parser as training
     from tools.build_speaker_map import parser as mapping
@@ -72,6 +73,7 @@ def known_flags() -> set[str]:
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
     parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, quantising)
+    parsers += (answering,)
     names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("*.py"))
     programs = [importlib.import_module(f"tools.sv2tts.{name}") for name in names]
     parsers += tuple(program.parser for program in programs if hasattr(program, "parser"))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from myxtts.audio.frontends import RESEMBLYZER, MelSpec
+from myxtts.audio.frontends import RESEMBLYZER, MelSpec, spec_dict
 from myxtts.audio.mel import MelSpectrogram, sequence_mask
 
 EMBEDDING_DIM = 256
@@ -36,7 +36,7 @@ class ResemblyzerEncoder(keras.Model):
 
     Args:
         partial_step: frames between two partial utterances.
-        spec: its front-end; ``RESEMBLYZER.reflected()`` is that of librosa before 0.9.
+        spec: its front-end; ``RESEMBLYZER.reflected()`` is that of librosa before 0.9, None its own.
         hidden_dim, embedding_dim: of its LSTMs and of the embedding.
         epsilon: added to a partial embedding's norm before it is divided by it.
     """
@@ -47,13 +47,14 @@ class ResemblyzerEncoder(keras.Model):
         self,
         name: str = "resemblyzer",
         partial_step: int = PARTIAL_STEP,
-        spec: MelSpec = RESEMBLYZER,
+        spec: MelSpec | None = None,
         hidden_dim: int = HIDDEN_DIM,
         embedding_dim: int = EMBEDDING_DIM,
         epsilon: float = 0.0,
         **kwargs,
     ):
         super().__init__(name=name, **kwargs | {"dtype": "float32"})
+        spec = spec or RESEMBLYZER
         self.partial_step, self.epsilon, self.spec = partial_step, epsilon, spec
         self.hidden_dim, self.embedding_dim = hidden_dim, embedding_dim
         self.mel = MelSpectrogram(spec, name="mel")
@@ -66,6 +67,15 @@ class ResemblyzerEncoder(keras.Model):
         self.linear = keras.layers.Dense(
             embedding_dim, activation="relu", dtype="float32", name="linear"
         )
+
+    def get_config(self) -> dict:
+        names = ("name", "partial_step", "hidden_dim", "embedding_dim", "epsilon")
+        return {name: getattr(self, name) for name in names} | {"spec": spec_dict(self.spec)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> ResemblyzerEncoder:
+        """Make the encoder that ``get_config`` describes."""
+        return cls(**config | {"spec": MelSpec(**config["spec"])})
 
     def build(self, input_shape=None):
         width = self.spec.n_mels

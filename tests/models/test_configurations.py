@@ -15,6 +15,7 @@ from myxtts.audio.resample import SincResampler
 from myxtts.config import ECAPAConfig
 from myxtts.losses import ContrastiveSpeakerLoss, GE2ELoss
 from myxtts.models import (
+    cbhg,
     conditioning,
     coqui_resnet,
     discriminators,
@@ -22,6 +23,8 @@ from myxtts.models import (
     ecapa_tdnn,
     harmonic_source,
     istft_decoder,
+    tacotron,
+    tacotron_decoder,
     wavernn,
     wavlm,
     wavlm_blocks,
@@ -31,6 +34,7 @@ from myxtts.models.hifigan import HifiDecoder, HifiResBlock
 from myxtts.models.layer import BatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
+from myxtts.synthesizer_config import TacotronConfig
 from myxtts.vocoder_config import WaveRNNConfig
 from myxtts.wavlm_config import WavLMConfig
 
@@ -98,11 +102,20 @@ LAYERS = [
     (wavernn.MelBlock(8), FRAMES),
     (wavernn.UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
+    (cbhg.PreNet(8, 6, 0.2), FRAMES),
+    (cbhg.ConvNorm(8, 6, 3, relu=False), FRAMES),
+    (cbhg.Highway(8), FRAMES),
+    (cbhg.CBHG(2, 8, 6, 8, 1, name="cbhg"), FRAMES),
+    (tacotron_decoder.Attention(6, masked=True), FRAMES),
+    (tacotron_decoder.LSTMCell(6), (None, 6)),
+    (tacotron.Tacotron(TacotronConfig(lstm_dims=12, postnet_dims=8), r=3, name="taco"), None),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),
 ]
 # Their configuration is an XTTS's, and their way to a disk a preset.
 OF_PRESETS = {"XTTS", "BaseAudioEncoder", "OriginalAudioEncoder", "PretrainedAudioEncoder"}
+# Parts of a Tacotron, made of its configuration.
+OF_PRESETS |= {"TextEncoder", "Decoder"}
 BASES = {"Layer"}
 
 

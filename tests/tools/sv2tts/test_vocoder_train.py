@@ -45,7 +45,7 @@ def test_a_run_is_gone_on_with_or_begun_anew(tmp_path, capsys):
     assert '"vocoder": 4' in capsys.readouterr().out
     main(args(tmp_path, "-s", "2", "--vocoder-steps", "2", "-f", "--json"))
     assert '"vocoder": 2' in capsys.readouterr().out
-    assert (tmp_path / "models" / "run.1" / "preset").is_dir()
+    assert (tmp_path / "models" / "run.replaced-1" / "preset").is_dir()
 
 
 def test_a_file_of_the_original_is_gone_on_with(tmp_path):
