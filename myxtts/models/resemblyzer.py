@@ -36,7 +36,8 @@ class ResemblyzerEncoder(keras.Model):
 
     Args:
         partial_step: frames between two partial utterances.
-        spec: its front-end; ``RESEMBLYZER.reflected()`` is that of librosa before 0.9, None its own.
+        spec: its front-end, None for its own; ``RESEMBLYZER.reflected()`` is that of librosa
+            before 0.9.
         hidden_dim, embedding_dim: of its LSTMs and of the embedding.
         epsilon: added to a partial embedding's norm before it is divided by it.
     """

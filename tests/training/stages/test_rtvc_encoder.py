@@ -66,6 +66,7 @@ def test_files_of_a_run(whole):
     equal(whole / "encoder.pt", whole / "encoder_000004.bak")
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_unbroken_one(whole, mels, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         die_in(patch, "speaker", 2)
@@ -74,6 +75,7 @@ def test_a_killed_run_ends_as_an_unbroken_one(whole, mels, tmp_path, monkeypatch
     equal(train(mels, tmp_path, 4) / "encoder.pt", whole / "encoder.pt")
 
 
+@pytest.mark.slow
 def test_interrupted_it_saves(whole, mels, tmp_path, monkeypatch):
     step = Trainer._step
 
