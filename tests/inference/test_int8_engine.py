@@ -191,7 +191,7 @@ def test_threads_are_as_many_as_there_are_and_pay(monkeypatch):
     import numba
 
     monkeypatch.setattr(numba.config, "NUMBA_NUM_THREADS", 4)
-    assert [choose_threads(0, dim) for dim in (32, 256, 512, 1024)] == [1, 1, 4, 4]
+    assert [choose_threads(0, dim) for dim in (32, 256, 512, 1024)] == [1, 1, 1, 4]
     assert choose_threads(3, 32) == 3
     with pytest.raises(ConfigError, match="--threads 5 is more than numba's 4"):
         choose_threads(5, 1024)
