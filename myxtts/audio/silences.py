@@ -42,20 +42,33 @@ def gain_of(power: float, target_dbfs: float = TARGET_DBFS) -> float:
     return 10 ** ((target_dbfs - 10 * np.log10(power)) / 20)
 
 
+def voice_detector():
+    """WebRTC's detector of speech at its strictest.
+
+    Raises:
+        ConfigError: ``webrtcvad`` is not installed.
+    """
+    try:
+        return importlib.import_module("webrtcvad").Vad(3)
+    except ImportError as error:
+        raise ConfigError(
+            "trimming silences needs webrtcvad; get it with: pip install webrtcvad-wheels"
+        ) from error
+
+
+def windows_of(wave: np.ndarray) -> np.ndarray:
+    """The whole windows of ``(samples,)``, ``(windows, 480)``."""
+    return wave[: len(wave) // WINDOW * WINDOW].reshape(-1, WINDOW)
+
+
 def speech_flags(wave: np.ndarray) -> np.ndarray:
     """What WebRTC's detector, at its strictest, says of each whole window of 30 ms, bool.
 
     Raises:
         ConfigError: ``webrtcvad`` is not installed.
     """
-    try:
-        detector = importlib.import_module("webrtcvad").Vad(3)
-    except ImportError as error:
-        raise ConfigError(
-            "trimming silences needs webrtcvad; get it with: pip install webrtcvad-wheels"
-        ) from error
-    windows = wave[: len(wave) // WINDOW * WINDOW].reshape(-1, WINDOW)
-    pcm = np.round(np.clip(windows, -1, 1) * 32_767).astype("int16")
+    detector = voice_detector()
+    pcm = np.round(np.clip(windows_of(wave), -1, 1) * 32_767).astype("int16")
     return np.array([detector.is_speech(row.tobytes(), SPEAKER_RATE) for row in pcm], bool)
 
 
@@ -77,7 +90,7 @@ def trim_silences(wave: np.ndarray) -> np.ndarray:
         ConfigError: ``webrtcvad`` is not installed.
     """
     kept = kept_windows(speech_flags(wave))
-    return wave[: len(kept) * WINDOW].reshape(-1, WINDOW)[kept].ravel()
+    return windows_of(wave)[kept].ravel()
 
 
 def has_detector() -> bool:

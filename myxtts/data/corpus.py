@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +17,15 @@ from myxtts.data.store import Feature, FeatureStore
 
 # Features of smaller corpora than this stay in memory after their first use.
 MEMORY_BYTES = 3 * 2**30
+
+Item = TypeVar("Item")
+
+
+def held_out(items: list[Item], every: int) -> tuple[list[Item], list[Item]]:
+    """All but every so many-th of at least two, and those; the last where they are fewer."""
+    every = min(every, len(items))
+    rest = [item for index, item in enumerate(items, 1) if index % every]
+    return rest, items[every - 1 :: every]
 
 
 class Corpus:
@@ -96,10 +106,7 @@ class Corpus:
         """All but every so many-th utterance, and those; one utterance alone is both."""
         if len(self) < 2:
             return self, self
-        every = min(every, len(self))
-        rest = [item for index, item in enumerate(self.utterances, 1) if index % every]
-        held = self.utterances[every - 1 :: every]
         return tuple(
             Corpus(part, self.store, self.measure, self.tokenizer, self._read)
-            for part in (rest, held)
+            for part in held_out(self.utterances, every)
         )

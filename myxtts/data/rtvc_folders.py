@@ -28,6 +28,18 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, np.ascontiguousarray(array, "float32"), allow_pickle=False)
 
 
+def load_array(path: Path) -> np.ndarray:
+    """What ``np.save`` wrote.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path}: {error}.") from error
+
+
 def audio_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> list[Path]:
     """Recordings at any depth, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from myxtts.data.batches import Builder, pad
+from myxtts.data.corpus import held_out
 from myxtts.data.plan import BatchPlan
+from myxtts.data.rtvc_folders import load_array
 from myxtts.data.screening import Report
 from myxtts.errors import DataError, TextError
 from myxtts.synthesizer_config import Phase, SynthesizerConfig, SynthesizerDataConfig
@@ -95,9 +97,7 @@ class SynthesizerCorpus:
         """All but every so many-th utterance, and those; one utterance alone is both."""
         if len(self) < 2:
             return self, self
-        every = min(every, len(self))
-        rest = [line for index, line in enumerate(self.lines, 1) if index % every]
-        held = self.lines[every - 1 :: every]
+        rest, held = held_out(self.lines, every)
         return SynthesizerCorpus(self.folder, rest), SynthesizerCorpus(self.folder, held)
 
     def ids(self, index: int) -> np.ndarray:
@@ -111,7 +111,7 @@ class SynthesizerCorpus:
             DataError: it cannot be read or has fewer frames than the table says.
         """
         line = self.lines[index][0]
-        mel = _array(self.folder / "mels" / line.mel)
+        mel = load_array(self.folder / "mels" / line.mel)
         if mel.ndim != 2 or len(mel) < line.frames:
             raise DataError(
                 f"{self.folder / 'mels' / line.mel} is of {mel.shape}; {line.frames} frames are "
@@ -121,7 +121,7 @@ class SynthesizerCorpus:
 
     def embedding(self, index: int) -> np.ndarray:
         """Speaker embedding float32 ``(dim,)``."""
-        return _array(self.folder / "embeds" / self.lines[index][0].embed).astype("float32")
+        return load_array(self.folder / "embeds" / self.lines[index][0].embed).astype("float32")
 
     def path(self, index: int, r: int) -> np.ndarray:
         """Share of the text that is spoken at each decoder step; -1 where nobody knows."""
@@ -129,7 +129,7 @@ class SynthesizerCorpus:
         steps, file = -(-line.frames // r), self.folder / "durations" / line.duration
         if not file.is_file():
             return np.full(steps, UNKNOWN, "float32")
-        durations = _array(file)
+        durations = load_array(file)
         if durations.shape != (len(ids),) or durations.min() < 0 or not durations.sum():
             raise DataError(f"{file} is of {durations.shape}; {len(ids)} durations are wanted.")
         ends = np.cumsum(durations)
@@ -173,13 +173,6 @@ def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
     files = (folder / "mels" / line.mel, folder / "embeds" / line.embed)
     lacking = next((path for path in files if not path.is_file()), None)
     return None if lacking is None else f"unreadable: there is no {lacking}"
-
-
-def _array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error
 
 
 class Shuffled(BatchPlan):

@@ -15,6 +15,8 @@ import numpy as np
 
 from myxtts.audio.companding import encode_linear, encode_mu_law, from_classes, preemphasised
 from myxtts.data.batches import Builder
+from myxtts.data.corpus import held_out
+from myxtts.data.rtvc_folders import load_array
 from myxtts.data.screening import Report
 from myxtts.data.synthesizer import TABLE, read_table
 from myxtts.errors import DataError
@@ -117,11 +119,8 @@ class VocoderCorpus:
         """All but every so many-th utterance, and those; one utterance alone is both."""
         if len(self) < 2:
             return self, self
-        every = min(every, len(self))
-        rest = [row for index, row in enumerate(self.rows, 1) if index % every]
         return tuple(
-            VocoderCorpus(part, self.sizes, self.crop_frames)
-            for part in (rest, self.rows[every - 1 :: every])
+            VocoderCorpus(part, self.sizes, self.crop_frames) for part in held_out(self.rows, every)
         )
 
     def mel(self, index: int) -> np.ndarray:
@@ -131,7 +130,7 @@ class VocoderCorpus:
             DataError: the file cannot be read, or holds another mel.
         """
         row = self.rows[index]
-        mel = _array(row.mel)
+        mel = load_array(row.mel)
         if mel.ndim != 2 or mel.shape[1] != self.sizes.feat_dims or len(mel) < row.frames:
             raise DataError(
                 f"{row.mel} holds an array of {mel.shape}; ({row.frames}, {self.sizes.feat_dims}) "
@@ -146,7 +145,7 @@ class VocoderCorpus:
             DataError: the file cannot be read, or is too short for its mel.
         """
         row, hop = self.rows[index], self.sizes.hop_length
-        audio = np.clip(preemphasised(_array(row.audio), self.sizes.preemphasis), -1, 1)
+        audio = np.clip(preemphasised(load_array(row.audio), self.sizes.preemphasis), -1, 1)
         audio = np.pad(audio, (0, (len(audio) // hop + 1) * hop - len(audio)))
         if len(audio) < row.frames * hop:
             raise DataError(
@@ -209,10 +208,3 @@ def _unfit(row: Row, least: int) -> str | None:
         return f"too short: {row.frames} mel frames"
     lacking = next((path for path in (row.mel, row.audio) if not path.is_file()), None)
     return None if lacking is None else f"unreadable: there is no {lacking}"
-
-
-def _array(path: Path) -> np.ndarray:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error

@@ -35,6 +35,27 @@ class BatchNorm(keras.layers.BatchNormalization):
         return None
 
 
+class UnbiasedBatchNorm(BatchNorm):
+    """Batch norm whose running variance is the unbiased one, as torch keeps it.
+
+    A batch is normalised by its biased variance all the same.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Normalise ``(batch, time, channels)``."""
+        if not training or not self.trainable:
+            return super().call(inputs, training=False)
+        x = ops.cast(inputs, "float32")
+        axes = list(range(len(x.shape) - 1))
+        mean, variance = ops.mean(x, axis=axes), ops.var(x, axis=axes)
+        count = ops.cast(ops.prod(ops.shape(x)[:-1]), "float32")
+        unbiased = variance * count / ops.maximum(count - 1.0, 1.0)
+        for kept, new in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
+            kept.assign(self.momentum * kept + (1.0 - self.momentum) * ops.stop_gradient(new))
+        scale = self.gamma / ops.sqrt(variance + self.epsilon)
+        return ops.cast((x - mean) * scale + self.beta, inputs.dtype)
+
+
 def of_power_one(embedding):
     """Speaker embeddings ``(batch, size)`` of any length, brought to components of power one.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
-from myxtts.models.layer import BatchNorm, Layer
+from myxtts.models.layer import Layer, UnbiasedBatchNorm
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
@@ -26,22 +26,6 @@ WEIGHTS = "vocoder.safetensors"
 # Logistics of a MOL; each has a logit, a mean and a scale.
 MIXTURES = 10
 AUX_PARTS = 4
-
-
-class UnbiasedBatchNorm(BatchNorm):
-    """torch's batch norm to the letter: what is kept of a batch's variance is unbiased."""
-
-    def call(self, inputs, training=False):
-        if not (training and self.trainable):
-            return super().call(inputs, training=False)
-        axes = tuple(range(len(inputs.shape) - 1))
-        mean, variance = ops.moments(ops.cast(inputs, "float32"), axes)
-        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
-        unbiased = variance * count / ops.maximum(count - 1.0, 1.0)
-        for kept, new in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
-            kept.assign(self.momentum * kept + (1.0 - self.momentum) * ops.stop_gradient(new))
-        normed = (inputs - mean) * ops.rsqrt(variance + self.epsilon)
-        return normed * self.gamma + self.beta
 
 
 class MelResNet(Layer):

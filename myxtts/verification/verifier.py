@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from scipy.ndimage import maximum_filter1d
 from tqdm import tqdm
 
 from myxtts.audio.decoding import duration
 from myxtts.audio.frontends import XTTS_CONDITIONING
 from myxtts.audio.io import check_samples, padded, read_audio
+from myxtts.audio.silences import kept_windows, speech_flags, voice_detector, windows_of
 from myxtts.errors import AudioError, ConfigError, WeightsError
 from myxtts.models.resemblyzer import TARGET_DBFS
 from myxtts.models.speaker_encoder import KIND, RANDOM, PretrainedSpeakerEncoder
@@ -31,10 +30,6 @@ BATCH_SIZE = 16
 MIN_SECONDS = 0.1
 # A whole clip goes through an encoder at once; half a gigabyte is what these take.
 LONGEST_SECONDS = 300.0
-# Resemblyzer's: 30 ms at 16 kHz, and the numbers of such windows that are looked at together.
-VAD_WINDOW = 480
-VAD_AVERAGE = 8
-VAD_DILATION = 7
 
 Clip = str | Path | np.ndarray
 
@@ -94,7 +89,7 @@ class SpeakerVerifier:
             trim_silences = threshold is not None and threshold.trimmed
         self.trim_silences = bool(trim_silences)
         if self.trim_silences:
-            _voice_detector(self.sample_rate)
+            _require_detector(self.sample_rate)
         if threshold is not None:
             self._compare(threshold)
         # Autograph would wrap a layer's own sentence in a trace of the user's code.
@@ -269,29 +264,16 @@ def trim_long_silences(audio: np.ndarray) -> np.ndarray:
     Raises:
         ConfigError: ``webrtcvad`` is not installed.
     """
-    detector = _voice_detector(SPEAKER_RATE)
     rms = np.sqrt(np.mean(np.square(audio)))
     audio = audio * np.maximum(10 ** (TARGET_DBFS / 20) / max(rms, 1e-10), 1).astype("float32")
-    windows = audio[: len(audio) // VAD_WINDOW * VAD_WINDOW].reshape(-1, VAD_WINDOW)
-    pcm = np.round(np.clip(windows, -1, 1) * 32_767).astype("int16")
-    voiced = np.array([detector.is_speech(window.tobytes(), SPEAKER_RATE) for window in pcm], int)
-    before = (VAD_AVERAGE - 1) // 2
-    nearby = np.convolve(voiced, np.ones(VAD_AVERAGE, int))[VAD_AVERAGE - 1 - before :]
-    # A tie is silence: the upstream rounds half to even.
-    speech = nearby[: len(voiced)] > VAD_AVERAGE / 2
-    kept = maximum_filter1d(speech, VAD_DILATION, mode="constant")
-    return windows[kept].ravel() if kept.any() else audio
+    kept = kept_windows(speech_flags(audio))
+    return windows_of(audio)[kept].ravel() if kept.any() else audio
 
 
-def _voice_detector(sample_rate: int):
+def _require_detector(sample_rate: int) -> None:
     if sample_rate != SPEAKER_RATE:
         raise ConfigError(f"silences can be trimmed at {SPEAKER_RATE} Hz only, not {sample_rate}.")
-    try:
-        return importlib.import_module("webrtcvad").Vad(3)
-    except ImportError as error:
-        raise ConfigError(
-            "trimming silences needs webrtcvad; get it with: pip install webrtcvad-wheels"
-        ) from error
+    voice_detector()
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from myxtts.models import (
 )
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
-from myxtts.models.layer import BatchNorm
+from myxtts.models.layer import BatchNorm, UnbiasedBatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.synthesizer_config import TacotronConfig
@@ -100,7 +100,7 @@ LAYERS = [
     (wavernn.WaveRNN(WaveRNNConfig(rnn_dims=6, res_blocks=1, mode="MOL"), name="rnn"), None),
     (wavernn.MelResNet(1, 6, 4, pad=1, name="resnet"), FRAMES),
     (wavernn.MelBlock(8), FRAMES),
-    (wavernn.UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
+    (UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (cbhg.PreNet(8, 6, 0.2), FRAMES),
     (cbhg.ConvNorm(8, 6, 3, relu=False), FRAMES),

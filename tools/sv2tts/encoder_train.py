@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.flags import make_parser, run
 from myxtts.speaker_config import SpeakerConfig
-from tools.sv2tts.runs import has_checkpoints, move_aside
+from myxtts.training.folders import has_checkpoints
+from tools.sv2tts.runs import move_aside
 
 logger = logging.getLogger(__name__)
 

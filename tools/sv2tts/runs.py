@@ -8,12 +8,13 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from myxtts.errors import ConfigError
 from myxtts.settings import AnySettings, to_dict
+from myxtts.training.folders import has_checkpoints
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
@@ -21,9 +22,42 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def has_checkpoints(run_dir: Path, stage: str) -> bool:
-    """Whether a run of a stage can be gone on with."""
-    return any((run_dir / "checkpoints" / stage).glob("step-*"))
+def add_run_options(parser: argparse.ArgumentParser, export: str) -> None:
+    """Add the original's options of a run that leaves a file called ``export``."""
+    add = parser.add_argument
+    runs = "folder of the runs (default: %(default)s)"
+    add("-m", "--models_dir", type=Path, default=Path("saved_models"), help=runs)
+    saved = f"steps between validations, with checkpoint and {export} (default: %(default)s)"
+    add("-s", "--save_every", type=int, default=1000, help=saved)
+    kept = f"steps between copies of {export} that stay; 0: none (default: %(default)s)"
+    add("-b", "--backup_every", dest="backups", type=int, default=25_000, help=kept)
+    anew = "begin anew; what the run has is moved aside"
+    add("-f", "--force_restart", action="store_true", help=anew)
+    dry = "print the resolved configuration and stop"
+    add("--dry-run", action="store_true", help=dry)
+
+
+def goes_on(args: argparse.Namespace, stage: str) -> bool:
+    """Whether the run is gone on with from its checkpoints."""
+    return has_checkpoints(args.models_dir / args.run_id, stage) and not args.force_restart
+
+
+def run_values(args: argparse.Namespace, stage: str, export: str) -> dict[str, Any]:
+    """What the original's options say of the ``training`` section.
+
+    A run without checkpoints starts from the ``export`` that lies in its folder.
+    """
+    run_dir, resume = args.models_dir / args.run_id, goes_on(args, stage)
+    values = {
+        "output_dir": str(run_dir),
+        "validate_every": args.save_every,
+        "checkpoint_every": args.save_every,
+        "backup_every": args.backups,
+        "resume": resume,
+    }
+    if not resume and not args.force_restart and (run_dir / export).is_file():
+        values["init_from"] = str(run_dir / export)
+    return values
 
 
 def move_aside(run_dir: Path) -> None:

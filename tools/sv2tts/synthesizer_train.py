@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.synthesizer_config import COMPATIBLE, SynthesizerConfig
-from tools.sv2tts.runs import has_checkpoints, train_run
+from tools.sv2tts.runs import add_run_options, goes_on, run_values, train_run
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
@@ -48,39 +48,14 @@ FIELDS = {
     "tts_eval_interval": ("training", "validate_every"),
 }
 
+EXPORT = "synthesizer.pt"
+
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("synthesizer_train.py", __doc__, json=True)
     parser.add_argument("run_id", help="name of the run, a folder in --models_dir")
     parser.add_argument("syn_dir", type=Path, help="folder of train.txt, mels and embeds")
-    parser.add_argument(
-        "-m",
-        "--models_dir",
-        type=Path,
-        default=Path("saved_models"),
-        help="folder of the runs (default: saved_models)",
-    )
-    parser.add_argument(
-        "-s",
-        "--save_every",
-        type=int,
-        default=1000,
-        help="steps between validations, with checkpoint and synthesizer.pt (default: 1000)",
-    )
-    parser.add_argument(
-        "-b",
-        "--backup_every",
-        dest="backups",
-        type=int,
-        default=25_000,
-        help="steps between copies of synthesizer.pt that stay; 0: none (default: 25000)",
-    )
-    parser.add_argument(
-        "-f",
-        "--force_restart",
-        action="store_true",
-        help="begin anew; what the run has is moved aside",
-    )
+    add_run_options(parser, EXPORT)
     parser.add_argument(
         "--hparams",
         default="",
@@ -92,9 +67,6 @@ def parser() -> argparse.ArgumentParser:
         help="train as the original does: losses over padding, its attention over padding, no "
         "guided attention, batches of any length, one stop for a batch",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the resolved configuration and stop"
-    )
     add_config_flags(parser, SynthesizerConfig, ("model", "data", "training"), defaults=True)
     return parser
 
@@ -105,24 +77,14 @@ def resolve(args: argparse.Namespace) -> SynthesizerConfig:
     Raises:
         ConfigError: a value is wrong.
     """
-    run_dir = args.models_dir / args.run_id
-    goes_on = has_checkpoints(run_dir, "synthesizer") and not args.force_restart
     config = SynthesizerConfig()
-    if goes_on:
-        config = SynthesizerConfig.from_yaml(run_dir / "config.yaml")
+    if goes_on(args, "synthesizer"):
+        config = SynthesizerConfig.from_yaml(args.models_dir / args.run_id / "config.yaml")
         # How many steps are left is found anew.
         config = config.merged({"training": {"synthesizer": {"steps": 0}}})
     if args.rtvc_compatible:
         config = config.merged(COMPATIBLE)
-    training: dict[str, Any] = {
-        "output_dir": str(run_dir),
-        "validate_every": args.save_every,
-        "checkpoint_every": args.save_every,
-        "backup_every": args.backups,
-        "resume": goes_on,
-    }
-    if not goes_on and not args.force_restart and (run_dir / "synthesizer.pt").is_file():
-        training["init_from"] = str(run_dir / "synthesizer.pt")
+    training = run_values(args, "synthesizer", EXPORT)
     data = {"train_data": str(args.syn_dir)}
     config = config.merged({"data": data, "training": training}, "command line")
     config = config.merged(from_hparams(args.hparams), "--hparams")

@@ -19,13 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, run
 from myxtts.vocoder_config import VocoderConfig
-from tools.sv2tts.runs import has_checkpoints, train_run
+from tools.sv2tts.runs import add_run_options, goes_on, run_values, train_run
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
 
 # Of the original: passes over the data at most.
 EPOCHS = 349
+
+EXPORT = "vocoder.pt"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -42,42 +44,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--voc_dir", type=Path, help="folder of mels_gta and synthesized.txt of the vocoder"
     )
-    parser.add_argument(
-        "-m",
-        "--models_dir",
-        type=Path,
-        default=Path("saved_models"),
-        help="folder of the runs (default: saved_models)",
-    )
+    add_run_options(parser, EXPORT)
     parser.add_argument(
         "-g",
         "--ground_truth",
         action="store_true",
         help="learn from the recordings' own mels (train.txt, mels), not a synthesizer's",
-    )
-    parser.add_argument(
-        "-s",
-        "--save_every",
-        type=int,
-        default=1000,
-        help="steps between validations, with checkpoint and vocoder.pt (default: 1000)",
-    )
-    parser.add_argument(
-        "-b",
-        "--backup_every",
-        dest="backups",
-        type=int,
-        default=25_000,
-        help="steps between copies of vocoder.pt that stay; 0: none (default: 25000)",
-    )
-    parser.add_argument(
-        "-f",
-        "--force_restart",
-        action="store_true",
-        help="begin anew; what the run has is moved aside",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the resolved configuration and stop"
     )
     add_config_flags(parser, VocoderConfig, ("model", "training"), defaults=True)
     return parser
@@ -89,25 +61,15 @@ def resolve(args: argparse.Namespace) -> VocoderConfig:
     Raises:
         ConfigError: a value is wrong.
     """
-    run_dir = args.models_dir / args.run_id
-    stored = run_dir / "config.yaml"
-    goes_on = has_checkpoints(run_dir, "vocoder") and not args.force_restart
-    config = VocoderConfig.from_yaml(stored) if goes_on else VocoderConfig()
+    stored, resume = args.models_dir / args.run_id / "config.yaml", goes_on(args, "vocoder")
+    config = VocoderConfig.from_yaml(stored) if resume else VocoderConfig()
     root = args.datasets_root / "SV2TTS"
-    training = {
-        "output_dir": str(run_dir),
-        "validate_every": args.save_every,
-        "checkpoint_every": args.save_every,
-        "backup_every": args.backups,
-        "resume": goes_on,
-    }
+    training = run_values(args, "vocoder", EXPORT)
     flags = given_flags(args).get("training", {})
     if "steps" in flags.get("vocoder", {}):
         training["epochs"] = 0
-    if "steps" not in flags.get("vocoder", {}) and not goes_on:
+    if "steps" not in flags.get("vocoder", {}) and not resume:
         training["epochs"] = EPOCHS
-    if not goes_on and not args.force_restart and (run_dir / "vocoder.pt").is_file():
-        training["init_from"] = str(run_dir / "vocoder.pt")
     data = {
         "train_data": str(args.syn_dir or root / "synthesizer"),
         "vocoder_dir": str(args.voc_dir or root / "vocoder"),

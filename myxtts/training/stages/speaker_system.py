@@ -24,6 +24,7 @@ from myxtts.files import read_object, write_whole
 from myxtts.models.speaker_encoder import RANDOM, SECTIONS, PretrainedSpeakerEncoder
 from myxtts.settings import to_dict
 from myxtts.speaker_config import PUBLISHED, SpeakerConfig
+from myxtts.training.folders import has_checkpoints
 from myxtts.training.stage import System
 from myxtts.training.stages import speaker
 from myxtts.training.start import CONFIG
@@ -138,7 +139,7 @@ def start_encoder(config: SpeakerConfig, run_dir: Path) -> tuple[PretrainedSpeak
     kept = run_dir / ORIGIN
     if config.training.init_from is None:
         return encoder, RANDOM
-    if kept.is_file() and any((run_dir / "checkpoints" / "speaker").glob("step-*")):
+    if kept.is_file() and has_checkpoints(run_dir, "speaker"):
         values = read_object(kept, CheckpointError, "is damaged")
         encoder.licence = values.get("licence")
         return encoder, str(values.get("provenance", RANDOM))

@@ -15,6 +15,7 @@ from myxtts.models.tacotron import KIND, Tacotron
 from myxtts.presets.folder import read_config
 from myxtts.synthesizer_config import SynthesizerConfig, SynthesizerPreset
 from myxtts.text.symbols import SymbolTokenizer
+from myxtts.training.folders import has_checkpoints
 from myxtts.training.stage import System
 from myxtts.training.stages import synthesizer
 from myxtts.training.start import CONFIG, open_corpora
@@ -115,7 +116,7 @@ def start(config: SynthesizerConfig, run_dir: Path) -> tuple[Tacotron, Path | No
     A run that is resumed has both in its checkpoints.
     """
     source = config.training.init_from
-    if source is None or any((run_dir / "checkpoints" / KIND).glob("step-*")):
+    if source is None or has_checkpoints(run_dir, KIND):
         network = Tacotron(config.model)
         network.build()
         return network, None
@@ -127,7 +128,7 @@ def start(config: SynthesizerConfig, run_dir: Path) -> tuple[Tacotron, Path | No
 def _before(network: Tacotron, run_dir: Path) -> int:
     """Steps made before the run, which the first call of it writes down."""
     path = run_dir / ORIGIN
-    if any((run_dir / "checkpoints" / KIND).glob("step-*")) and path.is_file():
+    if has_checkpoints(run_dir, KIND) and path.is_file():
         return int(read_object(path, CheckpointError, "is damaged").get("steps", 0))
     write_whole(path, json.dumps({"steps": network.step}))
     return network.step

@@ -11,6 +11,7 @@ from myxtts.data.plan import BatchPlan
 from myxtts.data.vocoder import VocoderCorpus, open_vocoder_data
 from myxtts.models.wavernn import KIND, WaveRNN
 from myxtts.presets.folder import read_config
+from myxtts.training.folders import has_checkpoints
 from myxtts.training.stage import System
 from myxtts.training.stages import vocoder
 from myxtts.training.start import CONFIG, open_corpora
@@ -94,7 +95,7 @@ def start(config: VocoderConfig, run_dir: Path) -> tuple[WaveRNN, Adam | None]:
     A run that is resumed has both in its checkpoints.
     """
     source = config.training.init_from
-    resumed = any((run_dir / "checkpoints" / "vocoder").glob("step-*"))
+    resumed = has_checkpoints(run_dir, "vocoder")
     if source is None or (resumed and not Path(source).exists()):
         network = WaveRNN(config.model)
         network.build()
