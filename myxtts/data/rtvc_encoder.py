@@ -23,6 +23,7 @@ from myxtts.data.rtvc_folders import (
     audio_below,
     folders_in,
     in_processes,
+    read_names,
     save_array,
     whole_lines,
 )
@@ -134,10 +135,10 @@ def english_speakers(path: Path) -> set[str]:
     """
     if not path.is_file():
         raise DataError(f"{path} is not there; VoxCeleb1 is taken by the nationalities in it.")
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    if any(len(row) < 4 for row in rows if row != [""]):
+    rows = [line.split("\t") for line in read_names(path)[1:]]
+    if any(len(row) < 4 for row in rows):
         raise DataError(f"{path} is no table of ID, name, gender and nationality with tabs.")
-    return {row[0] for row in rows if len(row) > 3 and row[3].strip().lower() in NATIONALITIES}
+    return {row[0] for row in rows if row[3].strip().lower() in NATIONALITIES}
 
 
 def _prepare(

@@ -153,7 +153,12 @@ def _aligned(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, n
     if not path.is_file():
         done.refused.append(f"{book}\tno {path.name}.")
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        done.refused.append(f"{path}\t{error}")
+        return
+    for line in lines:
         parts = line.rstrip().split(" ")
         try:
             name, words, ends = parts
@@ -192,7 +197,7 @@ def _texts(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, np.
             yield path.stem, _wave(path, task.hparams), spoken
         except UnreadableError:
             raise
-        except (AudioError, UnicodeDecodeError) as error:
+        except (AudioError, OSError, UnicodeDecodeError) as error:
             done.refused.append(f"{path}\t{error}")
 
 
