@@ -18,7 +18,7 @@ from myxtts.audio.silences import has_detector, raised_volume, trim_silences
 from myxtts.data.rtvc_folders import broken, check_processes, load_array
 from myxtts.data.synthesizer import TABLE, Line, read_table
 from myxtts.errors import AudioError, DataError
-from myxtts.files import write_whole
+from myxtts.files import locked, writable_folder, write_whole
 from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
 from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
 
@@ -60,16 +60,17 @@ def embed_utterances(
     trim = has_detector() if trim is None else trim
     if not trim:
         logger.warning("webrtcvad is not installed: silences stay in what is embedded.")
-    (folder / "embeds").mkdir(exist_ok=True)
-    tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
+    writable_folder(folder / "embeds", DataError)
     work = functools.partial(_embed, folder, Path(encoder), trim)
     refused = []
-    for line, reason in tqdm(
-        _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
-    ):
-        if reason:
-            logger.warning("%s is left out: %s", line.audio, reason)
-            refused.append((line.audio, reason))
+    with locked(folder, DataError):
+        tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
+        for line, reason in tqdm(
+            _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
+        ):
+            if reason:
+                logger.warning("%s is left out: %s", line.audio, reason)
+                refused.append((line.audio, reason))
     if len(refused) == len(lines):
         raise DataError(f"no utterance of {folder / TABLE} could be embedded.")
     return Embedded(len(tasks) - len(refused), len(lines) - len(tasks), refused)

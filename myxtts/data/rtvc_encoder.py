@@ -21,6 +21,7 @@ from myxtts.data.rtvc_folders import (
     REFUSED,
     append_lines,
     audio_below,
+    check_processes,
     folders_in,
     in_processes,
     read_names,
@@ -28,6 +29,7 @@ from myxtts.data.rtvc_folders import (
     whole_lines,
 )
 from myxtts.errors import AudioError, ConfigError, DataError, UnreadableError
+from myxtts.files import locked, writable_folder
 from myxtts.settings import nearest
 
 logger = logging.getLogger(__name__)
@@ -85,7 +87,7 @@ def preprocess_encoder(
 
     Raises:
         ConfigError: there is no such data set.
-        DataError: nothing could be prepared.
+        DataError: nothing could be prepared, or another process writes to ``out``.
     """
     root, out = Path(root), Path(out)
     for name in datasets:
@@ -93,13 +95,15 @@ def preprocess_encoder(
             raise ConfigError(f"no data set {name!r}{nearest(name, DATASETS)}.")
     if not root.is_dir():
         raise DataError(f"the folder of data sets {root} does not exist.")
-    out.mkdir(parents=True, exist_ok=True)
+    check_processes(processes)
+    writable_folder(out, DataError)
     if not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     total = 0
-    for name in datasets:
-        for dataset, folders in _speakers(root, name):
-            total += _prepare(root, out, dataset, folders, skip_existing, processes)
+    with locked(out, DataError):
+        for name in datasets:
+            for dataset, folders in _speakers(root, name):
+                total += _prepare(root, out, dataset, folders, skip_existing, processes)
     if not total:
         raise DataError(
             f"{root} gave no utterance of {', '.join(datasets)}; LibriSpeech/train-other-500, "
