@@ -33,6 +33,7 @@ from myxtts.presets.finding import DATA_FILES, SHIPPED, add_preset_flag, find_pr
 from myxtts.presets.voices import PresetVoice, file_of, write_list
 from myxtts.timing import MODEL_RATE
 from myxtts.weights.model_card import CARD
+from tools.kokoro.voice_sources import find_voices
 from tools.voice_box.card import model_card
 from tools.voice_box.proof import megabytes, prove, require_size
 from tools.voice_box.voices import BoxVoice, Recorder, Studio, named
@@ -57,6 +58,9 @@ def main(args: argparse.Namespace) -> None:
     if not args.limit > 0:
         raise ConfigError(f"--limit must be above 0, not {args.limit:g}.")
     source = find_preset(args.preset)
+    if args.kokoro_voices:
+        # Before the model is read and half of the voices are spoken.
+        find_voices(args.kokoro_voices)
     model = XTTS.from_preset(source)
     model.config = config_from_flags(args, model.config.merged(OF_THE_RUN))
     model.licence = args.licence
