@@ -48,7 +48,7 @@ def load_array(path: Path, axes: int, mapped: bool = False) -> np.ndarray:
     # Damaged headers are read by Python's own parser, which raises what it likes.
     except Exception as error:
         told = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"cannot read {path}: {told.rstrip('.')}.") from error
+        raise DataError(f"{path} cannot be read: {told.rstrip('.')}.") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim != axes:
         told = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
         raise DataError(f"{path} holds {told}; numbers along {axes} axes are wanted.")
