@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import logging
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from myxtts.audio.io import padded
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, CheckpointError, ConfigError
 from myxtts.generation.bounds import code_bounds, heard_latents, piece_tokens
+from myxtts.generation.confidence import confidence
 from myxtts.generation.driver import FLAGS, Attempt, Reading, SpeechStream, text_pieces
 from myxtts.generation.guards import repeats, signs, stops_doubtfully
 from myxtts.generation.references import read_reference, reference_chunks, reference_files
@@ -27,7 +29,7 @@ from myxtts.generation.vocoding import (
     codes_to_waveform,
     stretched,
 )
-from myxtts.inference.coder import Coder, Codes, Request
+from myxtts.inference.coder import Coder, Codes, Request, joined, round_up
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
@@ -40,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 # Padded audio and its lengths.
 AUDIO = (tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32"))
+# Takes are padded to it before they are judged, so that few shapes serve all.
+CODES_MULTIPLE = 64
 # Chunks of a piece, then its flags.
 Chunks = Generator[np.ndarray, None, tuple[str, ...]]
 
@@ -53,12 +57,14 @@ class Take:
         codes: int ``(length,)``.
         finished: whether it ended by its stop code and not by the length bound.
         flags: what is wrong with it, of :data:`myxtts.generation.driver.FLAGS`.
+        confidence: of :func:`~myxtts.generation.confidence.confidence`, 0 where nobody asks.
     """
 
     waveform: np.ndarray
     codes: np.ndarray
     finished: bool
     flags: tuple[str, ...]
+    confidence: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,12 @@ class Synthesizer:
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
         self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
+        training = model.config.training
+        self._sure = tf.function(
+            lambda inputs: confidence(model.gpt, inputs, training),
+            reduce_retracing=True,
+            autograph=False,
+        )
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
 
     @property
@@ -179,7 +191,7 @@ class Synthesizer:
         voice.require(self.model)
         reading = Reading(self._pieces(text, language), self.settings)
         for attempt in reading:
-            reading.add(self._take(attempt, voice, language))
+            reading.add(self.take(attempt, voice, language))
         return Synthesis(
             waveform=reading.waveform(),
             sample_rate=OUTPUT_RATE,
@@ -219,6 +231,21 @@ class Synthesizer:
         """
         return Reading(self._pieces(text, language), self.settings)
 
+    def take(self, attempt: Attempt, voice: Voice, language: str = "en") -> Take:
+        """One attempt at a piece, whole."""
+        request = self._request(attempt, voice, language)
+        return self._judged(request, self._coder.whole(request), voice)
+
+    def taking(
+        self, attempt: Attempt, voice: Voice, language: str = "en"
+    ) -> Generator[None, None, Take]:
+        """The same in steps, between which it may be given up; returns the take."""
+        request, made = self._request(attempt, voice, language), []
+        for piece in self._coder.pieces(request):
+            made.append(piece)
+            yield
+        return self._judged(request, joined(made), voice)
+
     def chunks(self, attempt: Attempt, voice: Voice, language: str = "en") -> Chunks:
         """One attempt at a piece as it is made, float32 ``(samples,)`` each; returns its flags."""
         speak = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._hifi_chunks
@@ -253,8 +280,7 @@ class Synthesizer:
         text = self.reader.prepared(text)
         return text_pieces(text, language, self.settings, self.reader, most)
 
-    def _take(self, attempt: Attempt, voice: Voice, language: str) -> Take:
-        made = self._coder.whole(self._request(attempt, voice, language))
+    def _judged(self, request: Request, made: Codes, voice: Voice) -> Take:
         waveform = self._vocode(made.codes, self._heard(made), voice)
         found = signs(
             made.codes[None],
@@ -266,7 +292,23 @@ class Synthesizer:
             self.settings.speed,
         )
         flags = tuple(name for name in FLAGS if found[name][0])
-        return Take(waveform, made.codes, made.finished, flags)
+        sure = self._confidence(request, made) if self.settings.candidates > 1 else 0.0
+        return Take(waveform, made.codes, made.finished, flags, sure)
+
+    def _confidence(self, request: Request, made: Codes) -> float:
+        if not len(made.codes):
+            return -math.inf
+        text_ids, text_lengths = self._coder.padded_text(request)
+        count = len(made.codes)
+        size = min(round_up(count, CODES_MULTIPLE), self.model.gpt.max_audio_tokens)
+        inputs = {
+            "conditioning_latents": tf.constant(request.latents),
+            "text_ids": text_ids,
+            "text_lengths": text_lengths,
+            "audio_codes": tf.constant(np.pad(made.codes, (0, size - count))[None], "int32"),
+            "code_lengths": tf.constant([count]),
+        }
+        return float(self._sure(inputs)[0])
 
     def _doubt(self, made: Codes):
         """Whether the stop code was a poor choice behind its latent, bool ``(1,)``."""
@@ -282,7 +324,7 @@ class Synthesizer:
         return Request(ids, voice.latents, int(most[0]), int(least[0]), rng)
 
     def _whole_chunk(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
-        take = self._take(attempt, voice, language)
+        take = self.take(attempt, voice, language)
         yield take.waveform
         return take.flags
 
