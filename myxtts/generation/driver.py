@@ -33,12 +33,12 @@ class Take(Protocol):
     Attributes:
         waveform: float32 ``(samples,)``.
         flags: which of ``FLAGS`` hold.
-        confidence: how sure of it the model is; counts where there are several candidates.
+        score: how good it is beside other takes of the piece; counts between candidates.
     """
 
     waveform: np.ndarray
     flags: tuple[str, ...]
-    confidence: float
+    score: float
 
 
 def text_pieces(
@@ -93,7 +93,7 @@ class Reading:
             again for a take that has one.
 
     Attributes:
-        takes: of each piece the surest of those without a flag, else of those with the fewest.
+        takes: of each piece the best of those without a flag, else of those with the fewest.
         attempts: that each of them took.
     """
 
@@ -119,7 +119,7 @@ class Reading:
             logger.info("%r: %s in attempt %d", piece[:40], told, len(self._tried))
         sound = sum(not tried.flags for tried in self._tried)
         if sound == self._wanted or len(self._tried) == self._most:
-            best = min(self._tried, key=lambda item: (len(item.flags), -item.confidence))
+            best = min(self._tried, key=lambda item: (len(item.flags), -item.score))
             self.takes.append(best)
             self.attempts.append(len(self._tried))
             self._tried = []

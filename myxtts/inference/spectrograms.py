@@ -38,13 +38,13 @@ class MelTake:
         mel: ``(frames, mels)``.
         attention: ``(steps, characters)``, of the end mark too.
         flags: what is wrong with it.
-        confidence: all are equally sure.
+        score: all are equally good.
     """
 
     mel: np.ndarray
     attention: np.ndarray
     flags: tuple[str, ...]
-    confidence: float = 0.0
+    score: float = 0.0
 
     @property
     def waveform(self) -> np.ndarray:

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import hashlib
 import logging
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from myxtts.audio.io import padded
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, CheckpointError, ConfigError
 from myxtts.generation.bounds import code_bounds, heard_latents, piece_tokens
-from myxtts.generation.confidence import confidence
 from myxtts.generation.driver import FLAGS, Attempt, Reading, SpeechStream, text_pieces
 from myxtts.generation.guards import repeats, signs, stops_doubtfully
 from myxtts.generation.references import read_reference, reference_chunks, reference_files
@@ -29,7 +27,8 @@ from myxtts.generation.vocoding import (
     codes_to_waveform,
     stretched,
 )
-from myxtts.inference.coder import Coder, Codes, Request, joined, round_up
+from myxtts.inference.coder import Coder, Codes, Request, joined
+from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
@@ -42,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 # Padded audio and its lengths.
 AUDIO = (tf.TensorSpec((None, None)), tf.TensorSpec((None,), "int32"))
-# Takes are padded to it before they are judged, so that few shapes serve all.
-CODES_MULTIPLE = 64
 # Chunks of a piece, then its flags.
 Chunks = Generator[np.ndarray, None, tuple[str, ...]]
 
@@ -57,14 +54,14 @@ class Take:
         codes: int ``(length,)``.
         finished: whether it ended by its stop code and not by the length bound.
         flags: what is wrong with it, of :data:`myxtts.generation.driver.FLAGS`.
-        confidence: of :func:`~myxtts.generation.confidence.confidence`, 0 where nobody asks.
+        score: of :class:`~myxtts.inference.ranking.Ranking`, 0 where there is one candidate.
     """
 
     waveform: np.ndarray
     codes: np.ndarray
     finished: bool
     flags: tuple[str, ...]
-    confidence: float = 0.0
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -126,12 +123,7 @@ class Synthesizer:
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
         self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
-        training = model.config.training
-        self._sure = tf.function(
-            lambda inputs: confidence(model.gpt, inputs, training),
-            reduce_retracing=True,
-            autograph=False,
-        )
+        self._ranking = Ranking(model, self._embedding)
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
 
     @property
@@ -292,23 +284,9 @@ class Synthesizer:
             self.settings.speed,
         )
         flags = tuple(name for name in FLAGS if found[name][0])
-        sure = self._confidence(request, made) if self.settings.candidates > 1 else 0.0
-        return Take(waveform, made.codes, made.finished, flags, sure)
-
-    def _confidence(self, request: Request, made: Codes) -> float:
-        if not len(made.codes):
-            return -math.inf
-        text_ids, text_lengths = self._coder.padded_text(request)
-        count = len(made.codes)
-        size = min(round_up(count, CODES_MULTIPLE), self.model.gpt.max_audio_tokens)
-        inputs = {
-            "conditioning_latents": tf.constant(request.latents),
-            "text_ids": text_ids,
-            "text_lengths": text_lengths,
-            "audio_codes": tf.constant(np.pad(made.codes, (0, size - count))[None], "int32"),
-            "code_lengths": tf.constant([count]),
-        }
-        return float(self._sure(inputs)[0])
+        several = self.settings.candidates > 1
+        score = self._ranking.score(request, made, waveform, voice) if several else 0.0
+        return Take(waveform, made.codes, made.finished, flags, score)
 
     def _doubt(self, made: Codes):
         """Whether the stop code was a poor choice behind its latent, bool ``(1,)``."""

@@ -17,7 +17,7 @@ TAUGHT = TrainingConfig(alignment_loss_weight=0.3, alignment_blocks=(1,), alignm
 class Made:
     """A take."""
 
-    confidence: float
+    score: float
     flags: tuple[str, ...] = ()
     waveform: np.ndarray = None
 

@@ -204,7 +204,7 @@ class Spoken:
     flags: tuple[str, ...]
     codes: np.ndarray
     finished: bool = True
-    confidence: float = 0.0
+    score: float = 0.0
 
 
 def label(piece: int, number: int) -> float:

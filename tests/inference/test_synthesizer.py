@@ -185,9 +185,9 @@ def test_of_several_takes_the_surest_is_spoken(model, voice):
     settings = SynthesisConfig(vocoder="griffin_lim", retries=0, candidates=3)
     synthesizer = Synthesizer(model, settings)
     takes = [synthesizer.take(Attempt("Hello there.", 0, n), voice) for n in range(3)]
-    assert len({take.confidence for take in takes}) == 3
+    assert len({take.score for take in takes}) == 3
     sound = [take for take in takes if not take.flags] or takes
-    best = max(sound, key=lambda take: (-len(take.flags), take.confidence))
+    best = max(sound, key=lambda take: (-len(take.flags), take.score))
     spoken = synthesizer.speak("Hello there.", voice)
     assert spoken.attempts == [3]
     np.testing.assert_array_equal(spoken.codes[0], best.codes)
@@ -203,5 +203,5 @@ def test_a_take_in_steps_is_the_whole_one(model, voice):
             whole = end.value
     once = synthesizer.take(Attempt("Hello there."), voice)
     np.testing.assert_array_equal(whole.waveform, once.waveform)
-    assert whole.confidence == pytest.approx(once.confidence, abs=1e-5)
+    assert whole.score == pytest.approx(once.score, abs=1e-5)
     assert whole.flags == once.flags

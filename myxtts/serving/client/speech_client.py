@@ -230,7 +230,7 @@ class SpeechClient:
             raise ConfigError(
                 f"{name!r} is no setting of a served model; choose among {', '.join(known)}."
             )
-        # A server does not say how sure it is of a take, so there is nothing to choose by.
+        # A server gives no score to a take, so there is nothing to choose by.
         return dataclasses.replace(self.settings, **{"candidates": 1} | changes)
 
     def _recording(self, path: str | Path) -> dict[str, np.ndarray]:
@@ -246,7 +246,7 @@ class _Take:
 
     waveform: np.ndarray
     flags: tuple[str, ...]
-    confidence: float = 0.0
+    score: float = 0.0
 
 
 def _take(reply: dict[str, np.ndarray]) -> _Take:
