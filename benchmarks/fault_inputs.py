@@ -40,7 +40,7 @@ class Reader:
 
 def readers() -> dict[str, Reader]:
     """All kinds of files, by name."""
-    return _audio() | _models() | _kept() | _texts() | _of_speakers()
+    return _audio() | _models() | _kept() | _texts() | _prepared() | _of_speakers()
 
 
 def digest(value: Any) -> str:
@@ -274,29 +274,23 @@ def _texts() -> dict[str, Reader]:
     }
 
 
-def _of_speakers() -> dict[str, Reader]:
-    """What SV2TTS and the programs for speaker encoders leave and read again."""
+def _prepared() -> dict[str, Reader]:
+    """What the programs of SV2TTS leave and read again."""
     from myxtts.data.rtvc_folders import load_array
     from myxtts.data.rtvc_mels import open_mels
     from myxtts.data.synthesizer import read_table
-    from myxtts.settings import to_dict
-    from myxtts.verification.threshold import Threshold
     from myxtts.weights import rtvc_vocoder
     from myxtts.weights.rtvc import adam_from_torch
     from myxtts.weights.torch_file import write_torch_file
-    from myxtts.weights.torch_tensor import read_tensor, write_tensor
-    from tools.speaker_encoder.train_config import read_train_config
 
     key = "upsample.resnet.conv_in.weight"
 
     def make_vocoder(path: Path) -> None:
         weight = np.ones((8, 4, 3), "float32")
         moments = {"step": np.float32(3) * np.ones(1), "exp_avg": weight, "exp_avg_sq": weight}
-        group = {"lr": 1e-4, "params": [0]}
-        adam = {"state": {0: moments}, "param_groups": [group]}
-        write_torch_file(
-            path, {"model_state": {key: weight, "step": np.ones(1)}, "optimizer_state": adam}
-        )
+        adam = {"state": {0: moments}, "param_groups": [{"lr": 1e-4, "params": [0]}]}
+        state = {key: weight, "step": np.ones(1)}
+        write_torch_file(path, {"model_state": state, "optimizer_state": adam})
 
     def read_vocoder(path: Path) -> Any:
         found = rtvc_vocoder.read(path)
@@ -315,8 +309,6 @@ def _of_speakers() -> dict[str, Reader]:
         return [[str(item) for item in corpus.paths], corpus.speaker_names]
 
     row = "audio-{0}.npy|mel-{0}.npy|embed-{0}.npy|32000|160|This is number {0}.\n"
-    config = {"model_name": "ecapa", "run_id": "one", "train_data_root": "corpus"}
-    config |= {"learning_rate_init": 1e-4, "num_epochs": 3, "force_restart": True}
     return {
         "prepared mel": Reader(
             ".npy",
@@ -330,6 +322,19 @@ def _of_speakers() -> dict[str, Reader]:
         ),
         "list of mels": Reader("_sources.txt", make_sources, read_sources),
         "RTVC's vocoder.pt": Reader(".pt", make_vocoder, read_vocoder),
+    }
+
+
+def _of_speakers() -> dict[str, Reader]:
+    """What the programs for speaker encoders leave and read again."""
+    from myxtts.settings import to_dict
+    from myxtts.verification.threshold import Threshold
+    from myxtts.weights.torch_tensor import read_tensor, write_tensor
+    from tools.speaker_encoder.train_config import read_train_config
+
+    config = {"model_name": "ecapa", "run_id": "one", "train_data_root": "corpus"}
+    config |= {"learning_rate_init": 1e-4, "num_epochs": 3, "force_restart": True}
+    return {
         "speaker embedding": Reader(
             ".ecapa_embedding",
             lambda path: write_tensor(path, np.linspace(0, 1, 64)[None]),
