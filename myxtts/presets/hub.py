@@ -80,9 +80,10 @@ def _of_hub(address: str) -> Path:
         from huggingface_hub.constants import HF_HUB_CACHE
 
         told = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        wanted = f"{name} --revision {revision}" if revision else name
         raise CheckpointError(
             f"no preset {address}: it is not in {HF_HUB_CACHE}, and the Hugging Face hub did not "
-            f"give it ({told}). Where the hub can be reached, get it with: hf download {name} "
+            f"give it ({told}). Where the hub can be reached, get it with: hf download {wanted} "
             f"--local-dir {name.rpartition('/')[2]}; then give that folder."
         ) from error
 
