@@ -18,9 +18,6 @@ AUDIO = ROOT / "docs" / "audio"
 # Voices of the model that comes with MyXTTS, and what each says.
 SAID = {
     "hana": "Good morning! The first train to the coast leaves at ten past seven.",
-    "oskar": "It was late, and the harbour was so quiet that one could hear the snow.",
-    "ruth": "Would you like some tea, or shall we walk down to the river first?",
-    "frank": "That makes forty two dollars and fifty cents. Thank you, and come again.",
 }
 # A link of a page to what lies beside docs/: a file of the examples, say.
 _BESIDE = re.compile(r"\]\(\.\./([\w./-]+)\)")

@@ -19,7 +19,7 @@ COMMANDS = {
     "verify": ("myxtts.programs.verify", "measure a speaker encoder on trials"),
     "convert": ("myxtts.programs.convert", "make a preset of Coqui's XTTS-v2"),
     "export": ("myxtts.programs.export", "write a SavedModel for TensorFlow Serving"),
-    "quantize": ("myxtts.programs.quantize", "make a preset a quarter as large, for speaking"),
+    "quantize": ("myxtts.programs.quantize", "make a preset smaller, for speaking only"),
     "push": ("myxtts.programs.push", "make a folder of a preset for the Hugging Face hub"),
     "demo": ("myxtts.programs.demo", "speak five sentences in two voices, with pictures"),
     "info": ("myxtts.programs.info", "what is installed, what is missing, how to get it"),
