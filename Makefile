@@ -62,7 +62,7 @@ format: $(VENV)/.dev  ## Let ruff mend style and formatting
 	$(PYTHON) -m ruff format .
 
 docs: $(VENV)/.docs  ## Build the manual into site/ (strict: a broken link fails); open site/index.html
-	$(PYTHON) -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
 
 wheel: $(VENV)/.dev  ## Make the wheel and the source distribution in dist/
 	$(PYTHON) -m build
