@@ -4,7 +4,7 @@
     python benchmarks/server.py --minutes 10 --requests 5000 --kills 100 --json
 
 Each part starts ``myxtts serve`` as a process of its own, with the voice that comes with the
-package or with ``--preset``, and a folder of voices that goes afterwards.
+package, ``--preset`` or ``--tf-serving``, and a folder of voices that goes afterwards.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """Flags of the command line."""
     parser = make_parser("server.py", __doc__, json=True)
     parser.add_argument("--preset", metavar="P", help="of the gateway")
+    parser.add_argument("--tf-serving", metavar="URL", help="address of one, to speak with it")
     parser.add_argument("--clients", type=int, default=64, metavar="N", help="at once")
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="of load")
     parser.add_argument("--requests", type=int, default=5000, metavar="N", help="mutated ones")
@@ -64,6 +65,8 @@ def _parts(args: argparse.Namespace) -> list[tuple[str, bool, Callable[[Gateway]
 
 def _with_gateway(args: argparse.Namespace, measure: Callable[[Gateway], dict]) -> dict:
     words = ["--preset", args.preset] if args.preset else []
+    if args.tf_serving:
+        words += ["--backend", "tf-serving", "--tf-serving", args.tf_serving]
     with tempfile.TemporaryDirectory(prefix="myxtts-server-") as folder:
         gateway = Gateway(Path(folder), *words)
         try:

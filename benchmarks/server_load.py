@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.server_kills import upload
 from benchmarks.server_process import Gateway
 
 URL = "/v1/audio/speech"
@@ -176,6 +177,7 @@ async def _call(client, body: dict, digest: str, way: str, counts: Counts) -> fl
 
 def _asked(gateway: Gateway) -> list[dict]:
     with _client(gateway) as client:
+        upload(client, "loaded", random.Random(0)).raise_for_status()
         names = [voice["id"] for voice in client.get("/v1/voices").json()["data"]]
     return bodies([names[0], f"{names[0]}:0.5+{names[-1]}:0.5"])
 

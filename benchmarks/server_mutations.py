@@ -152,7 +152,9 @@ def _upload(rng: random.Random) -> dict:
         "POST",
         "http://x",
         data=fields,
-        files={rng.choice(["audio", "file", "audio_sample", "x"]): (rng.choice(FILES), content)},
+        files={
+            rng.choice(["audio", "file", "audio_sample", "x"]): (rng.choice(FILES), bytes(content))
+        },
     )
     whole = bytearray(form.read())
     if rng.random() < 0.3:
@@ -164,7 +166,7 @@ def _recording(rng: random.Random) -> bytes:
     if rng.random() < 0.1:
         return rng.choice([b"", bytes(1000), rng.randbytes(3000), b"#EXTM3U\nfile:///etc/passwd\n"])
     file, seconds = io.BytesIO(), rng.choice([0.0, 0.1, 0.5, 1.0])
-    kind = rng.choice(["WAV", "FLAC", "OGG", "MP3"])
+    kind = rng.choice(["WAV", "FLAC", "OGG", "MP3"]) if seconds else "WAV"
     tone = hum(seconds, 120, RATE) if seconds else np.zeros(0, "float32")
     soundfile.write(file, tone, RATE, format=kind)
     return file.getvalue()

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import httpx
 
 from myxtts.errors import ConfigError
 
-ROOT = Path(__file__).resolve().parents[1]
 START_S, END_S = 600.0, 60.0
+LOCAL, SERVED = "myxtts.server.local", "myxtts.server.served"
 
 
 class Gateway:
     """``myxtts serve`` on a free port; a context that ends it.
+
+    Its processes are forked from one that has imported everything, so that a start takes no
+    longer than the model does.
 
     Args:
         folder: of its voices and its log.
@@ -49,13 +52,11 @@ class Gateway:
             ConfigError: it ends, or is not ready in ten minutes.
         """
         port, begun = free_port(), time.monotonic()
-        command = [sys.executable, "-m", "myxtts.programs.entry", "serve", "--port", str(port)]
-        command += ["--voices", str(self.voices), *self._words]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, env=_variables(), stderr=log)
+        words = ["--port", str(port), "--voices", str(self.voices), *self._words]
+        self._process = _begun(words, self.log)
         self.address = f"http://127.0.0.1:{port}"
         while not self.is_ready():
-            if self._process.poll() is not None or time.monotonic() - begun > START_S:
+            if not self._process.is_alive() or time.monotonic() - begun > START_S:
                 raise ConfigError(f"the gateway does not start; see {self.log}.")
             time.sleep(0.1)
         return time.monotonic() - begun
@@ -71,12 +72,13 @@ class Gateway:
         """End the process with SIGKILL, whatever it has in hand."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            self._process.join()
 
-    def end(self) -> int:
+    def end(self) -> int | None:
         """End it as a service manager does; its exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(END_S)
+        self._process.terminate()
+        self._process.join(END_S)
+        return self._process.exitcode
 
     def resident_mb(self) -> float:
         """Megabytes of the process in memory; Linux only."""
@@ -88,13 +90,26 @@ class Gateway:
         return self.log.read_text(encoding="utf-8", errors="replace").count("Traceback")
 
 
+def _begun(words: list[str], log: Path) -> BaseProcess:
+    context = multiprocessing.get_context("forkserver")
+    engine = SERVED if "tf-serving" in words else LOCAL
+    context.set_forkserver_preload(["myxtts.server.app", "uvicorn", engine])
+    process = context.Process(target=_serve, args=(words, log))
+    process.start()
+    return process
+
+
+def _serve(words: list[str], log: Path) -> None:
+    from myxtts.programs.entry import main
+
+    with log.open("ab") as told:
+        os.dup2(told.fileno(), sys.stderr.fileno())
+    sys.argv = ["myxtts", "serve", *words]
+    sys.exit(main())
+
+
 def free_port() -> int:
     """A port at which nothing listens now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
-
-
-def _variables() -> dict[str, str]:
-    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "2"}

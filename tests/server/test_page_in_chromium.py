@@ -120,9 +120,7 @@ def test_speech_is_heard_while_it_is_made(watched, tmp_path):
     watched.page.fill("#text", "word " * 100)
     watched.page.keyboard.press("Control+Enter")
     watched.until("shown && player.position() > 0")
-    length, columns, done = watched.page.evaluate(
-        "() => [shown.length, shown.columns, shown.done]"
-    )
+    length, columns, done = watched.page.evaluate("() => [shown.length, shown.columns, shown.done]")
     assert 0 < length < 100 * CHUNK and columns > 0 and not done, "it is played only at the end"
     watched.until("shown.done")
     assert watched.page.evaluate("() => shown.length") == 100 * CHUNK

@@ -11,6 +11,7 @@ import soundfile
 
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.server.command import main, make_engine, parser
+from myxtts.server.keys import ANYBODY
 from myxtts.server.served import ServedEngine
 from myxtts.serving.client.speech_client import ServedVoice
 from tests.server.stand_in import served, settings
@@ -82,14 +83,22 @@ def gateway(model, tmp_path):
     """A client of a gateway in front of a served model."""
     from tests.serving.loopback import start_rest
 
-    given = settings(
-        tmp_path, backend="tf-serving", tf_serving=f"http://127.0.0.1:{start_rest(model)}"
-    )
+    place = f"http://127.0.0.1:{start_rest(model)}"
+    given = settings(tmp_path, backend="tf-serving", tf_serving=place, max_decode_seconds=120.0)
     with (
-        served(make_engine(given, None), given) as (address, _),
-        httpx.Client(base_url=address, timeout=60) as client,
+        served(make_engine(given, None), given) as (address, app),
+        httpx.Client(base_url=address, timeout=150) as client,
     ):
+        client.voices = app.state.service.voices
         yield client
+
+
+@pytest.fixture
+def anna(gateway, tmp_path):
+    """A voice that the served model made of a recording."""
+    path = tmp_path / "anna.wav"
+    path.write_bytes(recording())
+    gateway.voices.add("anna", "", ANYBODY, path)
 
 
 def speak(client, **changes):
@@ -111,8 +120,7 @@ def test_a_served_model_speaks_with_an_uploaded_voice(gateway, model):
     assert speak(gateway, voice="anna:0.5+anna:0.5").content == answer.content
 
 
-def test_sampling_reaches_the_served_model(gateway, model):
-    upload(gateway, recording())
+def test_sampling_reaches_the_served_model(gateway, model, anna):
     sampling = {"temperature": 0.5, "top_k": 3, "top_p": 0.75, "repetition_penalty": 2.0}
     assert speak(gateway, **sampling).status_code == 200
     inputs = model.asked[-1]["inputs"]
@@ -120,16 +128,14 @@ def test_sampling_reaches_the_served_model(gateway, model):
     assert inputs["seed"] == [3]
 
 
-def test_what_a_served_model_cannot_do_is_told(gateway):
-    upload(gateway, recording())
+def test_what_a_served_model_cannot_do_is_told(gateway, anna):
     answer = speak(gateway, speed=1.5)
     assert answer.status_code == 400 and "exported" in answer.json()["error"]["message"]
     answer = speak(gateway, input="...")
     assert answer.status_code == 400 and answer.json()["error"]["message"].endswith(".")
 
 
-def test_a_served_model_that_fails_is_told_of_and_comes_back(gateway, model):
-    upload(gateway, recording())
+def test_a_served_model_that_fails_is_told_of_and_comes_back(gateway, model, anna):
     model.fails = True
     answer = speak(gateway)
     assert answer.status_code == 503 and answer.headers["retry-after"]
