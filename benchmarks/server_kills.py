@@ -25,6 +25,7 @@ TEXT = "The tide comes in at four, and nobody waits for it. " * 4
 KEPT = "kept"
 # A process lives so long after its clients began, at most.
 LONGEST_S = 3.0
+PATIENCE_S = 300.0
 UPLOADERS = 2
 FILES = {"voice.json", "voice.safetensors"}
 
@@ -61,7 +62,7 @@ class Clients:
             thread.join()
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(base_url=self._gateway.address, timeout=60)
+        return httpx.Client(base_url=self._gateway.address, timeout=PATIENCE_S)
 
     def _stream(self) -> None:
         body = {"input": TEXT, "response_format": "pcm", "stream_format": "audio"}
@@ -100,7 +101,7 @@ def upload(client: httpx.Client, name: str, rng: random.Random) -> httpx.Respons
 
 def kill(gateway: Gateway, kills: int, seed: int) -> dict:
     """Kill it so often; what was found each time it had started again."""
-    with httpx.Client(base_url=gateway.address, timeout=60) as client:
+    with httpx.Client(base_url=gateway.address, timeout=PATIENCE_S) as client:
         upload(client, KEPT, random.Random(seed)).raise_for_status()
     expected, faults, starts, streamed, promised = _speech(gateway), [], [], 0, 0
     for number in tqdm(range(kills), "kills", disable=None):
@@ -123,7 +124,7 @@ def kill(gateway: Gateway, kills: int, seed: int) -> dict:
 
 def _faults(gateway: Gateway, clients: Clients, expected: str) -> list[str]:
     found = []
-    with httpx.Client(base_url=gateway.address, timeout=60) as client:
+    with httpx.Client(base_url=gateway.address, timeout=PATIENCE_S) as client:
         told = {v["id"] for v in client.get("/v1/voices").json()["data"] if not v["own"]}
     found += [f"{name} was lost" for name in sorted(clients.added - told)]
     found += [f"{name} came back" for name in sorted(clients.removed & told)]
@@ -150,12 +151,12 @@ def _damages(voices: Path, told: set[str]) -> list[str]:
 
 def _speech(gateway: Gateway) -> str:
     body = {"input": "Who is there?", "voice": KEPT, "seed": 5, "response_format": "pcm"}
-    answer = httpx.post(f"{gateway.address}/v1/audio/speech", json=body, timeout=300)
+    answer = httpx.post(f"{gateway.address}/v1/audio/speech", json=body, timeout=PATIENCE_S)
     return hashlib.sha256(answer.raise_for_status().content).hexdigest()
 
 
 def _clear(gateway: Gateway) -> None:
-    with httpx.Client(base_url=gateway.address, timeout=60) as client:
+    with httpx.Client(base_url=gateway.address, timeout=PATIENCE_S) as client:
         for voice in client.get("/v1/voices").json()["data"]:
             if not voice["own"] and voice["id"] != KEPT:
                 client.delete(f"/v1/voices/{voice['id']}")

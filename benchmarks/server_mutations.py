@@ -33,7 +33,7 @@ JSON_KIND = {"content-type": "application/json"}
 
 def mutate(gateway: Gateway, requests: int, seed: int) -> dict:
     """Send so many, and count what is answered."""
-    with httpx.Client(base_url=gateway.address, timeout=120) as client:
+    with httpx.Client(base_url=gateway.address, timeout=300) as client:
         described = client.get("/openapi.json").json()
         calls = [
             (method, path, call)

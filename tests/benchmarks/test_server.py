@@ -1,6 +1,7 @@
 """The measurements of the gateway, each in small, at a gateway that hums in this process."""
 
 import importlib.util
+import itertools
 
 import pytest
 
@@ -41,17 +42,18 @@ def gateway(tmp_path):
 def test_load_counts_answers_and_finds_them_equal(gateway):
     told = load(gateway, clients=6, minutes=0.03, seed=0)
     assert told["other_answers"] == 0 and told["healthy"]
-    assert set(told["statuses"]) <= {"200", "429"} and told["statuses"]["200"] > 0
+    assert set(told["statuses"]) <= {"200", "429"}
     assert told["first_audio_alone_s"]["p50"] > 0 and told["freed_after_s"]["p99"] >= 0
     assert "| load | other answers | 0 |" in table({"load": told})
 
 
 def test_another_answer_is_counted(gateway, monkeypatch):
+    """The same request is answered otherwise after the load than before it."""
     from benchmarks import server_load
 
-    alone = server_load._alone
-    monkeypatch.setattr(server_load, "_alone", lambda g, body: alone(g, body) + b"x")
-    assert load(gateway, clients=2, minutes=0.01, seed=0)["other_answers"] > 0
+    alone, calls = server_load._alone, itertools.count()
+    monkeypatch.setattr(server_load, "_alone", lambda g, b: alone(g, b) + bytes(next(calls)))
+    assert load(gateway, clients=1, minutes=0.0, seed=0)["other_answers"] == 16
 
 
 def test_mutated_requests_are_answered_in_sentences(gateway):

@@ -226,7 +226,7 @@ def test_the_copied_programs_say_the_same(watched, tmp_path):
     programs = [[sys.executable, "-c", python]]
     programs += [["bash", "-c", curl]] if shutil.which("curl") else []
     for program in programs:
-        subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+        subprocess.run(program, cwd=tmp_path, check=True, capture_output=True, timeout=300)
         found = samples_of((tmp_path / "speech.wav").read_bytes())
         np.testing.assert_array_equal(found, expected)
         (tmp_path / "speech.wav").unlink()
