@@ -39,6 +39,7 @@ def gateway(tmp_path):
         yield Here(address)
 
 
+@pytest.mark.slow
 def test_load_counts_answers_and_finds_them_equal(gateway):
     told = load(gateway, clients=6, minutes=0.03, seed=0)
     assert told["other_answers"] == 0 and told["healthy"]
@@ -47,6 +48,7 @@ def test_load_counts_answers_and_finds_them_equal(gateway):
     assert "| load | other answers | 0 |" in table({"load": told})
 
 
+@pytest.mark.slow
 def test_another_answer_is_counted(gateway, monkeypatch):
     """The same request is answered otherwise after the load than before it."""
     from benchmarks import server_load
@@ -56,6 +58,7 @@ def test_another_answer_is_counted(gateway, monkeypatch):
     assert load(gateway, clients=1, minutes=0.0, seed=0)["other_answers"] == 16
 
 
+@pytest.mark.slow
 def test_mutated_requests_are_answered_in_sentences(gateway):
     told = mutate(gateway, 60, seed=0)
     assert told["faults"] == [] and sum(told["outcomes"].values()) == 60
