@@ -23,7 +23,7 @@ RATE = 16_000
 TEXT = "The tide comes in at four, and nobody waits for it. " * 4
 # Voices that no client of these ever deletes, and whose speech is compared.
 KEPT = "kept"
-# A process lives so long after its clients began, at most.
+# A process lives so long after the first speech came, or the first voice was made, at most.
 LONGEST_S = 3.0
 PATIENCE_S = 300.0
 UPLOADERS = 2
@@ -49,6 +49,7 @@ class Clients:
         self.added: set[str] = set()
         self.removed: set[str] = set()
         self.streamed = 0
+        self._streams, self._uploads = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Let all go on, kill the server at a random moment, and wait for the clients."""
@@ -56,7 +57,8 @@ class Clients:
         threads = [threading.Thread(target=work) for work in works]
         for thread in threads:
             thread.start()
-        time.sleep(random.Random(f"{self._seed} {self._number}").uniform(0.1, LONGEST_S))
+        (self._uploads if self._number % 2 else self._streams).wait(PATIENCE_S)
+        time.sleep(random.Random(f"{self._seed} {self._number}").uniform(0.0, LONGEST_S))
         self._gateway.kill()
         for thread in threads:
             thread.join()
@@ -71,6 +73,7 @@ class Clients:
                 with client.stream("POST", "/v1/audio/speech", json=body) as answer:
                     for part in answer.iter_raw():
                         self.streamed += len(part)
+                        self._streams.set()
 
     def _upload(self, uploader: int) -> None:
         rng = random.Random(f"{self._seed} {self._number} {uploader}")
@@ -79,6 +82,7 @@ class Clients:
                 name = f"v{self._number}-{uploader}-{count}"
                 if upload(client, name, rng).status_code == 201:
                     self.added.add(name)
+                    self._uploads.set()
                 if self.added and rng.random() < 0.4:
                     self._remove(client, rng)
 
