@@ -25,6 +25,8 @@ from myxtts.server.engines import Options
 from myxtts.serving.contract import OPTIONS
 
 _NOTHING = np.zeros(0, "float32")
+# Of two padded lengths: only the second makes a graph for every length, and takes seconds.
+_WARM_UP = ("One, two.", "One, two, " * 5 + "one.")
 
 
 class OpenCoder(Coder):
@@ -79,14 +81,15 @@ class LocalEngine:
         self.own_voices = {voice.name: voice.about for voice in preset_voices(folder)}
 
     def warm_up(self) -> None:
-        """Speak a word with a voice of zeros: graphs are built, front-ends loaded."""
+        """Speak with a voice of zeros: graphs are built, front-ends loaded."""
         sizes = self._synthesizer.model.config.model
         latents = np.zeros((1, sizes.conditioning.num_latents, sizes.gpt.model_dim), "float32")
         embedding = np.zeros((1, sizes.speaker.embedding_dim), "float32")
         voice = Voice(latents, embedding, self._synthesizer.model.fingerprint)
         language = "en" if "en" in self.languages else self.languages[0]
-        for _ in self.speak("One, two.", voice, language, Options(), whole=False):
-            pass
+        for text in _WARM_UP:
+            for _ in self.speak(text, voice, language, Options(), whole=False):
+                pass
 
     def own_voice(self, name: str) -> Voice:
         """One of the preset's."""
