@@ -25,8 +25,8 @@ from myxtts.server.engines import Options
 from myxtts.serving.contract import OPTIONS
 
 _NOTHING = np.zeros(0, "float32")
-# Of two padded lengths: only the second makes a graph for every length, and takes seconds.
-_WARM_UP = ("One, two.", "One, two, " * 5 + "one.")
+# Texts of two padded lengths: the second makes a graph for every length, which takes seconds.
+_SHORT, _LONG = "One, two.", "One, two, " * 12 + "one."
 
 
 class OpenCoder(Coder):
@@ -87,9 +87,10 @@ class LocalEngine:
         embedding = np.zeros((1, sizes.speaker.embedding_dim), "float32")
         voice = Voice(latents, embedding, self._synthesizer.model.fingerprint)
         language = "en" if "en" in self.languages else self.languages[0]
-        for text in _WARM_UP:
-            for _ in self.speak(text, voice, language, Options(), whole=False):
-                pass
+        for _ in self.speak(_SHORT, voice, language, Options(), whole=False):
+            pass
+        # Its first chunk is enough.
+        next(iter(self.speak(_LONG, voice, language, Options(), whole=False)), None)
 
     def own_voice(self, name: str) -> Voice:
         """One of the preset's."""
