@@ -1,4 +1,8 @@
-"""The page in a real browser: type, speak, hear, upload, record, blend, copy; what is refused."""
+"""The page in a real browser: type, speak, hear, upload, record, blend, copy; what is refused.
+
+They want a Chromium of the system (``apt-get install chromium``) and ``pip install playwright``;
+axe-core comes from the registry of npm, or from the file that AXE_CORE names.
+"""
 
 import contextlib
 import io
