@@ -62,6 +62,7 @@ setup(
     packages=find_packages(include=["myxtts", "myxtts.*"]),
     package_data={
         "myxtts.verification": ["thresholds.json"],
+        "myxtts.server": ["page.html"],
         # The model that comes with the package.
         "myxtts": ["data_files/*/*", "data_files/*/voices/*"],
     },
