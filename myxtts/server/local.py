@@ -16,7 +16,7 @@ from myxtts.generation.driver import Reading, pause
 from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import advance
 from myxtts.inference.coder import Coder
-from myxtts.inference.synthesizer import Synthesizer, Take
+from myxtts.inference.synthesizer import Synthesizer
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
 from myxtts.presets.finding import find_preset
@@ -25,6 +25,8 @@ from myxtts.server.engines import Options
 from myxtts.serving.contract import OPTIONS
 
 _NOTHING = np.zeros(0, "float32")
+# Texts of two padded lengths: the second makes a graph for every length, which takes seconds.
+_SHORT, _LONG = "One, two.", "One, two, " * 12 + "one."
 
 
 class OpenCoder(Coder):
@@ -79,14 +81,16 @@ class LocalEngine:
         self.own_voices = {voice.name: voice.about for voice in preset_voices(folder)}
 
     def warm_up(self) -> None:
-        """Speak a word with a voice of zeros: graphs are built, front-ends loaded."""
+        """Speak with a voice of zeros: graphs are built, front-ends loaded."""
         sizes = self._synthesizer.model.config.model
         latents = np.zeros((1, sizes.conditioning.num_latents, sizes.gpt.model_dim), "float32")
         embedding = np.zeros((1, sizes.speaker.embedding_dim), "float32")
         voice = Voice(latents, embedding, self._synthesizer.model.fingerprint)
         language = "en" if "en" in self.languages else self.languages[0]
-        for _ in self.speak("One, two.", voice, language, Options(), whole=False):
+        for _ in self.speak(_SHORT, voice, language, Options(), whole=False):
             pass
+        # Its first chunk is enough.
+        next(iter(self.speak(_LONG, voice, language, Options(), whole=False)), None)
 
     def own_voice(self, name: str) -> Voice:
         """One of the preset's."""
@@ -130,14 +134,14 @@ def _best(
     """Each piece once it is settled; an empty chunk wherever the work may be stopped."""
     given = 0
     for attempt in reading:
-        parts, chunks, flags = [_NOTHING], speaker.chunks(attempt, voice, language), None
-        while flags is None:
+        steps, take = speaker.taking(attempt, voice, language), None
+        while take is None:
             try:
-                parts.append(next(chunks))
+                next(steps)
                 yield _NOTHING
             except StopIteration as end:
-                flags = end.value
-        reading.add(Take(np.concatenate(parts), np.zeros(0, "int32"), not flags, flags))
+                take = end.value
+        reading.add(take)
         for take in reading.takes[given:]:
             yield from ([pause()] if given else [])
             yield take.waveform
