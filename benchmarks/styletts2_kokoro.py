@@ -283,14 +283,6 @@ def real_speakers(args: argparse.Namespace) -> Iterator[str]:
         yield from costly.steps_saved(fitted, BOTH)
 
 
-def one_pass_voices(maps: Mapping, space, heard: np.ndarray) -> dict[str, np.ndarray]:
-    """The median voice, and what each map makes of an embedding by both encoders."""
-    parts = dict(zip(BOTH.split("+"), split(heard, BOTH), strict=True)) | {BOTH: heard}
-    points = {name: maps[name].coordinates(part) for name, part in parts.items()}
-    points = {"median voice": np.zeros(space.components, "float32"), **points}
-    return {name: space.pack(point) for name, point in points.items()}
-
-
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("styletts2_kokoro.py", __doc__)
     parser.add_argument("what", choices=("leave-one-out", "gains", "speakers"))

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 # What a search speaks.
 TEXT = "Hello, this is a test."
 RATE = 16_000
+CENTROID = "centroid"
 FIGURES = ("resemblyzer", "ecapa", "wer", "dnsmos")
 HEADS = ("Resemblyzer", "ECAPA-TDNN", "WER, %", "DNSMOS")
 SHUFFLES = 1000
@@ -75,22 +76,18 @@ class Table:
 
     def ways(self) -> dict[str, Callable[[Reader], Made]]:
         """By name of the row: from a reader to a voice."""
-        one_pass = {name: functools.partial(self.one_pass, name) for name in self.maps}
-        fixed = {"centroid": self.centroid, "stock": self.best_stock, "blend": self.best_blend}
+        one_pass = {name: functools.partial(self.one_pass, name) for name in (CENTROID, *self.maps)}
+        fixed = {"stock": self.best_stock, "blend": self.best_blend}
         return {**fixed, **one_pass, **self.more}
-
-    def centroid(self, reader: Reader) -> Made:
-        return Made(self.space.pack(np.zeros(self.space.components, "float32")))
 
     def one_pass(self, name: str, reader: Reader) -> Made:
         """By a map, from what it hears of the reference."""
         kept = self.folder / "reference" / f"{reader.name}.npz"
         heard = remembered(kept, lambda: hear(reader))
         began = time.process_time()
-        parts = dict(zip(BOTH.split("+"), split(heard["embedding"], BOTH), strict=True))
-        point = self.maps[name].coordinates(parts.get(name, heard["embedding"]))
-        voice = self.space.pack(point)
-        return Made(voice, 0, float(heard["cost"]) + time.process_time() - began)
+        voice = one_pass_voices(self.maps, self.space, heard["embedding"])[name]
+        cost = float(heard["cost"]) + time.process_time() - began
+        return Made(voice, 0, 0.0 if name == CENTROID else cost)
 
     def ranked(self, reader: Reader) -> tuple[list[str], float]:
         """Kokoro's voices, the most alike first, and the seconds to find that out."""
@@ -143,6 +140,14 @@ def hear(reader: Reader) -> dict[str, np.ndarray]:
     clip = prepared(reader.reference, reader.name)[: int(LONGEST_S * RATE)]
     embedding = hearing.embed(clip)
     return {"embedding": embedding, "cost": np.array(time.process_time() - began)}
+
+
+def one_pass_voices(maps: Mapping, space, heard: np.ndarray) -> dict[str, np.ndarray]:
+    """The median voice, and what each map makes of an embedding by both encoders."""
+    parts = dict(zip(BOTH.split("+"), split(heard, BOTH), strict=True)) | {BOTH: heard}
+    points = {name: maps[name].coordinates(part) for name, part in parts.items()}
+    points = {CENTROID: np.zeros(space.components, "float32"), **points}
+    return {name: space.pack(point) for name, point in points.items()}
 
 
 def table(table: Table, rows: Mapping[str, Sequence[Reader]], sentences: int) -> Iterator[str]:
