@@ -35,6 +35,8 @@ setup(
         "int8": ["numba>=0.59"],
         # MPEG-4, AAC, AMR and WMA recordings; its wheels have FFmpeg inside.
         "av": ["av>=12"],
+        # Bulk work over many machines: tools/bulk.py --address.
+        "ray": ["ray>=2.9"],
         "zh": ["pypinyin>=0.55"],
         "ja": ["cutlet>=0.5.2", "unidic-lite>=1.0.8"],
         "ko": ["hangul-romanize>=0.1.0"],
