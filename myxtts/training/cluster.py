@@ -203,8 +203,12 @@ class Cluster(Alone):
 
     @contextmanager
     def joined(self) -> Iterator[None]:
+        # Of a device that is not named, TensorFlow would take another process's for as good.
+        here = tf.DeviceSpec.from_string(self.devices[0])
+        here = tf.DeviceSpec(job=here.job, replica=here.replica, task=here.task)
         try:
-            yield
+            with tf.device(here.to_string() if self.processes > 1 else None):
+                yield
         except GONE as error:
             if self.processes == 1:
                 raise
