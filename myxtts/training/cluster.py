@@ -212,11 +212,9 @@ class Cluster(Alone):
         except GONE as error:
             if self.processes == 1:
                 raise
-            reason = str(error).split("\n", 1)[0][:200]
             raise ClusterError(
                 "another worker of this training has ended, or cannot be reached any more; start "
-                "all of them again with --resume, which goes on from the last checkpoint "
-                f"({reason})."
+                "all of them again with --resume, which goes on from the last checkpoint."
             ) from error
 
     def _total(self, vector: np.ndarray) -> np.ndarray:
