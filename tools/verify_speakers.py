@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,11 +23,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from myxtts.config import ENCODER_NAMES
-from myxtts.errors import ConfigError, DataError
+from myxtts.errors import AudioError, ConfigError, DataError
 from myxtts.files import replacing
 from myxtts.flags import make_parser, run
 from myxtts.verification.score_norm import NEAREST, SCORE_NORMS, ScoreNorm, centroids
 
+logger = logging.getLogger(__name__)
+
+# Recordings of a cohort that are embedded at once, and again one by one where one cannot be used.
+COHORT_BATCH = 64
 # Shorter recordings of a cohort are left out.
 LEAST_SECONDS = 0.5
 
@@ -201,9 +206,35 @@ def make_norm(args: argparse.Namespace, verifier, heard: set[Path]) -> ScoreNorm
             f"--cohort {args.cohort}: {len(both)} of its recordings are clips of the trials "
             f"({both[0]}, say); a cohort is of strangers."
         )
-    embeddings = verifier.embed([item.path for item in found])
+    found, embeddings = embed_cohort(verifier, found)
     nearest = None if args.score_norm == "s-norm" else args.cohort_nearest or NEAREST
     return ScoreNorm(centroids(embeddings, [item.speaker for item in found]), nearest)
+
+
+def embed_cohort(verifier, recordings: Sequence) -> tuple[list, np.ndarray]:
+    """Recordings that can be used with their embeddings; the others are named and left out.
+
+    Raises:
+        DataError: there is none.
+    """
+    kept, rows = [], []
+    for start in range(0, len(recordings), COHORT_BATCH):
+        group = recordings[start : start + COHORT_BATCH]
+        try:
+            rows += list(verifier.embed([item.path for item in group]))
+            kept += group
+            continue
+        except AudioError:
+            logger.debug("one of %d recordings cannot be used", len(group))
+        for item in group:
+            try:
+                rows += list(verifier.embed([item.path]))
+                kept.append(item)
+            except AudioError as error:
+                logger.warning("left out of the cohort: %s", error)
+    if not kept:
+        raise DataError("no recording of the cohort can be used.")
+    return kept, np.stack(rows)
 
 
 def clips_of(trials: Sequence, folder: Path) -> set[Path]:

@@ -46,9 +46,54 @@ class Share:
         return part
 
 
+class Batches:
+    """Batches of a ``tf.data`` stream; an error of whoever builds them is raised as it is.
+
+    Of itself TensorFlow makes an error of its own of it, with a traceback in its words.
+
+    Args:
+        build: makes a batch.
+        order: numbers and indices of the batches, from the beginning.
+        spec: of a batch.
+
+    Attributes:
+        element_spec: of a batch, by the names of its arrays.
+    """
+
+    def __init__(
+        self,
+        build: Builder,
+        order: Callable[[], Iterator[tuple[int, np.ndarray]]],
+        spec: dict[str, tf.TensorSpec],
+    ):
+        self.build, self.order, self.element_spec = build, order, spec
+
+    def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
+        failed: list[Exception] = []
+
+        def made() -> Iterator[dict[str, np.ndarray]]:
+            try:
+                for number, indices in self.order():
+                    yield self.build(indices, number)
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        stream = tf.data.Dataset.from_generator(made, output_signature=self.element_spec)
+        try:
+            yield from stream.prefetch(4)
+        except tf.errors.OpError as error:
+            raise (failed[0] if failed else error) from None
+
+    def as_numpy_iterator(self) -> Iterator[dict[str, np.ndarray]]:
+        """The same as arrays."""
+        for batch in self:
+            yield {name: tensor.numpy() for name, tensor in batch.items()}
+
+
 def make_dataset(
     plan: BatchPlan, build: Builder, start_step: int = 0, share: Share | None = None
-) -> tf.data.Dataset:
+) -> Batches:
     """Endless stream of batches that begins at the batch numbered ``start_step``.
 
     Args:
@@ -61,7 +106,7 @@ def make_dataset(
     return _dataset(own, lambda: plan.stream(start_step), build)
 
 
-def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> tf.data.Dataset:
+def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> Batches:
     """One pass over utterances of these ``lengths`` in a fixed order, as of epoch 0."""
     order = np.argsort(lengths, kind="stable")
     cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -93,12 +138,9 @@ def _dataset(
     build: Builder,
     order: Callable[[], Iterator[tuple[int, np.ndarray]]],
     like: Builder | None = None,
-) -> tf.data.Dataset:
+) -> Batches:
     example = (like or build)(np.array([0]), 0)
-    signature = {name: _spec(name, value) for name, value in example.items()}
-    return tf.data.Dataset.from_generator(
-        lambda: (build(indices, epoch) for epoch, indices in order()), output_signature=signature
-    ).prefetch(4)
+    return Batches(build, order, {name: _spec(name, value) for name, value in example.items()})
 
 
 def _spec(name: str, value: np.ndarray) -> tf.TensorSpec:

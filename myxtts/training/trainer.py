@@ -15,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from myxtts.config import StageConfig
+from myxtts.data.batches import Batches
 from myxtts.errors import CheckpointError, DataError
 from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
@@ -56,8 +57,8 @@ class Trainer:
     settings: StageConfig
     config: Any
     run_dir: Path
-    batches: Callable[[int], tf.data.Dataset]
-    validation: Callable[[], tf.data.Dataset]
+    batches: Callable[[int], Batches]
+    validation: Callable[[], Batches]
     xla: bool = False
     trackers: Trackers = field(default_factory=Trackers)
     cluster: Alone = field(default_factory=Alone)
