@@ -28,12 +28,12 @@ def training_batches(corpus: SpeakerCorpus, data: SpeakerDataConfig, seed: int) 
         rng = np.random.default_rng(entropy)
         return augment(corpus.crop(index, size, rng), rng)
 
-    def rows(indices: np.ndarray, step: int) -> list[Callable[[], np.ndarray]]:
+    def rows(indices: np.ndarray, step: int, first: int) -> list[Callable[[], np.ndarray]]:
         drawn = np.random.default_rng([seed, step]).uniform(*data.crop_seconds)
         size = max(int(drawn * SPEAKER_RATE), 1)
         return [
             partial(row, int(index), size, [seed, step, number])
-            for number, index in enumerate(indices)
+            for number, index in enumerate(indices, first)
         ]
 
     return _builder(corpus, rows, data.workers)
@@ -43,7 +43,7 @@ def trial_batches(corpus: SpeakerCorpus, data: SpeakerDataConfig) -> Builder:
     """The same of the beginnings of recordings as they are."""
     size = int(data.validation_seconds * SPEAKER_RATE)
 
-    def rows(indices: np.ndarray, step: int) -> list[Callable[[], np.ndarray]]:
+    def rows(indices: np.ndarray, step: int, first: int) -> list[Callable[[], np.ndarray]]:
         return [partial(corpus.beginning, int(index), size) for index in indices]
 
     return _builder(corpus, rows, data.workers)
@@ -52,8 +52,9 @@ def trial_batches(corpus: SpeakerCorpus, data: SpeakerDataConfig) -> Builder:
 def _builder(corpus: SpeakerCorpus, rows: Callable[..., list], workers: int) -> Builder:
     pool = ThreadPoolExecutor(workers)
 
-    def build(indices: np.ndarray, step: int) -> dict[str, np.ndarray]:
-        audio, lengths = padded(list(pool.map(lambda make: make(), rows(indices, step))))
+    def build(indices: np.ndarray, step: int, first: int = 0) -> dict[str, np.ndarray]:
+        made = pool.map(lambda make: make(), rows(indices, step, first))
+        audio, lengths = padded(list(made))
         return {
             "audio": audio,
             "lengths": lengths,
