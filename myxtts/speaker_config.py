@@ -22,6 +22,8 @@ Paths = tuple[str, ...]
 Range = tuple[float, ...]
 # ``training.init_from`` of the weights that the encoder's upstream published.
 PUBLISHED = "published"
+# Encoders that can be trained in bfloat16.
+MIXED = ("ecapa_tdnn", "wavlm")
 
 
 def _require_range(config: Settings, name: str) -> None:
@@ -128,7 +130,6 @@ class SpeakerTrainingConfig(Settings, section="training"):
 
     # What the one trainer asks of every system, and here is no choice.
     stage: ClassVar[str] = "all"
-    mixed_precision: ClassVar[bool] = False
     xla: ClassVar[bool] = False
 
     output_dir: str = setting("runs/speaker_encoder", "folder of the run")
@@ -164,6 +165,9 @@ class SpeakerTrainingConfig(Settings, section="training"):
     )
     epochs: int = setting(
         0, "passes over the recordings, instead of speaker.steps; 0: those steps", at_least=0
+    )
+    mixed_precision: bool = setting(
+        False, "compute in bfloat16, keep weights in float32; for ecapa_tdnn and wavlm"
     )
     seed: int = setting(0, "seed of weights, batches and augmentation", at_least=0)
     weight_decay: float = setting(1e-4, "AdamW weight decay", at_least=0)
@@ -231,6 +235,11 @@ class SpeakerConfig(Settings):
         if own != "wavlm" and (trained != "all" or self.training.layer_decay != 1):
             name = "trained" if trained != "all" else "layer_decay"
             raise ConfigError(f"training.{name} is for wavlm; the speaker encoder here is {own}.")
+        if self.training.mixed_precision and own not in MIXED:
+            raise ConfigError(
+                f"training.mixed_precision is for {' and '.join(MIXED)}; the speaker encoder here "
+                f"is {own}, which computes in float32 alone."
+            )
 
     @property
     def utterances_per_speaker(self) -> int:
