@@ -116,7 +116,12 @@ class SpeakerDataConfig(Settings, section="data"):
     validation_seconds: float = setting(
         10.0, "of a validation recording so much is heard", "seconds", above=0
     )
-    workers: int = setting(2, "threads that read and augment", at_least=1, at_most=256)
+    workers: int = setting(
+        2,
+        "processes that read and augment; threads where there is one, or little to read",
+        at_least=1,
+        at_most=256,
+    )
     augmentation: AugmentationConfig = AugmentationConfig()
 
     def __post_init__(self) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from myxtts.data.plan import BatchPlan
+from myxtts.errors import MyXTTSError
 
 # Arrays of a batch that are one vector a row: their second axis is no time and never changes.
 VECTORS = ("embedding",)
 
 # Makes arrays, by name, of the indices of utterances and the number of the epoch.
 Builder = Callable[[np.ndarray, int], dict[str, np.ndarray]]
+
+# What builders raised lately, in whatever thread; TensorFlow hands on no more than its text.
+_raised: list[MyXTTSError] = []
 
 
 def make_dataset(plan: BatchPlan, build: Builder, start_step: int = 0) -> tf.data.Dataset:
@@ -32,6 +37,25 @@ def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> tf.
     order = np.argsort(lengths, kind="stable")
     cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return _dataset(build, lambda: ((0, indices) for indices in cuts))
+
+
+@contextmanager
+def as_raised() -> Iterator[None]:
+    """Around the reading of a stream: what a builder raises comes out as it was raised."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if not _raised:
+            raise
+        raise _raised.pop() from error
+
+
+def _remembering(batches: Iterator[dict]) -> Iterator[dict]:
+    try:
+        yield from batches
+    except MyXTTSError as error:
+        _raised[:] = [error]
+        raise
 
 
 def pad(
@@ -61,7 +85,8 @@ def _dataset(
     example = build(np.array([0]), 0)
     signature = {name: _spec(name, value) for name, value in example.items()}
     return tf.data.Dataset.from_generator(
-        lambda: (build(indices, epoch) for epoch, indices in order()), output_signature=signature
+        lambda: _remembering(build(indices, epoch) for epoch, indices in order()),
+        output_signature=signature,
     ).prefetch(4)
 
 

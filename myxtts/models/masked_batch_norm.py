@@ -25,7 +25,8 @@ class MaskedBatchNorm(BatchNorm):
         mean, variance = _moments(ops.stop_gradient(flat), weights)
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept.assign(self.momentum * kept + (1.0 - self.momentum) * new)
-        gamma, beta = (ops.convert_to_tensor(item) for item in (self.gamma, self.beta))
+        # Tensors, not variables: of those a custom gradient would have to say more.
+        gamma, beta = (ops.reshape(item, (channels,)) for item in (self.gamma, self.beta))
         inverse = ops.rsqrt(variance + self.epsilon)
         normed = _normalise(flat, gamma, beta, weights, mean, inverse)
         return ops.cast(ops.reshape(normed, ops.shape(inputs)), inputs.dtype)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from myxtts.config import StageConfig
+from myxtts.data.batches import as_raised
 from myxtts.errors import CheckpointError, DataError
 from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
@@ -127,7 +128,7 @@ class Trainer:
         return {name: tf.reduce_mean([batch[name] for batch in batches]) for name in batches[0]}
 
     def _next(self, stream: Iterator) -> dict:
-        with self.waiting:
+        with self.waiting, as_raised():
             self._batch = next(stream)
         return self._batch
 
