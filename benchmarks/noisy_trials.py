@@ -1,6 +1,6 @@
 """Copies of a trial list's recordings, made noisy as training recordings are.
 
-    python benchmarks/noisy_trials.py --trials sv_test/trials.txt --output noisy \
+    python benchmarks/noisy_trials.py --list sv_test/trials.txt --output noisy \
         --augmentation-noise-paths noise_held_out --augmentation-probability 1
 
 Without folders of noises the copies are clean. Every recording has a draw of its own, the same in
@@ -30,10 +30,10 @@ from myxtts.verification.trials import read_trials
 def main(args: argparse.Namespace) -> None:
     config = config_from_flags(args, SpeakerConfig())
     augment = Augmenter(config.data.augmentation)
-    trials = read_trials(args.trials)
+    trials = read_trials(args.list)
     names = sorted({name for trial in trials for name in (trial.enrol, trial.test)})
     for number, name in enumerate(names):
-        audio = read_span(args.trials.parent / name, 0.0, args.seconds, SPEAKER_RATE)
+        audio = read_span(args.list.parent / name, 0.0, args.seconds, SPEAKER_RATE)
         noisy = augment(audio, np.random.default_rng([args.seed, number]))
         path = (args.output / name).with_suffix(".wav")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def wav(name: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("noisy_trials.py", __doc__)
-    parser.add_argument("--trials", type=Path, required=True, help="list 'label enrol test'")
+    parser.add_argument("--list", type=Path, required=True, help="list 'label enrol test'")
     parser.add_argument("--output", type=Path, required=True, help="folder of the copies")
     parser.add_argument("--seconds", type=float, default=4.0, help="of a recording at most")
     parser.add_argument("--seed", type=int, default=0, help="of the noises")
