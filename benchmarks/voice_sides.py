@@ -47,9 +47,11 @@ class Ours:
         known = self._known(voice)
         started = time.perf_counter()
         spoken = self.synthesizer.speak(sentence.text, known)
+        wanted = self.synthesizer.settings.candidates
         facts = {
             "compute": time.perf_counter() - started,
-            "attempts": spoken.attempts,
+            # Beyond those that the settings ask for.
+            "attempts": [max(count - wanted, 0) + 1 for count in spoken.attempts],
             "flags": [list(flags) for flags in spoken.flags],
             "finished": all(spoken.finished),
         }

@@ -92,7 +92,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "model": _BASE_MODEL,
         # Its corpus has the durations of hibari-tts and Kokoro.
         "data": {"vocabulary": "characters", "phoneme_share": 0.7, "duration_lag": 0.05},
-        "synthesis": {"front_end": "hibari", "temperature": 0.4, "vocoder": "istft"},
+        "synthesis": {
+            "front_end": "hibari",
+            "temperature": 0.4,
+            "candidates": 4,
+            "vocoder": "istft",
+        },
         "training": {
             "dvae": {
                 "steps": 4000,

@@ -45,6 +45,9 @@ class SynthesisConfig(Settings, section="synthesis"):
     retries: int = setting(
         2, "tries with the next seeds when speech rambles, halts or is cut", at_least=0, at_most=100
     )
+    candidates: int = setting(
+        1, "takes of each piece, of which the best read is kept; a stream has one", at_least=1
+    )
     stream_codes: int = setting(
         20, "audio codes of 46 ms between the pieces of a stream", "codes", above=0, at_most=100000
     )

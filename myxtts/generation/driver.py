@@ -28,10 +28,17 @@ FLAGS = ("unfinished", "repeats", "silence", "doubtful_stop")
 
 
 class Take(Protocol):
-    """Speech of one piece of a text: float32 ``(samples,)`` and which of ``FLAGS`` hold."""
+    """Speech of one piece of a text.
+
+    Attributes:
+        waveform: float32 ``(samples,)``.
+        flags: which of ``FLAGS`` hold.
+        score: how good it is beside other takes of the piece; counts between candidates.
+    """
 
     waveform: np.ndarray
     flags: tuple[str, ...]
+    score: float
 
 
 def text_pieces(
@@ -82,10 +89,11 @@ class Reading:
 
     Args:
         pieces: of :func:`text_pieces`.
-        settings: how often a piece whose take has a flag is tried again.
+        settings: how many takes without a flag are wanted of a piece, and how often it is tried
+            again for a take that has one.
 
     Attributes:
-        takes: of each piece the first without a flag, else the one with the fewest.
+        takes: of each piece the best of those without a flag, else of those with the fewest.
         attempts: that each of them took.
     """
 
@@ -94,7 +102,8 @@ class Reading:
         self.attempts: list[int] = []
         self._pieces = pieces
         # Greedy speech would only say the same again.
-        self._most = 1 + (settings.retries if settings.temperature else 0)
+        self._wanted = settings.candidates if settings.temperature else 1
+        self._most = self._wanted + (settings.retries if settings.temperature else 0)
         self._tried: list[Take] = []
 
     def __iter__(self) -> Iterator[Attempt]:
@@ -108,8 +117,10 @@ class Reading:
         if take.flags:
             piece, told = self._pieces[len(self.takes)], ", ".join(take.flags)
             logger.info("%r: %s in attempt %d", piece[:40], told, len(self._tried))
-        if not take.flags or len(self._tried) == self._most:
-            self.takes.append(min(self._tried, key=lambda item: len(item.flags)))
+        sound = sum(not tried.flags for tried in self._tried)
+        if sound == self._wanted or len(self._tried) == self._most:
+            best = min(self._tried, key=lambda item: (len(item.flags), -item.score))
+            self.takes.append(best)
             self.attempts.append(len(self._tried))
             self._tried = []
 

@@ -94,7 +94,7 @@ class Coder:
             return self._search(request)
         # Compiled steps are those of a stream, so that they are compiled once.
         size = self.settings.stream_codes if self.settings.xla else BLOCK
-        return _joined(list(self._spoken(request, itertools.repeat(size), size)))
+        return joined(list(self._spoken(request, itertools.repeat(size), size)))
 
     def pieces(self, request: Request) -> Iterator[Codes]:
         """The same codes, as many at a time as a stream's chunks have, as they are made."""
@@ -103,14 +103,15 @@ class Coder:
     def _search(self, request: Request) -> Codes:
         # It weighs what the bound cuts, so it must not look beyond it.
         steps, least = tf.constant(request.bound), tf.constant(request.least)
-        result = self._beams(*self._text(request), request.latents, steps, least)
+        text = padded_text(request, self.gpt.max_text_tokens)
+        result = self._beams(*text, request.latents, steps, least)
         return _trimmed(result, request.bound)
 
     def _spoken(self, request: Request, counts: Iterator[int], size: int) -> Iterator[Codes]:
         """Pieces of ``counts`` codes, ``size`` at most; the cache grows with them."""
         uniforms = request.rng.random((1, request.bound), "float32")
         uniforms = np.pad(uniforms, [(0, 0), (0, size)])
-        text, least = self._text(request), tf.constant(request.least)
+        text, least = padded_text(request, self.gpt.max_text_tokens), tf.constant(request.least)
         prompt = request.latents.shape[1] + text[0].shape[1] + 3
         # Nothing is read of the other engine's room before something is written to it.
         room = request.bound + size if self._int8 else self._room(prompt, size)
@@ -153,14 +154,6 @@ class Coder:
             return round_up(taken + size, SLOT_MULTIPLE) - taken
         return max(size, BLOCK)
 
-    def _text(self, request: Request) -> tuple:
-        """Padded text ids ``(1, length)`` and their length ``(1,)``."""
-        length = len(request.ids)
-        size = min(round_up(length, TEXT_MULTIPLE), self.gpt.max_text_tokens)
-        ids = np.zeros((1, size), "int32")
-        ids[0, :length] = request.ids
-        return tf.constant(ids), tf.constant([length])
-
     def _beam_search(self, text_ids, text_lengths, latents, steps, least):
         settings = self.settings
         return beam_search(
@@ -192,6 +185,14 @@ class Coder:
         return drawing(**chosen) | {"coqui_compatible": settings.coqui_compatible}
 
 
+def padded_text(request: Request, most: int) -> tuple:
+    """Text ids ``(1, length)``, padded but to no more than ``most``, and their length ``(1,)``."""
+    length = len(request.ids)
+    ids = np.zeros((1, min(round_up(length, TEXT_MULTIPLE), most)), "int32")
+    ids[0, :length] = request.ids
+    return tf.constant(ids), tf.constant([length])
+
+
 def round_up(value: int, multiple: int) -> int:
     """The smallest positive multiple that is not below ``value``."""
     return max(multiple, math.ceil(value / multiple) * multiple)
@@ -205,7 +206,8 @@ def _trimmed(result: dict, limit: int) -> Codes:
     return Codes(np.asarray(result["codes"][0, :length]), np.asarray(latents, "float32"), finished)
 
 
-def _joined(pieces: list[Codes]) -> Codes:
+def joined(pieces: list[Codes]) -> Codes:
+    """Consecutive pieces as one."""
     return Codes(
         np.concatenate([piece.codes for piece in pieces]),
         np.concatenate([piece.latents for piece in pieces]),

@@ -38,11 +38,13 @@ class MelTake:
         mel: ``(frames, mels)``.
         attention: ``(steps, characters)``, of the end mark too.
         flags: what is wrong with it.
+        score: all are equally good.
     """
 
     mel: np.ndarray
     attention: np.ndarray
     flags: tuple[str, ...]
+    score: float = 0.0
 
     @property
     def waveform(self) -> np.ndarray:

@@ -27,7 +27,8 @@ from myxtts.generation.vocoding import (
     codes_to_waveform,
     stretched,
 )
-from myxtts.inference.coder import Coder, Codes, Request
+from myxtts.inference.coder import Coder, Codes, Request, joined
+from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
@@ -53,12 +54,14 @@ class Take:
         codes: int ``(length,)``.
         finished: whether it ended by its stop code and not by the length bound.
         flags: what is wrong with it, of :data:`myxtts.generation.driver.FLAGS`.
+        score: of :class:`~myxtts.inference.ranking.Ranking`, 0 where there is one candidate.
     """
 
     waveform: np.ndarray
     codes: np.ndarray
     finished: bool
     flags: tuple[str, ...]
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class Synthesizer:
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
         self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
+        self._ranking = Ranking(model, self._embedding)
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
 
     @property
@@ -179,7 +183,7 @@ class Synthesizer:
         voice.require(self.model)
         reading = Reading(self._pieces(text, language), self.settings)
         for attempt in reading:
-            reading.add(self._take(attempt, voice, language))
+            reading.add(self.take(attempt, voice, language))
         return Synthesis(
             waveform=reading.waveform(),
             sample_rate=OUTPUT_RATE,
@@ -219,6 +223,21 @@ class Synthesizer:
         """
         return Reading(self._pieces(text, language), self.settings)
 
+    def take(self, attempt: Attempt, voice: Voice, language: str = "en") -> Take:
+        """One attempt at a piece, whole."""
+        request = self._request(attempt, voice, language)
+        return self._judged(request, self._coder.whole(request), voice)
+
+    def taking(
+        self, attempt: Attempt, voice: Voice, language: str = "en"
+    ) -> Generator[None, None, Take]:
+        """The same in steps, between which it may be given up; returns the take."""
+        request, made = self._request(attempt, voice, language), []
+        for piece in self._coder.pieces(request):
+            made.append(piece)
+            yield
+        return self._judged(request, joined(made), voice)
+
     def chunks(self, attempt: Attempt, voice: Voice, language: str = "en") -> Chunks:
         """One attempt at a piece as it is made, float32 ``(samples,)`` each; returns its flags."""
         speak = self._whole_chunk if self.vocoder == GRIFFIN_LIM else self._hifi_chunks
@@ -253,8 +272,7 @@ class Synthesizer:
         text = self.reader.prepared(text)
         return text_pieces(text, language, self.settings, self.reader, most)
 
-    def _take(self, attempt: Attempt, voice: Voice, language: str) -> Take:
-        made = self._coder.whole(self._request(attempt, voice, language))
+    def _judged(self, request: Request, made: Codes, voice: Voice) -> Take:
         waveform = self._vocode(made.codes, self._heard(made), voice)
         found = signs(
             made.codes[None],
@@ -266,7 +284,9 @@ class Synthesizer:
             self.settings.speed,
         )
         flags = tuple(name for name in FLAGS if found[name][0])
-        return Take(waveform, made.codes, made.finished, flags)
+        several = self.settings.candidates > 1
+        score = self._ranking.score(request, made, waveform, voice) if several else 0.0
+        return Take(waveform, made.codes, made.finished, flags, score)
 
     def _doubt(self, made: Codes):
         """Whether the stop code was a poor choice behind its latent, bool ``(1,)``."""
@@ -282,7 +302,7 @@ class Synthesizer:
         return Request(ids, voice.latents, int(most[0]), int(least[0]), rng)
 
     def _whole_chunk(self, attempt: Attempt, voice: Voice, language: str) -> Chunks:
-        take = self._take(attempt, voice, language)
+        take = self.take(attempt, voice, language)
         yield take.waveform
         return take.flags
 

@@ -16,7 +16,7 @@ from myxtts.generation.driver import Reading, pause
 from myxtts.generation.sampling import RULES, drawing
 from myxtts.generation.state import advance
 from myxtts.inference.coder import Coder
-from myxtts.inference.synthesizer import Synthesizer, Take
+from myxtts.inference.synthesizer import Synthesizer
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
 from myxtts.presets.finding import find_preset
@@ -130,14 +130,14 @@ def _best(
     """Each piece once it is settled; an empty chunk wherever the work may be stopped."""
     given = 0
     for attempt in reading:
-        parts, chunks, flags = [_NOTHING], speaker.chunks(attempt, voice, language), None
-        while flags is None:
+        steps, take = speaker.taking(attempt, voice, language), None
+        while take is None:
             try:
-                parts.append(next(chunks))
+                next(steps)
                 yield _NOTHING
             except StopIteration as end:
-                flags = end.value
-        reading.add(Take(np.concatenate(parts), np.zeros(0, "int32"), not flags, flags))
+                take = end.value
+        reading.add(take)
         for take in reading.takes[given:]:
             yield from ([pause()] if given else [])
             yield take.waveform

@@ -8,6 +8,7 @@ from keras import ops
 from myxtts.config import TrainingConfig, XTTSConfig
 from myxtts.data.alignment import UNKNOWN_TOKEN
 from myxtts.errors import DataError
+from myxtts.generation.confidence import LEAST_ATTENTION, reading_attention, reading_blocks
 from myxtts.losses import (
     IGNORED_TARGET,
     beta_binomial_log_prior,
@@ -16,9 +17,6 @@ from myxtts.losses import (
     masked_cross_entropy,
 )
 from myxtts.models.gpt import GPT
-
-# Added to attention weights before their logarithm.
-LEAST_ATTENTION = 1e-6
 
 
 class ReadingLosses:
@@ -39,7 +37,7 @@ class ReadingLosses:
 
     def __init__(self, settings: TrainingConfig, gpt: GPT):
         self.settings = settings
-        self.blocks = settings.alignment_blocks if settings.alignment_loss_weight else ()
+        self.blocks = reading_blocks(settings)
         self.variables: list = []
         if settings.token_loss_weight:
             self.head = keras.layers.Dense(gpt.num_text_tokens, name="token_head")
@@ -69,9 +67,7 @@ class ReadingLosses:
 
     def attention(self, outputs: dict):
         """Of the chosen heads, ``(batch, heads, codes, text)``, without start and stop."""
-        heads = self.settings.alignment_heads
-        chosen = [weights[:, :heads, :-1, 1:-1] for weights in outputs["attention"]]
-        return ops.concatenate(chosen, axis=1)
+        return reading_attention(outputs, self.settings.alignment_heads)
 
 
 def without_durations(config: XTTSConfig, weight: str, otherwise: str = "") -> DataError:

@@ -204,6 +204,7 @@ class Spoken:
     flags: tuple[str, ...]
     codes: np.ndarray
     finished: bool = True
+    score: float = 0.0
 
 
 def label(piece: int, number: int) -> float:
@@ -243,7 +244,7 @@ def by_the_driver(settings, model):
 
 def by_the_synthesizer(settings, model):
     synthesizer = Synthesizer(model, settings)
-    synthesizer._take = lambda attempt, voice, language: take(attempt)
+    synthesizer.take = lambda attempt, voice, language: take(attempt)
     spoken = synthesizer.speak(TEXT, Anybody())
     return spoken.waveform, spoken.flags
 

@@ -5,6 +5,7 @@ import pytest
 
 from myxtts.config import SynthesisConfig
 from myxtts.errors import AudioError, ConfigError, TextError
+from myxtts.generation.driver import Attempt
 from myxtts.generation.vocoding import choose_vocoder, waveform_round_trip
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
@@ -178,3 +179,29 @@ def test_the_vocoder_that_measured_better_is_chosen(model, monkeypatch, better, 
 def test_training_the_decoder_measures_both_vocoders(model):
     assert set(model.vocoder_errors) == {"griffin_lim", "hifi"}
     assert all(value > 0 for value in model.vocoder_errors.values())
+
+
+def test_of_several_takes_the_surest_is_spoken(model, voice):
+    settings = SynthesisConfig(vocoder="griffin_lim", retries=0, candidates=3)
+    synthesizer = Synthesizer(model, settings)
+    takes = [synthesizer.take(Attempt("Hello there.", 0, n), voice) for n in range(3)]
+    assert len({take.score for take in takes}) == 3
+    sound = [take for take in takes if not take.flags] or takes
+    best = max(sound, key=lambda take: (-len(take.flags), take.score))
+    spoken = synthesizer.speak("Hello there.", voice)
+    assert spoken.attempts == [3]
+    np.testing.assert_array_equal(spoken.codes[0], best.codes)
+
+
+def test_a_take_in_steps_is_the_whole_one(model, voice):
+    synthesizer = Synthesizer(model, SynthesisConfig(vocoder="griffin_lim", candidates=2))
+    steps, whole = synthesizer.taking(Attempt("Hello there."), voice), None
+    while whole is None:
+        try:
+            next(steps)
+        except StopIteration as end:
+            whole = end.value
+    once = synthesizer.take(Attempt("Hello there."), voice)
+    np.testing.assert_array_equal(whole.waveform, once.waveform)
+    assert whole.score == pytest.approx(once.score, abs=1e-5)
+    assert whole.flags == once.flags

@@ -54,7 +54,7 @@ def test_barge_in_is_silent_at_once(tmp_path):
         socket.recv(timeout=5)
         say(socket, type="cancel")
         events_until(socket, "cancelled")
-        assert until(lambda: engine.stopped == 1, 1)
+        assert until(lambda: engine.stopped == 1, 20)
         say(socket, type="text", text="Two words.")
         say(socket, type="end")
         events, size = events_until(socket, "done")
@@ -69,7 +69,7 @@ def test_a_socket_that_goes_away_frees_its_place(tmp_path):
             say(socket, type="text", text="word " * 200)
             say(socket, type="flush")
             events_until(socket, "sentence")
-        assert until(lambda: engine.stopped == 1, 1)
+        assert until(lambda: engine.stopped == 1, 20)
 
 
 @pytest.mark.parametrize(

@@ -139,9 +139,9 @@ def test_a_client_that_goes_away_frees_its_place(tmp_path, stream_format):
                 with pytest.raises(httpx.ReadTimeout):
                     gone.post(f"{address}/v1/audio/speech", json=body)
         started = time.monotonic()
-        assert until(lambda: engine.stopped == 1, 1.0), time.monotonic() - started
+        assert until(lambda: engine.stopped == 1, 20), time.monotonic() - started
         again = {"input": "One.", "response_format": "pcm"}
-        assert until(lambda: httpx.post(f"{address}/v1/audio/speech", json=again).is_success, 1)
+        assert until(lambda: httpx.post(f"{address}/v1/audio/speech", json=again).is_success, 20)
 
 
 def test_a_text_that_takes_too_long_is_given_up(tmp_path):

@@ -153,6 +153,7 @@ def test_the_client_hears_what_the_model_says(model, exported, tmp_path, door):
     np.testing.assert_allclose(streamed, spoken.waveform, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_float16_weights_take_half_the_room_and_speak_alike(model, exported, inputs, tmp_path):
     folder = tmp_path / "2"
     export_saved_model(model, folder, "hifi", half=True)

@@ -91,6 +91,7 @@ def test_a_yaml_file_may_name_the_preset(trained, tmp_path):
     assert config.training.gpt.learning_rate == 5e-6
 
 
+@pytest.mark.slow
 def test_a_killed_fine_tuning_goes_on_as_if_nothing_had_been(
     trained, tuned, corpus, tmp_path, monkeypatch
 ):

@@ -47,6 +47,7 @@ def test_a_run_broken_in_every_stage_ends_as_an_unbroken_one(
     assert read_history(tmp_path) == read_history(whole)
 
 
+@pytest.mark.slow
 def test_going_on_with_one_stage_leaves_the_others_weights(micro_config, corpus, tmp_path):
     train(run_config(micro_config, corpus, tmp_path))
     before = XTTS.from_preset(tmp_path / "preset").audio_encoder

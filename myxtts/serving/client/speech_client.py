@@ -230,7 +230,8 @@ class SpeechClient:
             raise ConfigError(
                 f"{name!r} is no setting of a served model; choose among {', '.join(known)}."
             )
-        return dataclasses.replace(self.settings, **changes)
+        # A server gives no score to a take, so there is nothing to choose by.
+        return dataclasses.replace(self.settings, **{"candidates": 1} | changes)
 
     def _recording(self, path: str | Path) -> dict[str, np.ndarray]:
         """A recording as a WAV file of 16 bits, no longer than what is heard of it."""
@@ -241,10 +242,11 @@ class SpeechClient:
 
 @dataclass(frozen=True)
 class _Take:
-    """One answer of the server: float32 ``(samples,)`` and what is wrong with it."""
+    """One answer of the server: float32 ``(samples,)``, what is wrong with it, and no more."""
 
     waveform: np.ndarray
     flags: tuple[str, ...]
+    score: float = 0.0
 
 
 def _take(reply: dict[str, np.ndarray]) -> _Take:

@@ -36,6 +36,7 @@ def test_options_of_the_original_and_their_defaults(tmp_path):
         resolve(args(tmp_path, "-s", "0"))
 
 
+@pytest.mark.slow
 def test_a_run_is_gone_on_with_or_begun_anew(tmp_path, capsys):
     write_corpus(tmp_path / "syn")
     main(args(tmp_path, "-s", "2", "--schedule", "3:1e-3:2:3"))

@@ -21,7 +21,7 @@ def history(run_dir, kind: str) -> list[dict]:
     return [record for record in read_history(run_dir) if record["kind"] == kind]
 
 
-@pytest.fixture(scope="module", params=["none", "harmonic"])
+@pytest.fixture(scope="module", params=[pytest.param("none", marks=pytest.mark.slow), "harmonic"])
 def source(request):
     return request.param
 
@@ -98,6 +98,7 @@ def test_the_vocoder_that_was_judged_is_the_decoders(whole):
         choose_vocoder(model, "istft")
 
 
+@pytest.mark.slow
 def test_a_run_that_was_broken_ends_as_the_whole(config, whole, tmp_path):
     half = config.merged({"training": {"output_dir": str(tmp_path)}})
     broken_at_two(half)

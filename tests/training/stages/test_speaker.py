@@ -100,6 +100,7 @@ def run(speakers, tmp_path_factory):
     return train(configured(speakers, output), SPEAKER_SYSTEM)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_an_unbroken_one(run, speakers, tmp_path, monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         die_in(patch, "speaker", 2)
@@ -166,7 +167,10 @@ def test_whoever_takes_pretrained_weights_takes_a_preset(run, place):
     [
         ("ecapa_tdnn", {"loss": "angular_prototypical", "pictures": True}),
         ("ecapa_tdnn", {"loss": "aam_softmax", "aam_margin_end": 3, "aam_sub_centres": 2}),
-        ("coqui", {"ge2e_variant": "contrast", "gradient_accumulation": 2}),
+        pytest.param(
+            *("coqui", {"ge2e_variant": "contrast", "gradient_accumulation": 2}),
+            marks=pytest.mark.slow,
+        ),
         ("wavlm", {"trained": "last", "last_layers": 1, "layer_decay": 0.5}),
     ],
 )
