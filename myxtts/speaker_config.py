@@ -165,6 +165,11 @@ class SpeakerTrainingConfig(Settings, section="training"):
     layer_decay: float = setting(
         1.0, "rate of a WavLM's block as a share of the rate of the next", above=0, at_most=1
     )
+    keep_statistics: bool = setting(
+        False,
+        "batch norms go by the statistics that they came with and keep them: for fine-tuning on "
+        "recordings of another kind than those to be heard, or with small batches",
+    )
     speaker: StageConfig = StageConfig(
         steps=20_000, batch_size=64, learning_rate=1e-3, warmup_steps=500
     )
