@@ -24,6 +24,8 @@ Range = tuple[float, ...]
 PUBLISHED = "published"
 # Encoders that can be trained in bfloat16.
 MIXED = ("ecapa_tdnn", "wavlm")
+# Those with batch norms.
+NORMED = ("ecapa_tdnn", "coqui")
 
 
 def _require_range(config: Settings, name: str) -> None:
@@ -245,6 +247,11 @@ class SpeakerConfig(Settings):
         if own != "wavlm" and (trained != "all" or self.training.layer_decay != 1):
             name = "trained" if trained != "all" else "layer_decay"
             raise ConfigError(f"training.{name} is for wavlm; the speaker encoder here is {own}.")
+        if self.training.keep_statistics and own not in NORMED:
+            raise ConfigError(
+                f"training.keep_statistics is for {' and '.join(NORMED)}; the speaker encoder here "
+                f"is {own}, which has no batch norms."
+            )
         if self.training.mixed_precision and own not in MIXED:
             raise ConfigError(
                 f"training.mixed_precision is for {' and '.join(MIXED)}; the speaker encoder here "

@@ -84,6 +84,28 @@ def test_a_step_in_bfloat16_is_nearly_that_in_float32(kind, loss, tmp_path):
     assert half.kinds == {"float32"}  # weights and all that a checkpoint holds
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_statistics_stay_where_they_are_to(keep, tmp_path):
+    config = config_of("ecapa_tdnn", "ge2e", False).merged({"training": {"keep_statistics": keep}})
+    encoder, _ = start_encoder(config, tmp_path)
+    task = SpeakerTask(SimpleNamespace(encoder=encoder, speakers=list("abcd")), config)
+    kept = [item for item in task.encoder.non_trainable_variables if "moving" in item.path]
+    before = [np.array(item) for item in kept]
+    audio = np.random.default_rng(1).normal(size=(ROWS, SAMPLES)).astype("float32")
+    lengths, speakers = tf.fill([ROWS], SAMPLES), tf.range(ROWS) // 2
+    batch = {"audio": tf.constant(audio), "lengths": lengths, "speakers": speakers}
+    assert np.isfinite(float(task.train_step(batch)["gradient_norm"]))
+    same = [np.array_equal(old, new) for old, new in zip(before, kept, strict=True)]
+    assert len(kept) > 10 and set(same) == {keep}
+
+
+@pytest.mark.parametrize("kind", ["resemblyzer", "wavlm"])
+def test_encoders_without_batch_norms_have_no_statistics_to_keep(kind):
+    model = {"speaker_encoder_type": kind}
+    with pytest.raises(ConfigError, match=r"keep_statistics is for ecapa_tdnn and coqui"):
+        SpeakerConfig().merged({"model": model, "training": {"keep_statistics": True}})
+
+
 @pytest.mark.parametrize("kind", ["resemblyzer", "coqui"])
 def test_encoders_that_know_float32_alone_refuse(kind):
     with pytest.raises(ConfigError, match=r"mixed_precision is for ecapa_tdnn and wavlm"):
