@@ -40,7 +40,7 @@ class Reader:
 
 def readers() -> dict[str, Reader]:
     """All kinds of files, by name."""
-    return _audio() | _models() | _kept() | _texts()
+    return _audio() | _models() | _kept() | _texts() | _prepared() | _of_speakers()
 
 
 def digest(value: Any) -> str:
@@ -270,5 +270,85 @@ def _texts() -> dict[str, Reader]:
             ".txt",
             make_trials,
             lambda path: [repr(trial) for trial in read_trials(path)],
+        ),
+    }
+
+
+def _prepared() -> dict[str, Reader]:
+    """What the programs of SV2TTS leave and read again."""
+    from myxtts.data.rtvc_folders import load_array
+    from myxtts.data.rtvc_mels import open_mels
+    from myxtts.data.synthesizer import read_table
+    from myxtts.weights import rtvc_vocoder
+    from myxtts.weights.rtvc import adam_from_torch
+    from myxtts.weights.torch_file import write_torch_file
+
+    key = "upsample.resnet.conv_in.weight"
+
+    def make_vocoder(path: Path) -> None:
+        weight = np.ones((8, 4, 3), "float32")
+        moments = {"step": np.float32(3) * np.ones(1), "exp_avg": weight, "exp_avg_sq": weight}
+        adam = {"state": {0: moments}, "param_groups": [{"lr": 1e-4, "params": [0]}]}
+        state = {key: weight, "step": np.ones(1)}
+        write_torch_file(path, {"model_state": state, "optimizer_state": adam})
+
+    def read_vocoder(path: Path) -> Any:
+        found = rtvc_vocoder.read(path)
+        adam = adam_from_torch(path, found.optimizer, [key], found.arrays)
+        return [found.arrays, found.step, adam and [adam.step, adam.means, adam.squares]]
+
+    def make_sources(path: Path) -> None:
+        for name in "ab":
+            (path.parent.parent / name).mkdir(exist_ok=True)
+            other = path.parent.parent / name / path.name
+            other.write_text("u.npy,/x/u.wav\nv.npy,/x/v.wav\n", encoding="utf-8")
+        path.write_text("u.npy,/x/u.wav\n", encoding="utf-8")
+
+    def read_sources(path: Path) -> Any:
+        corpus = open_mels(path.parent.parent)
+        return [[str(item) for item in corpus.paths], corpus.speaker_names]
+
+    row = "audio-{0}.npy|mel-{0}.npy|embed-{0}.npy|32000|160|This is number {0}.\n"
+    return {
+        "prepared mel": Reader(
+            ".npy",
+            lambda path: np.save(path, np.arange(600, dtype="float32").reshape(-1, 4)),
+            lambda path: load_array(path, 2),
+        ),
+        "table of utterances": Reader(
+            "train.txt",
+            lambda path: path.write_text("".join(map(row.format, range(8))), encoding="utf-8"),
+            lambda path: [repr(line) for line in read_table(path)],
+        ),
+        "list of mels": Reader("_sources.txt", make_sources, read_sources),
+        "RTVC's vocoder.pt": Reader(".pt", make_vocoder, read_vocoder),
+    }
+
+
+def _of_speakers() -> dict[str, Reader]:
+    """What the programs for speaker encoders leave and read again."""
+    from myxtts.settings import to_dict
+    from myxtts.verification.threshold import Threshold
+    from myxtts.weights.torch_tensor import read_tensor, write_tensor
+    from tools.speaker_encoder.train_config import read_train_config
+
+    config = {"model_name": "ecapa", "run_id": "one", "train_data_root": "corpus"}
+    config |= {"learning_rate_init": 1e-4, "num_epochs": 3, "force_restart": True}
+    return {
+        "speaker embedding": Reader(
+            ".ecapa_embedding",
+            lambda path: write_tensor(path, np.linspace(0, 1, 64)[None]),
+            read_tensor,
+            sealed=True,
+        ),
+        "threshold": Reader(
+            ".json",
+            lambda path: Threshold(0.5, 5.0, 0.3, 100, "a set", "x@sha256:1").save(path),
+            lambda path: vars(Threshold.load(path)),
+        ),
+        "train_config.json": Reader(
+            "train_config.json",
+            lambda path: path.write_text(json.dumps(config), encoding="utf-8"),
+            lambda path: [to_dict(read_train_config(path)[0]), read_train_config(path)[1]],
         ),
     }

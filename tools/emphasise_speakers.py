@@ -19,17 +19,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from myxtts.data.formats import find_utterances
 from myxtts.errors import ConfigError
+from myxtts.files import check_writable
 from myxtts.flags import make_parser, run
 from myxtts.models.xtts import XTTS
 from myxtts.presets.finding import add_preset_flag, find_preset
+from myxtts.presets.record import MANIFEST
 from tools.voice_box.emphasis import emphasise, mean_speaker
+
+# Ten times as far from the mean, nothing is a voice any more.
+MOST = 10.0
 
 
 def main(args: argparse.Namespace) -> None:
-    if args.factor <= 0 or args.speakers < 1:
-        raise ConfigError("--factor must be above 0 and --speakers at least 1.")
+    if not 0 < args.factor < MOST or args.speakers < 1:
+        raise ConfigError(f"--factor must be in (0, {MOST:g}) and --speakers at least 1.")
+    check_writable(Path(args.output) / MANIFEST)
+    utterances = find_utterances(args.corpus)
     model = XTTS.from_preset(find_preset(args.preset))
-    utterances = list(find_utterances(args.corpus))
     emphasise(model, mean_speaker(model, utterances, args.speakers), args.factor)
     model.save_to_preset(args.output)
     result = {"output": str(args.output), "factor": args.factor}

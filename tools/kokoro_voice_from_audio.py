@@ -78,12 +78,23 @@ def main(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace, output: Path) -> None:
-    """Refuse what cannot come to a voice, before anything is loaded."""
+    """Refuse what cannot come to a voice, before anything is loaded or fetched.
+
+    Raises:
+        ConfigError, CheckpointError, AudioError, TextError: there is such.
+    """
     if bool(args.references) == bool(args.mix):
         raise ConfigError("give recordings, or --mix, and not both.")
     if output.suffix not in SUFFIXES:
         raise ConfigError(f"--output {output}: a voice is written as {', '.join(SUFFIXES)}.")
     check_writable(output)
+    from tools.kokoro.phonemes import phonemize
+    from tools.styletts2_kokoro.hearing import read_reference
+
+    if args.speak is not None:
+        phonemize(args.speak, args.language)
+    for reference in args.references:
+        read_reference(reference)
 
 
 def record(args: argparse.Namespace, maker: VoiceMaker) -> dict:

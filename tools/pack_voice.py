@@ -24,8 +24,8 @@ from tqdm import tqdm
 
 from myxtts.audio.io import write_audio
 from myxtts.config import XTTSConfig
-from myxtts.errors import DataError
-from myxtts.files import replacing_folder
+from myxtts.errors import ConfigError, DataError
+from myxtts.files import read_object, replacing_folder
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
@@ -33,6 +33,7 @@ from myxtts.presets.finding import DATA_FILES, SHIPPED, add_preset_flag, find_pr
 from myxtts.presets.voices import PresetVoice, file_of, write_list
 from myxtts.timing import MODEL_RATE
 from myxtts.weights.model_card import CARD
+from tools.kokoro.voice_sources import find_voices
 from tools.voice_box.card import model_card
 from tools.voice_box.proof import megabytes, prove, require_size
 from tools.voice_box.voices import BoxVoice, Recorder, Studio, named
@@ -51,9 +52,15 @@ OF_THE_RUN = {
 
 def main(args: argparse.Namespace) -> None:
     voices = named(args.voices)
-    corpus = read_json(Path(args.corpus) / RECORD) if args.corpus else None
-    judged = read_json(Path(args.judged)) if args.judged else None
+    told = "cannot be read"
+    corpus = read_object(Path(args.corpus) / RECORD, DataError, told) if args.corpus else None
+    judged = read_object(Path(args.judged), DataError, told) if args.judged else None
+    if not args.limit > 0:
+        raise ConfigError(f"--limit must be above 0, not {args.limit:g}.")
     source = find_preset(args.preset)
+    if args.kokoro_voices:
+        # Before the model is read and half of the voices are spoken.
+        find_voices(args.kokoro_voices)
     model = XTTS.from_preset(source)
     model.config = config_from_flags(args, model.config.merged(OF_THE_RUN))
     model.licence = args.licence
@@ -121,18 +128,6 @@ def add_voices(preset: Path, voices: list[BoxVoice], record: Recorder, reference
             write_audio(reference, clips[0], MODEL_RATE)
         synthesizer.condition(clips).save(file_of(preset, voice.name))
     write_list(preset, [PresetVoice(voice.name, voice.about) for voice in voices])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """What a file holds.
-
-    Raises:
-        DataError: it is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error
 
 
 def report(result: dict[str, Any]) -> str:

@@ -74,6 +74,9 @@ def speech_flags(wave: np.ndarray) -> np.ndarray:
 
 def kept_windows(flags: np.ndarray) -> np.ndarray:
     """Windows that stay, bool: where five of eight are speech, and three on both sides of it."""
+    if not len(flags):
+        # Of less than a window.
+        return np.zeros(0, bool)
     before = (AVERAGED - 1) // 2
     counts = np.convolve(np.asarray(flags, int), np.ones(AVERAGED, int))
     counts = counts[AVERAGED - 1 - before :][: len(flags)]
@@ -133,6 +136,8 @@ def segments_of(
     if words[0] or words[-1]:
         raise DataError("an alignment does not begin and end with a silence.")
     starts = [0.0, *ends[:-1]]
+    if not np.all(np.isfinite(ends)) or np.any(np.less(ends, starts)):
+        raise DataError("the times of an alignment do not grow.")
     last = len(words) - 1
     breaks = [
         place

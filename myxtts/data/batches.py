@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from myxtts.data.plan import BatchPlan
-from myxtts.errors import MyXTTSError
 
 # Arrays of a batch that are one vector a row: their second axis is no time and never changes.
 VECTORS = ("embedding",)
@@ -17,11 +15,53 @@ VECTORS = ("embedding",)
 # Makes arrays, by name, of the indices of utterances and the number of the epoch.
 Builder = Callable[[np.ndarray, int], dict[str, np.ndarray]]
 
-# What builders raised lately, in whatever thread; TensorFlow hands on no more than its text.
-_raised: list[MyXTTSError] = []
+
+class Batches:
+    """Batches of a ``tf.data`` stream; an error of whoever builds them is raised as it is.
+
+    Of itself TensorFlow makes an error of its own of it, with a traceback in its words.
+
+    Args:
+        build: makes a batch.
+        order: numbers and indices of the batches, from the beginning.
+        spec: of a batch.
+
+    Attributes:
+        element_spec: of a batch, by the names of its arrays.
+    """
+
+    def __init__(
+        self,
+        build: Builder,
+        order: Callable[[], Iterator[tuple[int, np.ndarray]]],
+        spec: dict[str, tf.TensorSpec],
+    ):
+        self.build, self.order, self.element_spec = build, order, spec
+
+    def __iter__(self) -> Iterator[dict[str, tf.Tensor]]:
+        failed: list[Exception] = []
+
+        def made() -> Iterator[dict[str, np.ndarray]]:
+            try:
+                for number, indices in self.order():
+                    yield self.build(indices, number)
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        stream = tf.data.Dataset.from_generator(made, output_signature=self.element_spec)
+        try:
+            yield from stream.prefetch(4)
+        except tf.errors.OpError as error:
+            raise (failed[0] if failed else error) from None
+
+    def as_numpy_iterator(self) -> Iterator[dict[str, np.ndarray]]:
+        """The same as arrays."""
+        for batch in self:
+            yield {name: tensor.numpy() for name, tensor in batch.items()}
 
 
-def make_dataset(plan: BatchPlan, build: Builder, start_step: int = 0) -> tf.data.Dataset:
+def make_dataset(plan: BatchPlan, build: Builder, start_step: int = 0) -> Batches:
     """Endless stream of batches that begins at the batch numbered ``start_step``.
 
     Args:
@@ -32,30 +72,11 @@ def make_dataset(plan: BatchPlan, build: Builder, start_step: int = 0) -> tf.dat
     return _dataset(build, lambda: plan.stream(start_step))
 
 
-def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> tf.data.Dataset:
+def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> Batches:
     """One pass over utterances of these ``lengths`` in a fixed order, as of epoch 0."""
     order = np.argsort(lengths, kind="stable")
     cuts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return _dataset(build, lambda: ((0, indices) for indices in cuts))
-
-
-@contextmanager
-def as_raised() -> Iterator[None]:
-    """Around the reading of a stream: what a builder raises comes out as it was raised."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if not _raised:
-            raise
-        raise _raised.pop() from error
-
-
-def _remembering(batches: Iterator[dict]) -> Iterator[dict]:
-    try:
-        yield from batches
-    except MyXTTSError as error:
-        _raised[:] = [error]
-        raise
 
 
 def pad(
@@ -79,15 +100,9 @@ def rounded_down(length: int, multiple: int) -> int:
     return length // multiple * multiple
 
 
-def _dataset(
-    build: Builder, order: Callable[[], Iterator[tuple[int, np.ndarray]]]
-) -> tf.data.Dataset:
+def _dataset(build: Builder, order: Callable[[], Iterator[tuple[int, np.ndarray]]]) -> Batches:
     example = build(np.array([0]), 0)
-    signature = {name: _spec(name, value) for name, value in example.items()}
-    return tf.data.Dataset.from_generator(
-        lambda: _remembering(build(indices, epoch) for epoch, indices in order()),
-        output_signature=signature,
-    ).prefetch(4)
+    return Batches(build, order, {name: _spec(name, value) for name, value in example.items()})
 
 
 def _spec(name: str, value: np.ndarray) -> tf.TensorSpec:

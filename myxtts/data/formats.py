@@ -126,7 +126,7 @@ def _read_table(metadata: Path, language: str, places: tuple[str, ...]) -> Itera
 
 def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
     """``metadata.jsonl`` of objects with ``file_name``, ``text`` and maybe other keys."""
-    metadata = folder / "metadata.jsonl"
+    metadata, recordings = folder / "metadata.jsonl", Recordings(AUDIO_SUFFIXES, is_file)
     for number, line in lines(metadata):
         place = f"{metadata}, line {number}"
         try:
@@ -139,7 +139,7 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
             if not isinstance(item.get(key), str):
                 raise DataError(f"{place}: {key!r} is missing or no string.")
         yield Utterance(
-            folder / item["file_name"],
+            _named(folder, item["file_name"], recordings),
             item["text"].strip(),
             _field(item, "speaker", folder.resolve().name),
             _field(item, "language", language),
@@ -149,13 +149,22 @@ def _read_jsonl(folder: Path, language: str) -> Iterator[Utterance]:
         )
 
 
+def _named(folder: Path, name: str, recordings: Recordings) -> Path:
+    """A recording by its name, however the name's capitals and slashes are written."""
+    path = folder / name
+    if is_file(path) or not path.name:
+        return path
+    stems = [folder / other for other in dict.fromkeys((name, name.replace("\\", "/")))]
+    return next((found for stem in stems if (found := recordings.find(stem))), path)
+
+
 def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
     """``txt/SPEAKER/UTTERANCE.txt`` beside ``wav48*/SPEAKER/UTTERANCE[_mic1]``."""
     folders = _vctk_folders(folder)
     if not folders:
         raise DataError(f"{folder} holds no wav48 folder, which the vctk layout needs.")
-    recordings = Recordings(AUDIO_SUFFIXES, is_file)
-    for transcript in _visible(folder.glob("txt/*/*.txt")):
+    whole, any_ = (Recordings(AUDIO_SUFFIXES, fits) for fits in (_has_content, is_file))
+    for transcript in _visible(folder.glob("txt/*/*.[tT][xX][tT]")):
         speaker = transcript.parent.name
         # The later release first; a part of one may lie beside the other.
         stems = [
@@ -163,8 +172,10 @@ def _read_vctk(folder: Path, language: str) -> Iterator[Utterance]:
             for place in reversed(folders)
             for mic in ("_mic1", "_mic2", "")
         ]
-        found = next((path for stem in stems if (path := recordings.find(stem))), None)
-        path = found or recordings.expected(folders[-1] / speaker / transcript.stem)
+        # Of a download that was broken off, empty files are left.
+        tries = ((recordings, stem) for recordings in (whole, any_) for stem in stems)
+        found = next((path for recordings, stem in tries if (path := recordings.find(stem))), None)
+        path = found or any_.expected(folders[-1] / speaker / transcript.stem)
         yield Utterance(path, _transcript(transcript), speaker, language)
 
 
@@ -207,6 +218,10 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def _has_content(path: Path) -> bool:
+    return is_file(path) and path.stat().st_size > 0
 
 
 def _field(item: dict, key: str, default: str) -> str:

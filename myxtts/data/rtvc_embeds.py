@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import io
 import logging
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.audio.silences import has_detector, raised_volume, trim_silences
+from myxtts.data.rtvc_folders import broken, check_processes, load_array
 from myxtts.data.synthesizer import TABLE, Line, read_table
-from myxtts.errors import DataError
-from myxtts.files import write_whole
+from myxtts.errors import AudioError, DataError
+from myxtts.files import locked, writable_folder, write_whole
 from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
 from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
 
@@ -52,22 +53,24 @@ def embed_utterances(
         WeightsError: the encoder cannot be read.
     """
     folder = Path(folder)
+    check_processes(processes)
     lines = read_table(folder / TABLE)
     # Refused once, not in every process.
     read_encoder(encoder)
     trim = has_detector() if trim is None else trim
     if not trim:
         logger.warning("webrtcvad is not installed: silences stay in what is embedded.")
-    (folder / "embeds").mkdir(exist_ok=True)
-    tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
+    writable_folder(folder / "embeds", DataError)
     work = functools.partial(_embed, folder, Path(encoder), trim)
     refused = []
-    for line, reason in tqdm(
-        _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
-    ):
-        if reason:
-            logger.warning("%s is left out: %s", line.audio, reason)
-            refused.append((line.audio, reason))
+    with locked(folder, DataError):
+        tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
+        for line, reason in tqdm(
+            _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
+        ):
+            if reason:
+                logger.warning("%s is left out: %s", line.audio, reason)
+                refused.append((line.audio, reason))
     if len(refused) == len(lines):
         raise DataError(f"no utterance of {folder / TABLE} could be embedded.")
     return Embedded(len(tasks) - len(refused), len(lines) - len(tasks), refused)
@@ -77,21 +80,30 @@ def _in_processes(work, tasks: list[Line], processes: int) -> Iterable[tuple[Lin
     processes = min(processes, len(tasks))
     if processes <= 1:
         return map(work, tasks)
+    return _mapped(work, tasks, processes)
+
+
+def _mapped(work, tasks: list[Line], processes: int) -> Iterator[tuple[Line, str]]:
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    return pool.map(work, tasks, chunksize=8)
+    try:
+        yield from pool.map(work, tasks, chunksize=8)
+    except BrokenExecutor as error:
+        raise broken(processes) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _embed(folder: Path, encoder: Path, trim: bool, line: Line) -> tuple[Line, str]:
     try:
-        wave = np.load(folder / "audio" / line.audio, allow_pickle=False).astype("float32")
-        if not len(wave) or not np.all(np.isfinite(wave)) or not np.any(wave):
-            return line, "it is empty, silent or has values that are no numbers"
+        wave = load_array(folder / "audio" / line.audio, 1).astype("float32")
+        if not np.any(wave):
+            return line, "it is empty or silent"
         wave = raised_volume(wave)
         wave = trim_silences(wave) if trim else wave
         if not len(wave):
             return line, "it has no speech"
         embedding = np.asarray(_encoder(encoder)(wave[None]))[0].astype("float32")
-    except (OSError, ValueError, EOFError) as error:
+    except (DataError, AudioError) as error:
         return line, str(error)
     target = folder / "embeds" / line.embed
     write_whole(target, npy_bytes(embedding), durable=False)

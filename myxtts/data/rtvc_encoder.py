@@ -21,12 +21,15 @@ from myxtts.data.rtvc_folders import (
     REFUSED,
     append_lines,
     audio_below,
+    check_processes,
     folders_in,
     in_processes,
+    read_names,
     save_array,
     whole_lines,
 )
 from myxtts.errors import AudioError, ConfigError, DataError, UnreadableError
+from myxtts.files import locked, writable_folder
 from myxtts.settings import nearest
 
 logger = logging.getLogger(__name__)
@@ -84,7 +87,7 @@ def preprocess_encoder(
 
     Raises:
         ConfigError: there is no such data set.
-        DataError: nothing could be prepared.
+        DataError: nothing could be prepared, or another process writes to ``out``.
     """
     root, out = Path(root), Path(out)
     for name in datasets:
@@ -92,13 +95,15 @@ def preprocess_encoder(
             raise ConfigError(f"no data set {name!r}{nearest(name, DATASETS)}.")
     if not root.is_dir():
         raise DataError(f"the folder of data sets {root} does not exist.")
-    out.mkdir(parents=True, exist_ok=True)
+    check_processes(processes)
+    writable_folder(out, DataError)
     if not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     total = 0
-    for name in datasets:
-        for dataset, folders in _speakers(root, name):
-            total += _prepare(root, out, dataset, folders, skip_existing, processes)
+    with locked(out, DataError):
+        for name in datasets:
+            for dataset, folders in _speakers(root, name):
+                total += _prepare(root, out, dataset, folders, skip_existing, processes)
     if not total:
         raise DataError(
             f"{root} gave no utterance of {', '.join(datasets)}; LibriSpeech/train-other-500, "
@@ -134,10 +139,10 @@ def english_speakers(path: Path) -> set[str]:
     """
     if not path.is_file():
         raise DataError(f"{path} is not there; VoxCeleb1 is taken by the nationalities in it.")
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1:]]
-    if any(len(row) < 4 for row in rows if row != [""]):
+    rows = [line.split("\t") for line in read_names(path)[1:]]
+    if any(len(row) < 4 for row in rows):
         raise DataError(f"{path} is no table of ID, name, gender and nationality with tabs.")
-    return {row[0] for row in rows if len(row) > 3 and row[3].strip().lower() in NATIONALITIES}
+    return {row[0] for row in rows if row[3].strip().lower() in NATIONALITIES}
 
 
 def _prepare(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,14 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.data.speakers import AUDIO_SUFFIXES
-from myxtts.errors import DataError
+from myxtts.errors import ConfigError, DataError
 from myxtts.files import replacing
 
 REFUSED = "refused.txt"
+# What mels, embeddings, durations and waves never reach; beyond it is damage.
+LARGEST = 2.0**31
+# A file's name need not be UTF-8, and is written and read as it is.
+NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def save_array(path: Path, array: np.ndarray) -> None:
@@ -28,16 +32,55 @@ def save_array(path: Path, array: np.ndarray) -> None:
         np.save(file, np.ascontiguousarray(array, "float32"), allow_pickle=False)
 
 
-def load_array(path: Path) -> np.ndarray:
-    """What ``np.save`` wrote.
+def load_array(path: Path, axes: int, mapped: bool = False) -> np.ndarray:
+    """Real numbers that ``np.save`` wrote.
+
+    Args:
+        path: of the file.
+        axes: how many the array has to have.
+        mapped: leave it on the disk, and the look at its values to :func:`check_numbers`.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: it cannot be read, or holds anything else.
     """
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot read {path}: {error}.") from error
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    # Damaged headers are read by Python's own parser, which raises what it likes.
+    except Exception as error:
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataError(f"{path} cannot be read: {told.rstrip('.')}.") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim != axes:
+        told = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
+        raise DataError(f"{path} holds {told}; numbers along {axes} axes are wanted.")
+    if not mapped:
+        check_numbers(path, array)
+    return array
+
+
+def check_numbers(path: Path, array: np.ndarray) -> None:
+    """Refuse values that no mel, embedding, duration or wave has.
+
+    Raises:
+        DataError: there is NaN, infinity or a number beyond :data:`LARGEST`.
+    """
+    if not array.size:
+        return
+    low, high = float(array.min()), float(array.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise DataError(f"{path} holds NaN or infinite values; prepare it anew.")
+    if max(-low, high) > LARGEST:
+        raise DataError(f"{path} holds values up to {max(-low, high):.3g}; prepare it anew.")
+
+
+def array_problem(path: Path, axes: int) -> str | None:
+    """Why :func:`load_array` would refuse a file, by its header and size; None for no reason."""
+    if not path.is_file():
+        return f"unreadable: there is no {path}"
+    try:
+        load_array(path, axes, mapped=True)
+    except DataError as error:
+        return f"unreadable: {error}"
+    return None
 
 
 def audio_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> list[Path]:
@@ -61,6 +104,7 @@ def in_processes(work: Callable, tasks: Iterable[Any], processes: int, told: str
         told: by the progress bar.
     """
     tasks = list(tasks)
+    check_processes(processes)
     if processes < 2 or len(tasks) < 2:
         yield from tqdm(map(work, tasks), told, len(tasks), disable=None)
         return
@@ -69,9 +113,25 @@ def in_processes(work: Callable, tasks: Iterable[Any], processes: int, told: str
     with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as pool:
         try:
             yield from tqdm(pool.map(work, tasks), told, len(tasks), disable=None)
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, BrokenExecutor):
+                raise broken(processes) from error
             raise
+
+
+def check_processes(processes: int) -> None:
+    """Refuse a number of processes that is none."""
+    if processes < 1:
+        raise ConfigError(f"the number of processes must be at least 1, not {processes}.")
+
+
+def broken(processes: int) -> DataError:
+    """What to raise where the system ended a process, as it does for want of memory."""
+    return DataError(
+        f"one of {processes} processes ended abruptly; fewer (-n) want less memory, and what is "
+        "done stays."
+    )
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
@@ -83,7 +143,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
     if not lines:
         return
     try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
+        with path.open("a", newline="\n", **NAMES) as file:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}.") from error
@@ -97,4 +157,16 @@ def whole_lines(path: Path) -> list[str]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         path.write_bytes(whole)
-    return whole.decode("utf-8").splitlines()
+    return [line.rstrip("\r") for line in whole.decode(**NAMES).split("\n")[:-1]]
+
+
+def read_names(path: Path) -> list[str]:
+    """Lines of a text file of names that are not empty.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return [line for line in path.read_text(**NAMES).split("\n") if line]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}.") from error

@@ -62,6 +62,25 @@ HPARAMS: dict[str, Any] = {
     "silence_min_duration_split": 0.4,
     "utterance_min_duration": 1.6,
 }
+# Of what the preparation and the vocoder's mels read; the rest has its ranges where it is used.
+RANGES: dict[str, tuple[float, float]] = {
+    "sample_rate": (1_000, 768_000),
+    "n_fft": (16, 65_536),
+    "num_mels": (1, 1_024),
+    "hop_size": (1, 65_536),
+    "win_size": (2, 65_536),
+    "fmin": (0, 384_000),
+    "min_level_db": (-1_000, -1),
+    "ref_level_db": (-1_000, 1_000),
+    "max_abs_value": (0.01, 1_000),
+    "preemphasis": (0, 1),
+    "max_mel_frames": (1, 1_000_000),
+    "rescaling_max": (0.001, 1),
+    "synthesis_batch_size": (1, 4_096),
+    "silence_min_duration_split": (0, 3_600),
+    "utterance_min_duration": (0, 3_600),
+}
+LARGEST = 1e12
 # What has one value here: the other makes other models' mels.
 FIXED = (
     "signal_normalization",
@@ -82,16 +101,19 @@ def read_hparams(text: str, known: Mapping[str, Any] = HPARAMS) -> dict[str, Any
         given = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
         if call.args or None in given:
             raise ValueError
-    except (SyntaxError, ValueError, AttributeError) as error:
+    # Many brackets are too much for Python's parser, which says so in three ways.
+    except (SyntaxError, ValueError, AttributeError, RecursionError, MemoryError) as error:
         raise ConfigError(
-            f"--hparams {text!r} cannot be read: name=value,name=value is wanted, with quotation "
-            "marks around words."
+            f"--hparams {text[:80]!r} cannot be read: name=value,name=value is wanted, with "
+            "quotation marks around words."
         ) from error
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"--hparams: no hyper-parameter {name!r}{nearest(name, known)}.")
         _require_kind(name, value, known[name])
-    return {**known, **given}
+    values = {**known, **given}
+    _require_mels(values)
+    return values
 
 
 def _require_kind(name: str, value: Any, usual: Any) -> None:
@@ -100,13 +122,30 @@ def _require_kind(name: str, value: Any, usual: Any) -> None:
         fits = isinstance(value, bool)
     elif isinstance(usual, number):
         fits = isinstance(value, number) and not isinstance(value, bool)
+        fits = fits and abs(value) <= LARGEST
         fits = fits and (isinstance(value, int) or isinstance(usual, float) or value == int(value))
     else:
         fits = isinstance(value, (list, tuple))
+        fits = fits and (
+            name != "tts_cleaner_names" or all(isinstance(part, str) for part in value)
+        )
     if not fits:
-        raise ConfigError(f"--hparams: {name} is {value!r}; a value such as {usual!r} is wanted.")
+        raise ConfigError(
+            f"--hparams: {name} is {str(value)[:80]}; a value such as {usual!r} is wanted."
+        )
+    low, high = RANGES.get(name, (-LARGEST, LARGEST))
+    if isinstance(value, number) and not low <= value <= high:
+        raise ConfigError(f"--hparams: {name} must be from {low} to {high}, not {value!r}.")
     if name in FIXED and value != usual:
         raise ConfigError(f"--hparams: {name} can only be {usual!r} here.")
+
+
+def _require_mels(values: Mapping[str, Any]) -> None:
+    """Refuse numbers that do not go together."""
+    if values["win_size"] > values["n_fft"]:
+        raise ConfigError("--hparams: win_size must not be above n_fft.")
+    if not values["fmin"] < values["fmax"] <= values["sample_rate"] / 2:
+        raise ConfigError("--hparams: fmin must be below fmax, and fmax at most sample_rate / 2.")
 
 
 def mel_spec(hparams: Mapping[str, Any]) -> MelSpec:

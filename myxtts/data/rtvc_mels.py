@@ -10,7 +10,7 @@ import numpy as np
 from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.data.batches import Builder
 from myxtts.data.rtvc_encoder import PARTIAL_FRAMES, SOURCES, frames_of
-from myxtts.data.rtvc_folders import folders_in
+from myxtts.data.rtvc_folders import check_numbers, folders_in, load_array, read_names
 from myxtts.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -35,21 +35,20 @@ class MelCorpus:
         """160 frames at a random place, or without ``rng`` the first.
 
         Raises:
-            DataError: the file is missing, damaged or too short.
+            DataError: the file is missing, damaged or too short, or holds no numbers.
         """
         path = self.paths[index]
-        try:
-            frames = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}); prepare it anew.") from error
+        frames = load_array(path, 2, mapped=True)
         spare = len(frames) - PARTIAL_FRAMES
-        if frames.ndim != 2 or frames.shape[1] != RESEMBLYZER.n_mels or spare < 0:
+        if frames.shape[1] != RESEMBLYZER.n_mels or spare < 0:
             raise DataError(
                 f"{path} has the shape {frames.shape}; ({PARTIAL_FRAMES} or more, "
                 f"{RESEMBLYZER.n_mels}) is wanted."
             )
         start = int(rng.integers(spare)) if rng is not None and spare else 0
-        return np.array(frames[start : start + PARTIAL_FRAMES], "float32")
+        window = np.array(frames[start : start + PARTIAL_FRAMES], "float32")
+        check_numbers(path, window)
+        return window
 
 
 def open_mels(root: str | Path) -> MelCorpus:
@@ -66,8 +65,8 @@ def open_mels(root: str | Path) -> MelCorpus:
     places: list[int] = []
     for folder in folders_in(root):
         source = folder / SOURCES
-        lines = source.read_text(encoding="utf-8").splitlines() if source.is_file() else []
-        files = [folder / frames_of(line) for line in lines if line]
+        lines = read_names(source) if source.is_file() else []
+        files = [folder / frames_of(line) for line in lines]
         if not files:
             logger.warning("%s has no utterances and is left out.", folder.name)
             continue

@@ -18,8 +18,10 @@ from myxtts.audio.analysis import mel_of
 from myxtts.audio.io import read_audio
 from myxtts.audio.silences import has_detector, split_on_silences, trim_silences
 from myxtts.data.rtvc_folders import (
+    NAMES,
     REFUSED,
     append_lines,
+    check_processes,
     folders_in,
     in_processes,
     save_array,
@@ -27,6 +29,7 @@ from myxtts.data.rtvc_folders import (
 )
 from myxtts.data.rtvc_hparams import HPARAMS, mel_spec, splitting
 from myxtts.errors import AudioError, DataError, UnreadableError
+from myxtts.files import locked, writable_folder
 
 logger = logging.getLogger(__name__)
 
@@ -84,16 +87,33 @@ def preprocess_synthesizer(
         processes: that work side by side.
 
     Raises:
-        DataError: nothing was found or could be prepared.
+        DataError: nothing was found or could be prepared, or another process writes to ``out``.
     """
+    check_processes(processes)
     root, out = Path(root), Path(out)
     speakers = [folder for name in subfolders for folder in folders_in(root / dataset / name)]
     if not speakers:
         raise DataError(f"{root / dataset} has no folders of speakers in {', '.join(subfolders)}.")
     for name in ("audio", "mels"):
-        (out / name).mkdir(parents=True, exist_ok=True)
+        writable_folder(out / name, DataError)
+    with locked(out, DataError):
+        count = _prepare(speakers, out, dataset, hparams, aligned, skip_existing, processes)
+    if not count:
+        raise DataError(_nothing(root / dataset, speakers, aligned, out))
+    return count
+
+
+def _prepare(
+    speakers: list[Path],
+    out: Path,
+    dataset: str,
+    hparams: Mapping[str, Any],
+    aligned: bool,
+    skip_existing: bool,
+    processes: int,
+) -> int:
     lines = _finished(out, aligned) if skip_existing else []
-    (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), **NAMES)
     known = frozenset(_recording(line, aligned) for line in lines)
     if hparams["trim_silence"] and not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
@@ -103,8 +123,6 @@ def preprocess_synthesizer(
         append_lines(out / TRAIN, done.lines)
         append_lines(out / REFUSED, done.refused)
         count += len(done.lines)
-    if not count:
-        raise DataError(_nothing(root / dataset, speakers, aligned, out))
     return count
 
 
@@ -153,7 +171,12 @@ def _aligned(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, n
     if not path.is_file():
         done.refused.append(f"{book}\tno {path.name}.")
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        done.refused.append(f"{path}\t{error}")
+        return
+    for line in lines:
         parts = line.rstrip().split(" ")
         try:
             name, words, ends = parts
@@ -192,7 +215,7 @@ def _texts(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, np.
             yield path.stem, _wave(path, task.hparams), spoken
         except UnreadableError:
             raise
-        except (AudioError, UnicodeDecodeError) as error:
+        except (AudioError, OSError, UnicodeDecodeError) as error:
             done.refused.append(f"{path}\t{error}")
 
 
@@ -212,7 +235,7 @@ def _finished(out: Path, aligned: bool) -> list[str]:
 
 
 def _is_there(out: Path, line: str) -> bool:
-    audio, mel, *_ = line.split("|")
+    audio, mel = (line.split("|") + [""])[:2]
     return (out / "audio" / audio).is_file() and (out / "mels" / mel).is_file()
 
 

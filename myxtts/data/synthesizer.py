@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from myxtts.data.batches import Builder, pad
 from myxtts.data.corpus import held_out
 from myxtts.data.plan import BatchPlan
-from myxtts.data.rtvc_folders import load_array
+from myxtts.data.rtvc_folders import NAMES, array_problem, load_array
 from myxtts.data.screening import Report
 from myxtts.errors import DataError, TextError
 from myxtts.synthesizer_config import Phase, SynthesizerConfig, SynthesizerDataConfig
@@ -26,6 +26,8 @@ TABLE = "train.txt"
 MEL_PADDING = -4.0
 FRAMES_A_SECOND = 80
 UNKNOWN = -1.0
+# A longer number is no count of samples.
+MOST_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,40 @@ def read_table(path: str | Path) -> list[Line]:
         DataError: the table cannot be read, or a line has not the six columns.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(**NAMES)
+    except OSError as error:
         raise DataError(f"cannot read the table of utterances {path}: {error}.") from error
     found = []
     for number, line in enumerate(text.split("\n"), 1):
         parts = line.rstrip("\r").split("|")
         if parts == [""]:
             continue
-        if len(parts) < 6 or not (parts[3].isdigit() and parts[4].isdigit()):
+        if len(parts) < 6 or not all(map(_is_count, parts[3:5])) or not _is_text(parts[5]):
             raise DataError(
                 f"{path}, line {number}: audio file|mel file|embed file|samples|mel frames|text "
-                "is wanted."
+                "is wanted, in UTF-8."
             )
+        for name in parts[:3]:
+            if not _is_within(name):
+                raise DataError(f"{path}, line {number}: {name[:80]!r} is no name of a file here.")
         if int(parts[4]):
             found.append(Line(*parts[:3], int(parts[3]), int(parts[4]), parts[5]))
     return found
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) < MOST_DIGITS
+
+
+def _is_text(text: str) -> bool:
+    """Whether it was UTF-8, not other bytes."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _is_within(name: str) -> bool:
+    """Whether a name leads to a file in the table's folders, which are written to as well."""
+    path = PurePath(name)
+    return bool(path.name) and not path.is_absolute() and not {"..", "\0"} & {*path.parts, *name}
 
 
 class SynthesizerCorpus:
@@ -111,8 +131,8 @@ class SynthesizerCorpus:
             DataError: it cannot be read or has fewer frames than the table says.
         """
         line = self.lines[index][0]
-        mel = load_array(self.folder / "mels" / line.mel)
-        if mel.ndim != 2 or len(mel) < line.frames:
+        mel = load_array(self.folder / "mels" / line.mel, 2)
+        if len(mel) < line.frames:
             raise DataError(
                 f"{self.folder / 'mels' / line.mel} is of {mel.shape}; {line.frames} frames are "
                 "wanted."
@@ -121,7 +141,8 @@ class SynthesizerCorpus:
 
     def embedding(self, index: int) -> np.ndarray:
         """Speaker embedding float32 ``(dim,)``."""
-        return load_array(self.folder / "embeds" / self.lines[index][0].embed).astype("float32")
+        path = self.folder / "embeds" / self.lines[index][0].embed
+        return load_array(path, 1).astype("float32")
 
     def path(self, index: int, r: int) -> np.ndarray:
         """Share of the text that is spoken at each decoder step; -1 where nobody knows."""
@@ -129,7 +150,7 @@ class SynthesizerCorpus:
         steps, file = -(-line.frames // r), self.folder / "durations" / line.duration
         if not file.is_file():
             return np.full(steps, UNKNOWN, "float32")
-        durations = load_array(file)
+        durations = load_array(file, 1)
         if durations.shape != (len(ids),) or durations.min() < 0 or not durations.sum():
             raise DataError(f"{file} is of {durations.shape}; {len(ids)} durations are wanted.")
         ends = np.cumsum(durations)
@@ -170,9 +191,8 @@ def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
         return f"too long: {line.frames} frames"
     if not line.text.strip():
         return "no text"
-    files = (folder / "mels" / line.mel, folder / "embeds" / line.embed)
-    lacking = next((path for path in files if not path.is_file()), None)
-    return None if lacking is None else f"unreadable: there is no {lacking}"
+    mel, embed = folder / "mels" / line.mel, folder / "embeds" / line.embed
+    return array_problem(mel, 2) or array_problem(embed, 1)
 
 
 class Shuffled(BatchPlan):

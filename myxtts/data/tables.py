@@ -176,7 +176,8 @@ class Recordings:
             if self.is_file(path := stem.with_name(name)):
                 return path
         listing = self._listing(stem.parent)
-        return next((listing[name.lower()] for name in names if name.lower() in listing), None)
+        others = (listing[name.lower()] for name in names if name.lower() in listing)
+        return next((path for path in others if self.is_file(path)), None)
 
     def expected(self, stem: Path) -> Path:
         """:meth:`find`, and where there is none the path that was looked for."""

@@ -16,7 +16,7 @@ import numpy as np
 from myxtts.audio.companding import encode_linear, encode_mu_law, from_classes, preemphasised
 from myxtts.data.batches import Builder
 from myxtts.data.corpus import held_out
-from myxtts.data.rtvc_folders import load_array
+from myxtts.data.rtvc_folders import array_problem, load_array
 from myxtts.data.screening import Report
 from myxtts.data.synthesizer import TABLE, read_table
 from myxtts.errors import DataError
@@ -130,8 +130,8 @@ class VocoderCorpus:
             DataError: the file cannot be read, or holds another mel.
         """
         row = self.rows[index]
-        mel = load_array(row.mel)
-        if mel.ndim != 2 or mel.shape[1] != self.sizes.feat_dims or len(mel) < row.frames:
+        mel = load_array(row.mel, 2)
+        if mel.shape[1] != self.sizes.feat_dims or len(mel) < row.frames:
             raise DataError(
                 f"{row.mel} holds an array of {mel.shape}; ({row.frames}, {self.sizes.feat_dims}) "
                 "is wanted."
@@ -145,7 +145,7 @@ class VocoderCorpus:
             DataError: the file cannot be read, or is too short for its mel.
         """
         row, hop = self.rows[index], self.sizes.hop_length
-        audio = np.clip(preemphasised(load_array(row.audio), self.sizes.preemphasis), -1, 1)
+        audio = np.clip(preemphasised(load_array(row.audio, 1), self.sizes.preemphasis), -1, 1)
         audio = np.pad(audio, (0, (len(audio) // hop + 1) * hop - len(audio)))
         if len(audio) < row.frames * hop:
             raise DataError(
@@ -206,5 +206,4 @@ def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) 
 def _unfit(row: Row, least: int) -> str | None:
     if row.frames < least:
         return f"too short: {row.frames} mel frames"
-    lacking = next((path for path in (row.mel, row.audio) if not path.is_file()), None)
-    return None if lacking is None else f"unreadable: there is no {lacking}"
+    return array_problem(row.mel, 2) or array_problem(row.audio, 1)

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, read_table
 from myxtts.data.vocoder import SYNTHESIZED, SYNTHESIZED_MELS
 from myxtts.errors import DataError
-from myxtts.files import replacing, write_whole
+from myxtts.files import locked, replacing, writable_folder, write_whole
 from myxtts.models.tacotron import Masks, Tacotron
 from myxtts.synthesizer_config import SynthesizerConfig
 from myxtts.text.symbols import SymbolTokenizer
@@ -46,7 +46,8 @@ def synthesize_mels(
         tokenizer: of the texts; by default that of the model's symbols.
 
     Raises:
-        DataError: the folder is none of a synthesizer's, or its files do not fit the model.
+        DataError: the folder is none of a synthesizer's, its files do not fit the model, or
+            another process writes to ``out``.
         TextError: nothing of a text is a symbol.
     """
     folder, out = Path(folder), Path(out)
@@ -54,6 +55,21 @@ def synthesize_mels(
     lines, mels = read_table(folder / TABLE), out / SYNTHESIZED_MELS
     if not lines:
         raise DataError(f"{folder / TABLE} names no utterance that has frames.")
+    writable_folder(mels, DataError)
+    with locked(out, DataError):
+        _synthesize(model, folder, out, lines, batch_size, tokenizer)
+    return len(lines)
+
+
+def _synthesize(
+    model: Tacotron,
+    folder: Path,
+    out: Path,
+    lines: list[Line],
+    batch_size: int,
+    tokenizer: SymbolTokenizer,
+) -> None:
+    mels = out / SYNTHESIZED_MELS
     _begin(out, model)
     corpus = SynthesizerCorpus(folder, [(line, tokenizer.encode(line.text)) for line in lines])
     build = batches(corpus, SynthesizerConfig(model=model.config))
@@ -64,7 +80,6 @@ def synthesize_mels(
         for row, mel in zip(rows.tolist(), spoken, strict=True):
             _save(mels / lines[row].mel, mel[: lines[row].frames].astype("float32"))
     write_whole(out / SYNTHESIZED, "".join(f"{line}\n" for line in _kept(folder / TABLE)))
-    return len(lines)
 
 
 def _save(path: Path, mel: np.ndarray) -> None:
@@ -86,14 +101,13 @@ def _begin(out: Path, model: Tacotron) -> None:
     for name, variable in sorted(model.variables_by_name().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
-    said = mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
+    said = mark.read_text("utf-8", "replace").strip() if mark.is_file() else None
     # A finished run is made anew: its recordings may be others.
     if said != digest.hexdigest() or (out / SYNTHESIZED).is_file():
         (out / SYNTHESIZED).unlink(missing_ok=True)
         for path in mels.glob("mel-*.npy"):
             path.unlink()
     write_whole(mark, digest.hexdigest() + "\n", DataError)
-    mels.mkdir(parents=True, exist_ok=True)
 
 
 def _cuts(lines: list[Line], size: int, mels: Path) -> Iterator[np.ndarray]:

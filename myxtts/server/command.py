@@ -6,9 +6,12 @@ import argparse
 import importlib.util
 import logging
 import signal
+import socket
+from pathlib import Path
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
+from myxtts.files import check_writable
 from myxtts.flags import add_config_flags, config_from_flags, make_parser
 from myxtts.presets.finding import add_preset_flag
 from myxtts.server.settings import ServerSettings
@@ -35,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.server.keys import check_address, read_keys
 
     check_address(settings)
+    check_places(settings)
     keys = read_keys(settings.api_key_file)
     if settings.backend == "tf-serving" and args.preset:
         raise ConfigError("--preset is for --backend local; a served model has its own.")
@@ -47,6 +51,30 @@ def check_packages() -> None:
         raise CheckpointError(
             f"{', '.join(lacking)} is missing for the server: pip install 'myxtts[server]'."
         )
+
+
+def check_places(settings: ServerSettings) -> None:
+    """Look at what would fail once the model has been read.
+
+    Raises:
+        ConfigError: nobody can listen at the address, or the voices' folder is none.
+    """
+    place = f"{settings.host}:{settings.port}"
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM
+        )[0]
+        socket.create_server(address[:2], family=family).close()
+    except (OSError, UnicodeError) as error:
+        told = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot listen on {place}: {told}.") from error
+    folder = Path(settings.voices)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--voices {folder} is a file; a folder is wanted.")
+    try:
+        check_writable(folder / "voice")
+    except CheckpointError as error:
+        logger.warning("no voice can be added: %s", error)
 
 
 def make_engine(settings: ServerSettings, preset: str | None):

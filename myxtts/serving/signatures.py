@@ -13,7 +13,7 @@ from myxtts.generation.driver import FLAGS
 from myxtts.generation.vocoding import GRIFFIN_LIM
 from myxtts.models.xtts import XTTS
 from myxtts.serving.contract import OPTIONS
-from myxtts.serving.graph.refusal import of_a_recording, of_as_many_rows
+from myxtts.serving.graph.refusal import of_a_recording, of_as_many_rows, of_its_shape
 from myxtts.serving.graph.stream import GraphStream
 from myxtts.serving.graph.synthesizer import GraphSpeaker
 from myxtts.serving.graph.text.tokenizer import GraphTokenizer
@@ -251,7 +251,8 @@ def concrete(function: Callable, inputs: dict[str, tf.TensorSpec]):
     named = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in inputs.items()}
 
     def checked(**given):
-        return function(**of_as_many_rows(given))
+        own = {name: of_its_shape(value, name) for name, value in given.items()}
+        return function(**of_as_many_rows(own))
 
     return tf.function(checked, autograph=False).get_concrete_function(**named)
 

@@ -212,18 +212,20 @@ LANGUAGES: dict[str, Language] = {
 # Short forms without a reading of their own, whose dot ends no sentence; without it.
 SHORT_FORMS = {
     "en": "vs cf no nos vol fig figs sec eq prof gov sen rep pres supt cmdr adm mt mts messrs "
-    "mme mlle approx ca viz dept e.g i.e",
-    "es": "ud uds prof núm pág ing lic",
-    "fr": "m mm mlle mlles prof env vol fig",
-    "de": "bzw ca nr prof vgl hr hrn dipl ing abs bd geb inkl zzgl evtl",
-    "it": "sigg sig.ra prof ing avv dott pag fig",
-    "pt": "prof eng pág núm exmo",
-    "pl": "prof inż mgr ul nr np al św",
-    "tr": "prof doç sok cad",
-    "ru": "проф ул им стр рис см напр акад",
+    "mme mlle approx ca viz dept inc ltd corp bros univ assn al ave blvd jan feb apr aug sept oct "
+    "nov dec e.g i.e",
+    "es": "ud uds prof núm pág ing lic av avda art cap vol fig gral ej",
+    "fr": "m mm mlle mlles prof env vol fig av bd chap art",
+    "de": "bzw ca nr prof vgl hr hrn dipl ing abs bd geb inkl zzgl evtl ggf univ fa sog vs "
+    "bspw allg",
+    "it": "sigg sig.ra prof ing avv dott pag fig art cap vol geom",
+    "pt": "prof eng pág núm exmo av art cap vol fig ex",
+    "pl": "prof inż mgr ul nr np al św tzw gen płk",
+    "tr": "prof doç sok cad av mah apt alb gen",
+    "ru": "проф ул им стр рис см напр акад пер пл обл просп",
     "nl": "nr prof ir mr drs ing blz bijv mej",
-    "cs": "prof mgr ul tj např str",
-    "hu": "prof ifj id sz",
+    "cs": "prof mgr ul tj např str tzv",
+    "hu": "prof ifj id sz pl kb ún",
 }
 
 

@@ -17,8 +17,8 @@ _GAPS = (
     re.compile(r"(?<=[,;:،؛])\s+|\s+(?=[—–-]\s)|(?<=[、，；：])"),
     re.compile(r"\s+"),
 )
-# "J." and "U.S.", "z.B.": single letters, each with its dot.
-_INITIALS = re.compile(r"(?:[^\W\d_]\.-?)+")
+# "J." and "U.S.", "z.B.", "Ph.D.": letters, each with its dot, or a few of them in a dotted word.
+_INITIALS = re.compile(r"[^\W\d_]\.-?|(?:[^\W\d_]{1,3}\.-?){2,}")
 _OPENING = "([{\"'“‘„«»¿¡‹"
 # Letters of a short form before a number, at most.
 _SHORT = 5

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from myxtts.data.batches import make_dataset, make_validation
+from myxtts.data.batches import Batches, make_dataset, make_validation
 from myxtts.data.corpus import Corpus
 from myxtts.data.plan import BatchPlan
 from myxtts.data.store import Feature
@@ -112,11 +112,11 @@ class Streams:
         for corpus in self.corpora if features else ():
             corpus.add_features(features)
 
-    def train(self, start: int) -> tf.data.Dataset:
+    def train(self, start: int) -> Batches:
         """Endless stream from the batch with this number on."""
         return make_dataset(self.plan, self.build, start)
 
-    def validation(self) -> tf.data.Dataset:
+    def validation(self) -> Batches:
         """One pass over the validation set."""
         return make_validation(self.corpora[1].lengths, self.batch_size, self.judge)
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from myxtts.data.batches import Builder
+from myxtts.data.batches import Batches, Builder
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.store import Feature
@@ -145,7 +145,7 @@ class Stage:
     features: Callable[[Any], dict[str, Feature]] = lambda model: {}
     buckets: Callable[[Corpus, Any], Buckets | None] = lambda corpus, config: None
     plan: Callable[[Any, Any], Any] | None = None
-    hand_on: Callable[[Any, Callable[[], tf.data.Dataset]], None] = lambda task, validation: None
+    hand_on: Callable[[Any, Callable[[], Batches]], None] = lambda task, validation: None
     trackers: Callable[[Any, Path], Trackers] = lambda config, run_dir: Trackers()
 
 

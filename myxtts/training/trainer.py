@@ -15,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from myxtts.config import StageConfig
-from myxtts.data.batches import as_raised
+from myxtts.data.batches import Batches
 from myxtts.errors import CheckpointError, DataError
 from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
@@ -52,8 +52,8 @@ class Trainer:
     settings: StageConfig
     config: Any
     run_dir: Path
-    batches: Callable[[int], tf.data.Dataset]
-    validation: Callable[[], tf.data.Dataset]
+    batches: Callable[[int], Batches]
+    validation: Callable[[], Batches]
     xla: bool = False
     trackers: Trackers = field(default_factory=Trackers)
 
@@ -128,7 +128,7 @@ class Trainer:
         return {name: tf.reduce_mean([batch[name] for batch in batches]) for name in batches[0]}
 
     def _next(self, stream: Iterator) -> dict:
-        with self.waiting, as_raised():
+        with self.waiting:
             self._batch = next(stream)
         return self._batch
 

@@ -7,6 +7,8 @@ import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from myxtts.digests import SEAL, check_seal, sealed
 from myxtts.errors import CheckpointError
 from myxtts.files import write_whole
@@ -58,7 +60,10 @@ class Threshold:
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
             check_seal(values, path)
-            return cls(**{name: value for name, value in values.items() if name != SEAL})
+            found = cls(**{name: value for name, value in values.items() if name != SEAL})
+            if not np.isfinite([found.value, found.eer, found.min_dcf, found.trials]).all():
+                raise ValueError("it holds numbers that are not finite")
+            return found
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise CheckpointError(f"{path} is no measured threshold: {error}.") from error
 

@@ -113,7 +113,7 @@ def convert(
 
     Raises:
         WeightsError: a key is missing, unused or used twice, a weight is not set or set
-            twice, or a shape differs; the layer is then unchanged.
+            twice, a shape differs, or a value is not finite; the layer is then unchanged.
     """
     rules = list(rules)
     variables = named(layer.weights, layer.name)
@@ -188,6 +188,8 @@ def _value(arrays, rule: Rule, variable) -> np.ndarray:
         shapes = [array.shape for array in stored]
         raise WeightsError(f"{rule.source} of shape {shapes} is no {rule.transform.__name__}.") \
             from error  # fmt: skip
+    if value.dtype.kind not in "fiub" or not np.isfinite(value).all():
+        raise WeightsError(f"{rule.source} holds NaN, infinite values or none that are numbers.")
     if tuple(value.shape) != tuple(variable.shape):
         raise WeightsError(
             f"{rule.source} gives shape {tuple(value.shape)}, {rule.target} has "

@@ -90,6 +90,10 @@ def open_folder(source: str | Path) -> Checkpoint:
         others = sorted(path.name for path in source.glob("*.pth"))
         others = [name for name in others if name not in (DVAE, MEL_STATS, "speakers_xtts.pth")]
         named = f" It holds {', '.join(others[:3])}: give one of them itself." if others else ""
+        # Programs around the trainer keep its runs below their own folder.
+        below = [path for part in ("*/*.pth", "*/*/*.pth") for path in source.glob(part)]
+        if runs := sorted({path.parent for path in below if _is_model(path.name)}):
+            named += f" {runs[-1]} has some: name that folder."
         raise WeightsError(
             f"{source} lacks {MODEL} of an XTTS-v2 checkpoint, and has no best_model.pth, "
             f"best_model_N.pth or checkpoint_N.pth of a trainer.{named} The published one comes "

@@ -56,6 +56,21 @@ def require_kind(path: str | Path, arrays: Any, wanted: str) -> None:
         raise WeightsError(f"{path} is no {wanted} of Real-Time-Voice-Cloning: it holds {what}.")
 
 
+def count_in(path: str | Path, value: Any, name: str) -> int:
+    """A count of steps, which a file may keep as a number or an array of one.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    try:
+        count = int(np.ravel(value)[0])
+    except (IndexError, TypeError, ValueError, OverflowError) as error:
+        raise WeightsError(f"{path} is damaged: its {name!r} is no number.") from error
+    if not 0 <= count < 2**62:
+        raise WeightsError(f"{path} is damaged: its {name!r} is {count}.")
+    return count
+
+
 def gates(array: np.ndarray) -> np.ndarray:
     """Rows or entries of torch's GRU gates r, z, n as Keras's z, r, h; its own inverse."""
     reset, update, new = np.split(array, 3)
@@ -136,13 +151,16 @@ class Adam:
     squares: dict[str, np.ndarray]
 
 
-def adam_from_torch(path: str | Path, stored: Any, order: Sequence[str]) -> Adam | None:
+def adam_from_torch(
+    path: str | Path, stored: Any, order: Sequence[str], arrays: Mapping[str, Any]
+) -> Adam | None:
     """What an ``optimizer_state`` says, by the keys of the parameters; None where it says nothing.
 
     Args:
         path: for what an error says.
         stored: as the file has it.
         order: keys of the model's parameters in torch's order.
+        arrays: the parameters, by their keys.
 
     Raises:
         WeightsError: it is of another model, or damaged.
@@ -154,7 +172,7 @@ def adam_from_torch(path: str | Path, stored: Any, order: Sequence[str]) -> Adam
         known = {
             key: states[place] for place, key in zip(places, order, strict=False) if place in states
         }
-        step = max((int(np.ravel(state["step"])[0]) for state in known.values()), default=0)
+        step = max((count_in(path, state["step"], STEP) for state in known.values()), default=0)
         means, squares = (
             {key: np.asarray(state[kind]) for key, state in known.items()}
             for kind in ("exp_avg", "exp_avg_sq")
@@ -167,7 +185,16 @@ def adam_from_torch(path: str | Path, stored: Any, order: Sequence[str]) -> Adam
         )
     if not states:
         return None
+    for key, array in [*means.items(), *squares.items()]:
+        if array.shape != np.shape(arrays.get(key)) or not _is_finite(array):
+            raise WeightsError(
+                f"{path} is damaged: Adam's state of {key} is of another shape, or no numbers."
+            )
     return Adam(step, means, squares)
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind in "fiu" and bool(np.isfinite(array).all())
 
 
 def adam_to_torch(adam: Adam | None, order: Sequence[str], rate: float, **group: Any) -> dict:

@@ -32,6 +32,7 @@ from myxtts.weights.rtvc import (
     Adam,
     adam_from_torch,
     adam_to_torch,
+    count_in,
     require_kind,
 )
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
@@ -78,13 +79,13 @@ def read_encoder(path: str | Path) -> EncoderFile:
     arrays = content.get(MODEL) if isinstance(content, dict) else None
     require_kind(path, arrays, KIND)
     if set(arrays) != set(keys()):
-        lacking = sorted(set(keys()) ^ set(arrays))
+        lacking = sorted(map(str, set(keys()) ^ set(arrays)))
         raise WeightsError(
             f"{path} is no {KIND} of Real-Time-Voice-Cloning: {lacking[0]} does not fit."
         )
-    adam = adam_from_torch(path, content.get(OPTIMIZER), keys()) or Adam(0, {}, {})
-    _require_shapes(path, arrays, adam.means, adam.squares)
-    step = int(content.get(STEP, 1))
+    _require_loss(path, arrays)
+    adam = adam_from_torch(path, content.get(OPTIMIZER), keys(), arrays) or Adam(0, {}, {})
+    step = count_in(path, content.get(STEP, 1), STEP)
     return EncoderFile(step, arrays, adam.means, adam.squares, adam.step)
 
 
@@ -188,8 +189,9 @@ def values_of(encoder: ResemblyzerEncoder) -> dict[str, np.ndarray]:
     return {path: np.asarray(variable) for path, variable in variables.items()}
 
 
-def _require_shapes(path, arrays: dict, *moments: dict) -> None:
-    for values in moments:
-        for key, array in values.items():
-            if np.shape(array) != np.shape(arrays[key]):
-                raise WeightsError(f"{path} is damaged: Adam's state of {key} is of another shape.")
+def _require_loss(path: str | Path, arrays: Mapping) -> None:
+    """Refuse a loss that is no two numbers; the weights are looked at where they are set."""
+    for key in LOSS:
+        value = np.asarray(arrays[key])
+        if value.shape != (1,) or value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+            raise WeightsError(f"{path} is damaged: {key} is no number.")

@@ -24,6 +24,7 @@ from myxtts.weights.rtvc import (
     adam_from_torch,
     adam_to_torch,
     cell,
+    count_in,
     gru,
     require_kind,
     stacked,
@@ -154,8 +155,12 @@ def load(model: Tacotron, arrays: Mapping[str, np.ndarray]) -> None:
         WeightsError: ``arrays`` are not its.
     """
     convert(arrays, rules(model.config), model_of(model), IGNORED)
-    model.r = int(np.ravel(arrays.get("decoder.r", 2))[0])
-    model.step = int(np.ravel(arrays.get("step", 0))[0])
+    model.r = count_in("the file", arrays.get("decoder.r", 2), "decoder.r")
+    model.step = count_in("the file", arrays.get("step", 0), "step")
+    if not 1 <= model.r <= model.config.max_r:
+        raise WeightsError(
+            f"the synthesizer's r is {model.r}; from 1 to {model.config.max_r} it can be."
+        )
 
 
 def model_of(model: Tacotron):
@@ -250,8 +255,9 @@ def load_optimizer(model: Tacotron, optimizer, path: str | Path) -> bool:
         WeightsError: it does not fit.
     """
     content = read_torch_content(path)
-    stored = content.get(OPTIMIZER) if isinstance(content, dict) else None
-    adam = adam_from_torch(path, stored, parameter_order(model.config))
+    content = content if isinstance(content, dict) else {}
+    arrays = content[MODEL] if isinstance(content.get(MODEL), dict) else {}
+    adam = adam_from_torch(path, content.get(OPTIMIZER), parameter_order(model.config), arrays)
     if adam is None:
         return False
     moments = zip((adam.means, adam.squares), _slots(model, optimizer), strict=True)

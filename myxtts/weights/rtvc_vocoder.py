@@ -27,6 +27,7 @@ from myxtts.weights.rtvc import (
     Adam,
     adam_from_torch,
     adam_to_torch,
+    count_in,
     gru,
     require_kind,
     smoothing,
@@ -96,7 +97,7 @@ def read(path: str | Path) -> VocoderFile:
     arrays = content[MODEL] if wrapped else content
     require_kind(path, arrays, KIND)
     arrays = {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
-    step = int(np.ravel(arrays.get(STEP, 0))[0])
+    step = count_in(path, arrays.get(STEP, 0), STEP)
     optimizer = content.get(OPTIMIZER) if wrapped else None
     return VocoderFile(arrays, step, optimizer if isinstance(optimizer, dict) else None)
 
@@ -128,7 +129,7 @@ def sizes_of(arrays: Mapping[str, np.ndarray]) -> WaveRNNConfig:
             "fc_dims": len(arrays["fc1.weight"]),
         }
         return WaveRNNConfig(**values)
-    except (KeyError, IndexError, ConfigError) as error:
+    except (KeyError, IndexError, TypeError, ConfigError) as error:
         raise WeightsError(f"the state dictionary is that of no WaveRNN: {error}.") from error
 
 
@@ -162,7 +163,7 @@ def adam_of(path: str | Path, found: VocoderFile, sizes: WaveRNNConfig) -> Adam 
     Raises:
         WeightsError: it is that of another model.
     """
-    stored = adam_from_torch(path, found.optimizer, parameters(sizes))
+    stored = adam_from_torch(path, found.optimizer, parameters(sizes), found.arrays)
     if stored is None:
         return None
     try:

@@ -55,8 +55,10 @@ def read_tensor(path: str | Path) -> np.ndarray:
             # torch calls what is inside as the file was called.
             (name,) = (item for item in archive.namelist() if item.endswith("/data/0"))
             return np.frombuffer(archive.read(name), "<f4").reshape(1, -1).copy()
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is no file of one tensor: {error}.") from error
+    # Of no one kind: damage meets the archive, its forms and what is in it.
+    except Exception as error:
+        told = " ".join(str(error).split())[:100].rstrip(".") or type(error).__name__
+        raise WeightsError(f"{path} is no file of one tensor: {told}.") from error
 
 
 def _pickled(shape: tuple[int, ...]) -> bytes:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from myxtts.config import DataConfig
-from myxtts.data.batches import as_raised, make_dataset, make_validation, rounded_down
+from myxtts.data.batches import make_dataset, make_validation, rounded_down
 from myxtts.data.plan import BatchPlan
 from myxtts.data.xtts import BatchOptions, decoder_batch, dvae_batch, gpt_batch
-from myxtts.errors import DataError
 
 OPTIONS = BatchOptions(5, DataConfig(reference_seconds=0.5), reference_audio=True)
 
@@ -74,20 +73,3 @@ def test_the_streams_spec_fixes_channels_and_frees_lengths(clips):
 
 def test_rounding_down_leaves_room_for_padding():
     assert [rounded_down(length, 16) for length in (15, 16, 17, 402)] == [0, 16, 16, 400]
-
-
-def test_what_a_builder_raises_comes_out_of_the_stream_as_it_was_raised():
-    def build(indices, epoch):
-        if epoch:
-            raise DataError("the disk is gone.")
-        return {"a": np.zeros((1, 2), "float32")}
-
-    class Plan:
-        def stream(self, start):
-            return iter([(0, np.array([0])), (1, np.array([0]))])
-
-    stream = iter(make_dataset(Plan(), build))
-    with as_raised():
-        assert next(stream)["a"].shape == (1, 2)
-    with pytest.raises(DataError, match=r"^the disk is gone\.$"), as_raised():
-        next(stream)

@@ -155,6 +155,25 @@ def test_every_release_of_vctk_is_looked_into(corpus):
         find_utterances(folder.parent)
 
 
+def test_an_empty_file_of_a_broken_download_hides_no_whole_one(corpus):
+    folder = corpus(
+        ["wav48_silence_trimmed/p1/p1_001_mic1.flac", "wav48/p1/p1_002.wav"],
+        **{"txt/p1/p1_001.TXT": "Please wait.", "txt/p1/p1_002.txt": "See you."},
+        **{"wav48/p1/p1_001.wav": "whole"},
+    )
+    assert rows(folder) == [
+        ("wav48/p1/p1_001.wav", "Please wait.", "p1"),
+        ("wav48/p1/p1_002.wav", "See you.", "p1"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["wavs/A.wav", "wavs\\\\a.WAV", "wavs/a"])
+def test_lines_of_json_name_recordings_as_loosely_as_tables(corpus, name):
+    line = f'{{"file_name": "{name}", "text": "Good morning."}}\n'
+    folder = corpus(["wavs/a.WAV"], f"\ufeff{line}", "metadata.jsonl")
+    assert rows(folder) == [("wavs/a.WAV", "Good morning.", "anna")]
+
+
 @pytest.mark.parametrize(("encoding", "works"), [("utf-16", True), ("cp1252", False)])
 def test_other_encodings_are_read_or_named(corpus, encoding, works):
     folder = corpus(TWO, "a|Hello.|Hello.\nb|Café.|Café.\n".encode(encoding))
@@ -190,6 +209,9 @@ def test_trial_lists_hold_paths_with_blanks(tmp_path, line):
         ("en", "The case of Smith vs. Jones was heard in the U.S. Court today."),
         ("en", "It was 3.5 miles, approx. five hours, to the next town."),
         ("en", "Ask Prof. Green or Mr. Brown, e.g. Tuesday, about Fig. 3 of it."),
+        ("en", "A Ph.D. Student of Apple Inc. Germany came at 5 p.m. Monday."),
+        ("es", "Vive en la Av. Central, núm. 5, y trabaja con la Sra. López."),
+        ("de", "Die Univ. Bonn nahm ggf. Gäste auf, sog. Hörer, bspw. Peter."),
         ("de", "Am 3. Oktober kamen z. B. Hr. Braun und Nr. 5 in die Stadt."),
         ("ru", "Он жил на ул. Ленина, где бывал А. С. Пушкин и все другие."),
     ],

@@ -107,6 +107,14 @@ def test_weights_of_another_name_are_named(source, tmp_path):
         convert_checkpoint(tmp_path)
 
 
+def test_a_run_below_the_folder_is_named(tmp_path):
+    run = tmp_path / "training" / "GPT_XTTS_FT-June-01-2024"
+    run.mkdir(parents=True)
+    torch.save({}, run / "best_model_70.pth")
+    with pytest.raises(WeightsError, match=r"lacks model\.pth.*01-2024 has some: name that"):
+        convert_checkpoint(tmp_path)
+
+
 def test_files_that_a_trainers_configuration_names_are_found(source, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     originals = source.write(tmp_path / "original", "vocab.json", "dvae.pth")

@@ -111,3 +111,41 @@ def test_without_locks_a_number_that_was_given_again_is_no_holder(no_locks, tmp_
     note(tmp_path, started="1")
     with locked(tmp_path):
         pass
+
+
+def preparations(folder):
+    """Programs that write into a folder step by step."""
+    from myxtts.data.rtvc_encoder import preprocess_encoder
+    from myxtts.data.rtvc_synthesizer import preprocess_synthesizer
+
+    (folder / "LibriSpeech" / "clean" / "1").mkdir(parents=True)
+    out = folder / "out"
+    return {
+        "encoder": lambda: preprocess_encoder(folder, out),
+        "synthesizer": lambda: preprocess_synthesizer(folder, out, subfolders=("clean",)),
+    }
+
+
+@pytest.mark.parametrize("name", ["encoder", "synthesizer"])
+def test_a_second_preparation_of_one_folder_is_refused(tmp_path, name):
+    prepare = preparations(tmp_path)[name]
+    (tmp_path / "out").mkdir()
+    with (
+        locked(tmp_path / "out"),
+        pytest.raises(DataError, match=f"in use by another process: process {os.getpid()} on"),
+    ):
+        prepare()
+
+
+def test_a_second_training_of_one_kokoro_voice_is_refused(tmp_path):
+    pytest.importorskip("torch", reason="the programs for Kokoro need torch")
+    from tools.kokoro_voice.optimizer import VoiceGradientOptimizer
+    from tools.styletts2_kokoro.voice_training import VoiceTrainer
+
+    (tmp_path / "mine").mkdir()
+    told = f"mine is in use by another process: process {os.getpid()} on"
+    with locked(tmp_path / "mine"):
+        with pytest.raises(CheckpointError, match=told):
+            VoiceTrainer.train(None, tmp_path, tmp_path, "mine", False)
+        with pytest.raises(CheckpointError, match=told):
+            VoiceGradientOptimizer.optimize(None, tmp_path / "a.wav", tmp_path / "mine")

@@ -149,6 +149,34 @@ def test_inputs_of_other_rows_are_refused_by_a_sentence():
 
 
 @pytest.mark.parametrize(
+    "shape", [(2, 4, 7), (2, 0, 8), (2, 3000, 8), (2, 4), (2, 4, 8, 1), (), (2, 8, 4)]
+)
+def test_inputs_of_other_shapes_are_refused_by_a_sentence(served, shape):
+    """A server, unlike Python, hands them on; and the optimiser believes the signature."""
+    good = {"latents": tf.ones((2, 4, 8)), "count": tf.ones(2)}
+    np.testing.assert_array_equal(served(**good)["made"], [33, 33])
+    told = r"assertion failed: \[latents must have the shape \(any, 4, 8\)"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=told):
+        served(**good | {"latents": tf.ones(shape)})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A signature as it is loaded again."""
+    module, folder = tf.Module(), str(tmp_path_factory.mktemp("served"))
+    run = graph(
+        lambda latents, count: tf.reduce_sum(latents, axis=(1, 2)) + count,
+        latents=tf.TensorSpec((None, 4, 8)),
+        count=tf.TensorSpec((None,)),
+    )
+    tf.saved_model.save(module, folder, signatures={"serving_default": run})
+    loaded = tf.saved_model.load(folder)
+    signature = loaded.signatures["serving_default"]
+    signature.kept = loaded
+    return signature
+
+
+@pytest.mark.parametrize(
     ("audio", "length", "told"),
     [
         (np.full((1, 2000), 0.1), 2001, "more samples than the audio has"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import pickle
 import zipfile
@@ -19,8 +20,9 @@ from myxtts.weights.torch_archive import check_archive
 # What a damaged state raises, somewhere between its file and its last number.
 DAMAGES = (
     OSError,
+    LookupError,
+    RecursionError,
     RuntimeError,
-    KeyError,
     TypeError,
     ValueError,
     AttributeError,
@@ -29,6 +31,8 @@ DAMAGES = (
     WeightsError,
     zipfile.BadZipFile,
 )
+# What it tells of the machine instead: the file may be whole.
+OF_MACHINE = (errno.EIO, errno.ENOMEM, errno.EACCES, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
@@ -91,4 +95,6 @@ def resume(path: Path, now: Mapping[str, Any], restore: Callable[[dict[str, Any]
     except CheckpointError:
         raise
     except DAMAGES as error:
+        if isinstance(error, OSError) and error.errno in OF_MACHINE:
+            raise CheckpointError(f"{path} cannot be read now: {error.strerror}.") from error
         raise CheckpointError(f"{path} is damaged; start anew without --resume.") from error

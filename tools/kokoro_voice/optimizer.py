@@ -17,7 +17,7 @@ import numpy as np
 
 from myxtts.audio.io import write_audio
 from myxtts.errors import ConfigError, TextError
-from myxtts.files import writable_folder
+from myxtts.files import locked, writable_folder
 from tools.kokoro.backends.interface import SAMPLE_RATE, Backend
 from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.device import usable_device
@@ -86,10 +86,22 @@ class VoiceGradientOptimizer:
         Raises:
             AudioError: the target is missing, no audio, too short or silent.
             TextError: a text has no phonemes, or more than 510.
-            CheckpointError: the folder cannot be written, or its run not resumed.
+            CheckpointError: the folder cannot be written or is another process's, or its run
+                cannot be resumed.
         """
-        began = time.monotonic()
         folder = writable_folder(output_dir)
+        with locked(folder):
+            return self._fit(folder, target_audio_path, text, resume, on_step)
+
+    def _fit(
+        self,
+        folder: Path,
+        target_audio_path: str | Path,
+        text: str | None,
+        resume: bool,
+        on_step: Callable[[Progress], None] | None,
+    ) -> dict[str, Any]:
+        began = time.monotonic()
         objective = self.objective(target_audio_path, text)
         (start,) = objective.measure(self.start[None])
         write_audio(folder / "sample_before.wav", objective.speak(self.start), SAMPLE_RATE)

@@ -20,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from myxtts.errors import AudioError, ConfigError, DataError
+from myxtts.errors import AudioError, ConfigError, DataError, WeightsError
 from myxtts.files import replacing, write_whole
 from myxtts.flags import make_parser, run
 from myxtts.wavlm_config import WAVLM_NAMES
@@ -192,11 +192,12 @@ def embeddings(args, recordings, verifier, place: Place, left_out: dict[str, str
     from tqdm import tqdm
 
     from myxtts.audio.decoding import duration
-    from myxtts.weights.torch_tensor import read_tensor, write_tensor
+    from myxtts.weights.torch_tensor import write_tensor
 
     keep = args.format == "torch" and not args.overwrite
-    done = {item.path: read_tensor(place.of(item)) for item in recordings if keep and
-            place.of(item).is_file()}  # fmt: skip
+    size = verifier.encoder.embedding_dim
+    known = {item.path: made_before(place.of(item), size) for item in recordings if keep}
+    done = {path: row for path, row in known.items() if row is not None}
     open_ = sorted(
         (item for item in recordings if item.path not in done), key=lambda r: duration(r.path)
     )
@@ -212,6 +213,23 @@ def embeddings(args, recordings, verifier, place: Place, left_out: dict[str, str
             done |= made
             bar.update(len(batch))
     return done
+
+
+def made_before(path: Path, size: int) -> np.ndarray | None:
+    """The embedding ``(1, size)`` that an earlier call wrote, None where none can be used."""
+    from myxtts.weights.torch_tensor import read_tensor
+
+    if not path.is_file():
+        return None
+    try:
+        row = read_tensor(path)
+    except WeightsError as error:
+        logger.warning("%s It is made anew.", error)
+        return None
+    if row.shape == (1, size) and np.isfinite(row).all():
+        return row
+    logger.warning("%s holds no %d finite numbers; it is made anew.", path, size)
+    return None
 
 
 def embed(verifier, paths: list[Path], left_out: dict[str, str]) -> dict[Path, np.ndarray]:

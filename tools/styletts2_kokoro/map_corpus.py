@@ -139,9 +139,12 @@ def _kept(path: Path | None) -> Heard:
         return {}
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            return dict(archive)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} cannot be read: {error}; remove it.") from error
+            found = dict(archive)
+        return {name: row for name, row in found.items() if np.isfinite(row).all()}
+    # Damage meets the archive, the packing or a header, each with errors of its own.
+    except Exception as error:
+        logger.warning("%s is damaged (%s); what it held is heard again.", path, error)
+        return {}
 
 
 def _audio(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from myxtts.digests import file_sha256
-from myxtts.files import check_writable, writable_folder
+from myxtts.files import check_writable, locked, writable_folder
 from tools.kokoro.backends.interface import DifferentiableBackend
 from tools.kokoro.backends.opening import open_backend
 from tools.kokoro.device import usable_device
@@ -93,10 +93,17 @@ class VoiceTrainer:
 
         Raises:
             DataError, AudioError: as :func:`~tools.styletts2_kokoro.dataset.read_speakers`.
-            CheckpointError: the folder cannot be written, or its run not resumed.
+            CheckpointError: the folder cannot be written or is another process's, or its run
+                cannot be resumed.
         """
-        began = time.monotonic()
         folder = writable_folder(Path(out) / name)
+        with locked(folder):
+            return self._train(folder, data, out, name, resume)
+
+    def _train(
+        self, folder: Path, data: str | Path, out: str | Path, name: str, resume: bool
+    ) -> dict[str, Any]:
+        began = time.monotonic()
         speakers = read_speakers(data, self.hearing, self.config)
         names = outputs.voice_names(name, [one.name for one in speakers])
         training = self._training(speakers, folder)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
@@ -57,6 +58,9 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
         ConfigError: a value is out of its range.
     """
     run_dir = args.models_dir / args.run_id
+    for name in ("vis_every", "umap_every", "save_every", "backup_every"):
+        if getattr(args, name) < 0:
+            raise ConfigError(f"--{name} must be at least 0, not {getattr(args, name)}.")
     # A backup is a copy of what is saved, so that the two must meet.
     rhythms = [every for every in (args.save_every, args.backup_every) if every]
     started = has_checkpoints(run_dir, "speaker")

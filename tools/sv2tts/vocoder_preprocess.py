@@ -98,8 +98,6 @@ def main(args: argparse.Namespace) -> None:
     out = args.out_dir or root / "vocoder"
     tokenizer = SymbolTokenizer(model.config.symbols, hparams["tts_cleaner_names"])
     size = int(hparams["synthesis_batch_size"])
-    if size < 1:
-        raise ConfigError("--hparams: synthesis_batch_size must be 1 at least.")
     count = synthesize_mels(model, args.in_dir or root / "synthesizer", out, size, tokenizer)
     print(f"{count} utterances in {out}")
 

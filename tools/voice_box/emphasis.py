@@ -7,6 +7,7 @@ that the distance from the mean can be stretched in their weights, and nothing e
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.data.formats import Utterance
-from myxtts.errors import ConfigError
+from myxtts.errors import AudioError, ConfigError, DataError
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.layer import of_power_one
 from myxtts.models.xtts import XTTS
+
+logger = logging.getLogger(__name__)
 
 
 def emphasise(model: XTTS, mean: np.ndarray, factor: float) -> None:
@@ -51,14 +54,27 @@ def mean_speaker(model: XTTS, utterances: Sequence[Utterance], count: int) -> np
         model: hears them.
         utterances: of a corpus.
         count: speakers.
+
+    Raises:
+        DataError: no recording can be heard.
     """
-    first: dict[str, Path] = {}
+    clips: dict[str, list[Path]] = {}
     for item in utterances:
-        first.setdefault(item.speaker, item.path)
-    chosen = sorted(first)[:: max(1, len(first) // count)][:count]
+        clips.setdefault(item.speaker, []).append(item.path)
+    chosen = sorted(clips)[:: max(1, len(clips) // count)][:count]
     synthesizer = Synthesizer(model)
-    heard = [
-        np.asarray(synthesizer.condition([first[name]]).speaker_embedding)
-        for name in tqdm(chosen, desc="speakers", delay=2, disable=None)
-    ]
+    bar = tqdm(chosen, desc="speakers", delay=2, disable=None)
+    heard = [row for name in bar if (row := _heard(synthesizer, clips[name])) is not None]
+    if not heard:
+        raise DataError("no recording of the corpus can be heard.")
     return np.asarray(of_power_one(np.concatenate(heard))).mean(axis=0)
+
+
+def _heard(synthesizer: Synthesizer, paths: Sequence[Path]) -> np.ndarray | None:
+    """A speaker by the first recording that can be used, None by none; the others are named."""
+    for path in paths:
+        try:
+            return np.asarray(synthesizer.condition([path]).speaker_embedding)
+        except AudioError as error:
+            logger.warning("left out: %s", error)
+    return None

@@ -25,6 +25,27 @@ def required(value, *rules: tuple):
         return tf.identity(value)
 
 
+def of_its_shape(value, name: str):
+    """An input, if it has the axes and sizes that its signature has.
+
+    A server does not compare them, and what they meet in the graph has no sentence.
+
+    Args:
+        value: an input of a graph, whose static shape is the signature's.
+        name: of it.
+    """
+    if value.shape.rank is None:
+        return value
+    known = [-1 if size is None else size for size in value.shape]
+    # The optimiser of graphs would take the static shape's word for it: a default may be another.
+    met = tf.shape(tf.raw_ops.PlaceholderWithDefault(input=value, shape=None))
+    sizes = tf.concat([met, [-1] * len(known)], axis=0)[: len(known)]
+    fits = tf.logical_or(tf.equal(sizes, known), tf.less(known, 0))
+    fits = tf.logical_and(fits, tf.equal(tf.size(met), len(known)))
+    told = ", ".join("any" if size < 0 else str(size) for size in known)
+    return required(value, (fits, f"{name} must have the shape ({told})."))
+
+
 def of_as_many_rows(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """A request's inputs, if each has as many rows as the others."""
     rows = [tf.shape(value)[0] for value in inputs.values()]
