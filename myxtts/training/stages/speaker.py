@@ -74,7 +74,9 @@ class SpeakerTask(Task):
     def losses(self, batch: dict, training: bool) -> dict[str, tf.Tensor]:
         if training and self.training.aam_margin_end and isinstance(self.loss, AAMSoftmaxLoss):
             self.loss.margin.assign(self._margin())
-        embeddings = self.encoder(batch["audio"], batch["lengths"], training=training)
+        # Of what differs in training, ECAPA-TDNN and Coqui's ResNet have nothing but the norms.
+        moving = training and not self.training.keep_statistics
+        embeddings = self.encoder(batch["audio"], batch["lengths"], training=moving)
         numbers = {"loss": self.loss(batch["speakers"], embeddings)}
         if self.has_pairs:
             numbers["in_batch_eer"] = in_batch_eer(batch["speakers"], embeddings)
