@@ -125,7 +125,13 @@ def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):
         The global norm of all gradients, before any clipping.
     """
     variables = [variable.value for _, group in groups for variable in group]
-    gradients = replicas.current().averaged(tape.gradient(loss, variables), variables)
+    # Of an embedding's rows, too, as one tensor: an id that comes twice has one gradient, and the
+    # norm that is clipped is of that.
+    gradients = [
+        gradient if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient in tape.gradient(loss, variables)
+    ]
+    gradients = replicas.current().averaged(gradients, variables)
     start = 0
     for optimizer, group in groups:
         optimizer.apply(gradients[start : start + len(group)], group)
