@@ -14,6 +14,7 @@ from myxtts.config import (
     StageConfig,
 )
 from myxtts.errors import ConfigError
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting, to_dict
 from myxtts.wavlm_config import WavLMConfig
 
@@ -212,6 +213,7 @@ class SpeakerTrainingConfig(Settings, section="training"):
     wandb_project: str | None = setting(
         None, "send the figures to this project at Weights & Biases too; needs wandb"
     )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:

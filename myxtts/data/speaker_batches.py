@@ -27,10 +27,11 @@ def training_batches(corpus: SpeakerCorpus, data: SpeakerDataConfig, seed: int) 
     Who makes a crop, a thread or a process, changes nothing in it.
     """
 
-    def crops(indices: np.ndarray, step: int) -> list:
+    def crops(indices: np.ndarray, step: int, first: int) -> list:
         drawn = np.random.default_rng([seed, step]).uniform(*data.crop_seconds)
         size = max(int(drawn * SPEAKER_RATE), 1)
-        return [(int(index), size, [seed, step, place]) for place, index in enumerate(indices)]
+        places = enumerate(indices, first)
+        return [(int(index), size, [seed, step, place]) for place, index in places]
 
     seconds = float(corpus.lengths.sum()) / SPEAKER_RATE
     if data.workers < 2 or seconds < FEW_S:
@@ -43,7 +44,7 @@ def trial_batches(corpus: SpeakerCorpus, data: SpeakerDataConfig) -> Builder:
     """The same of the beginnings of recordings as they are."""
     size = int(data.validation_seconds * SPEAKER_RATE)
     beginnings = _in_threads(lambda index: corpus.beginning(int(index), size), data.workers)
-    return _builder(corpus, lambda indices, step: indices, beginnings)
+    return _builder(corpus, lambda indices, step, first: indices, beginnings)
 
 
 def _in_threads(work: Callable, workers: int) -> Callable[[Iterable], list]:
@@ -53,11 +54,11 @@ def _in_threads(work: Callable, workers: int) -> Callable[[Iterable], list]:
 
 def _builder(
     corpus: SpeakerCorpus,
-    tasks: Callable[[np.ndarray, int], Sequence],
+    tasks: Callable[[np.ndarray, int, int], Sequence],
     done: Callable[[Sequence], list],
 ) -> Builder:
-    def build(indices: np.ndarray, step: int) -> dict[str, np.ndarray]:
-        audio, lengths = padded(done(tasks(indices, step)))
+    def build(indices: np.ndarray, step: int, first: int = 0) -> dict[str, np.ndarray]:
+        audio, lengths = padded(done(tasks(indices, step, first)))
         return {
             "audio": audio,
             "lengths": lengths,

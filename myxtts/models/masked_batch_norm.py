@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from myxtts import replicas
 from myxtts.models.layer import BatchNorm
 
 
@@ -19,6 +20,9 @@ class MaskedBatchNorm(BatchNorm):
         """``mask`` bool ``(batch, frames)``, false on padding; None for none."""
         if not training or not self.trainable:
             return super().call(inputs, training=False, mask=mask)
+        if not replicas.alone():
+            # The moments are those of all replicas, and so must their gradient be.
+            return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
         flat = ops.reshape(ops.cast(inputs, "float32"), (-1, channels))
         weights = _weights(flat, mask)

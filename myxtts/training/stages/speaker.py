@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from myxtts import replicas
 from myxtts.data.speaker_batches import training_batches, trial_batches
 from myxtts.data.speakers import SpeakerCorpus, SpeakerPlan
 from myxtts.data.trials import TrialCorpus
@@ -225,6 +226,7 @@ def in_batch_eer(speakers, embeddings):
     It depends on how many speakers and utterances a batch has and on which were drawn, and the
     weights are moving: it says whether a run learns, and is no measure of an encoder.
     """
+    speakers, embeddings = replicas.gathered(speakers), replicas.gathered(embeddings)
     vectors, count = unit_length(embeddings), ops.shape(embeddings)[0]
     cosines = ops.stop_gradient(ops.matmul(vectors, ops.transpose(vectors)))
     paired = ops.arange(count)[:, None] < ops.arange(count)[None, :]
@@ -269,4 +271,4 @@ def trackers(config: SpeakerConfig, run_dir: Path) -> Trackers:
     return Trackers(makers)
 
 
-STAGE = Stage("speaker", SpeakerTask, batches, plan=plan, trackers=trackers)
+STAGE = Stage("speaker", SpeakerTask, batches, plan=plan, trackers=trackers, by_row=True)
