@@ -21,8 +21,8 @@ class MaskedBatchNorm(BatchNorm):
         if not training or not self.trainable:
             return super().call(inputs, training=False, mask=mask)
         if not replicas.alone():
-            # Its moments are of the whole batch.
-            return super().call(inputs, training=True, mask=mask)
+            # The moments are those of all replicas, and so must their gradient be.
+            return super().call(inputs, training=training, mask=mask)
         channels = inputs.shape[-1]
         flat = ops.reshape(ops.cast(inputs, "float32"), (-1, channels))
         weights = _weights(flat, mask)
