@@ -44,6 +44,8 @@ def load_array(path: Path, axes: int, mapped: bool = False) -> np.ndarray:
         DataError: it cannot be read, or holds anything else.
     """
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe, no file")
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     # Damaged headers are read by Python's own parser, which raises what it likes.
     except Exception as error:
