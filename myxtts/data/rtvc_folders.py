@@ -74,15 +74,22 @@ def check_numbers(path: Path, array: np.ndarray) -> None:
         raise DataError(f"{path} holds values up to {max(-low, high):.3g}; prepare it anew.")
 
 
-def array_problem(path: Path, axes: int) -> str | None:
-    """Why :func:`load_array` would refuse a file, by its header and size; None for no reason."""
+def array_problem(path: Path, axes: int, least: int = 0) -> str | None:
+    """Why a file is of no use, by its header and size; None for no reason.
+
+    Args:
+        path: of the file.
+        axes: as of :func:`load_array`.
+        least: how long the first axis has to be.
+    """
     if not path.is_file():
         return f"unreadable: there is no {path}"
     try:
-        load_array(path, axes, mapped=True)
+        array = load_array(path, axes, mapped=True)
     except DataError as error:
         return f"unreadable: {error}"
-    return None
+    short = len(array) < least
+    return f"unreadable: {path} is of {array.shape}; {least} are wanted" if short else None
 
 
 def audio_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> list[Path]:

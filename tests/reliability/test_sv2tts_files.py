@@ -109,15 +109,16 @@ def test_a_wrong_line_of_a_table_is_named(tmp_path, content):
 def test_one_damaged_array_is_left_out_and_counted_before_training(tmp_path):
     for name, shape in (("mels", (20, 80)), ("embeds", (256,))):
         (tmp_path / name).mkdir()
-        for item in "abc":
+        for item in "abcd":
             np.save(tmp_path / name / f"{item}.npy", np.ones(shape, "float32"))
-    lines = [f"{item}.npy|{item}.npy|{item}.npy|4000|20|hello\n" for item in "abc"]
+    lines = [f"{item}.npy|{item}.npy|{item}.npy|4000|20|hello\n" for item in "abcd"]
     (tmp_path / "train.txt").write_text("".join(lines), encoding="utf-8")
     (tmp_path / "mels" / "b.npy").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "embeds" / "c.npy", np.ones((2, 2), "float32"))
+    np.save(tmp_path / "mels" / "d.npy", np.ones((19, 80), "float32"))
     corpus, report = open_synthesizer_data(tmp_path, SynthesizerDataConfig(), SymbolTokenizer())
     assert [line.mel for line, _ in corpus.lines] == ["a.npy"]
-    assert [name for name, _ in report.skipped] == ["b.npy", "c.npy"]
+    assert [name for name, _ in report.skipped] == ["b.npy", "c.npy", "d.npy"]
     assert all(reason.startswith("unreadable: ") for _, reason in report.skipped)
 
 
