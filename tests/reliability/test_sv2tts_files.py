@@ -1,5 +1,7 @@
 """Arrays, tables, weights and hyper-parameters of SV2TTS that are not as they should be."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -273,3 +275,17 @@ def test_weights_that_are_not_finite_are_not_converted(encoder, value):
     model.build()
     with pytest.raises(WeightsError, match=r"linear\.bias holds NaN"):
         load(model, arrays)
+
+
+def test_weights_that_cannot_be_read_are_named_not_what_is_written(tmp_path, monkeypatch):
+    from myxtts.files import replacing
+    from myxtts.weights import speaker_encoders
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(speaker_encoders, "file_sha256", fail)
+    (tmp_path / "pretrained.pt").write_bytes(b"x")
+    told = r"cannot read .*pretrained\.pt: Input/output error\."
+    with pytest.raises(WeightsError, match=told), replacing(tmp_path / "det.png"):
+        speaker_encoders.pretrained_speaker_encoder("resemblyzer", tmp_path / "pretrained.pt")
