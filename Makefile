@@ -19,7 +19,7 @@ REFERENCE_MODULES := TTS.tts.models.xtts, TTS.tts.layers.xtts.trainer.gpt_traine
 	resemblyzer, faster_whisper, speechmos.dnsmos, onnxruntime, transformers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train voice test test-all lint format reference constraints clean
+.PHONY: help demo demo-train voice test test-all lint format docs wheel reference constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -61,13 +61,19 @@ format: $(VENV)/.dev  ## Let ruff mend style and formatting
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
+docs: $(VENV)/.docs  ## Build the manual into site/ (strict: a broken link fails); open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
+
+wheel: $(VENV)/.dev  ## Make the wheel and the source distribution in dist/
+	$(PYTHON) -m build
+
 reference: $(VENV)/.reference  ## Install torch, coqui-tts, SpeechBrain, Resemblyzer, Kokoro and the judges (large)
 
 constraints:  ## Write constraints.txt (or this Python's own) from $(VENV), after a green run
 	$(PYTHON) -m pip freeze --all --exclude pip | sed 's/+.*//' > $(CONSTRAINTS)
 
 clean:  ## Remove the default environment, caches and build products; outputs/ and runs/ stay
-	rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .venv .pytest_cache .ruff_cache build dist site *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -84,6 +90,10 @@ $(VENV)/.core: requirements.txt $(CONSTRAINTS) $(VENV)/.created
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.core
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.core
+	@$(PIP) -r requirements-docs.txt
 	@touch $@
 
 # Torch reads Resemblyzer's weights, once.

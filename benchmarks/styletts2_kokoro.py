@@ -46,14 +46,16 @@ from tools.styletts2_kokoro.hearing import (
     RESEMBLYZER,
     open_speakers,
     prepared,
-    read_reference,
     split,
 )
 from tools.styletts2_kokoro.leave_one_out import HALVES, folds, predictions, score
-from tools.styletts2_kokoro.speaker_map import load_maps
+from tools.styletts2_kokoro.speaker_map import SHIPPED
 
 logger = logging.getLogger(__name__)
 
+BACKGROUND = SHIPPED / "background.txt"
+DEFAULT_KEPT = "outputs/styletts2_kokoro"
+ROWS = ("centroid", BOTH, "stock", RESEMBLYZER, ECAPA, "blend")
 FIGURES = ("resemblyzer", "ecapa", "wer", "dnsmos")
 GAINS = (0.0, 1.0, 1.5, 2.0, 2.5)
 TEXT = "The morning train was late again, so we walked along the river instead."
@@ -63,6 +65,8 @@ EVERY = 5
 # anew is told by tools/build_speaker_map.py.
 LOUDNESS, STRENGTH, TOGETHER = 1.4, 0.6, (0.3, 0.05)
 EPOCHS = (0, 20, 100)
+FEATURE_WEIGHTS = (0.1, 0.2, 0.3)
+MIXTURE_WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 
 
 def main(args: argparse.Namespace) -> None:
@@ -81,7 +85,68 @@ def of_voices(args: argparse.Namespace) -> Iterator[str]:
     clips = map_corpus.recorded_clips(args.clips, voices, args.clips_each)
     kept = Path(args.kept) / f"heard-{BOTH}.npz" if args.kept else None
     heard = map_corpus.by_voice(map_corpus.hear(clips, open_speakers(BOTH), kept))
-    return leave_one_out(voices, heard) if args.what == "leave-one-out" else gains(voices, heard)
+    if args.what == "gains":
+        yield from gains(voices, heard)
+        return
+    yield from leave_one_out(voices, heard)
+    yield from with_pitch(voices, heard, args)
+    if args.mixtures:
+        yield from with_mixtures(voices, heard, args)
+    yield from by_length(voices, heard)
+
+
+def with_pitch(voices: Mapping, heard: Mapping, args: argparse.Namespace) -> Iterator[str]:
+    """Rows of the ridge that is told pitch and pace besides."""
+    from benchmarks import styletts2_kokoro_trials as trials
+    from benchmarks.styletts2_kokoro_readers import remembered
+
+    clips = map_corpus.recorded_clips(args.clips, voices, args.clips_each)
+    kept = Path(args.kept or DEFAULT_KEPT) / "pitch.npz"
+    found = map_corpus.by_voice(remembered(kept, lambda: trials.features_of(clips)))
+    means = np.stack([found[name].mean(axis=0) for name in voices])
+    made = all_folds(voices)
+    for names in (trials.FEATURES[:1], ("pitch", "spread", "pace"), trials.FEATURES):
+        for weight in FEATURE_WEIGHTS:
+            whole = trials.with_features(loud(averaged(voices, heard)), means, names, weight)
+            tellers = (predictions(of, whole, whole, predictors.ridge(STRENGTH)) for of in made)
+            scores = [score(of, told) for of, told in zip(made, tellers, strict=True)]
+            yield row(f"ridge, with {', '.join(names)} times {weight:g}", scores)
+
+
+def with_mixtures(voices: Mapping, heard: Mapping, args: argparse.Namespace) -> Iterator[str]:
+    """Rows of the ridge that also learns from mixtures of the voices."""
+    from benchmarks import styletts2_kokoro_mixtures as mixing
+
+    shares = mixing.mixture_shares(args.mixtures, list(voices))
+    clips = mixing.mixture_clips(args.mixtures, shares)
+    kept = Path(args.kept or DEFAULT_KEPT) / f"mixtures-{BOTH}.npz"
+    found = map_corpus.by_voice(map_corpus.hear(clips, open_speakers(BOTH), kept))
+    mixtures = mixing.Mixtures(
+        np.stack([shares[name] for name in found]), loud(averaged(found, found))
+    )
+    whole, made = loud(averaged(voices, heard)), all_folds(voices)
+    for weight in MIXTURE_WEIGHTS:
+        for strength in (STRENGTH, 2 * STRENGTH):
+            scores = [
+                score(of, list(mixing.ridge_with_mixtures(of, whole, mixtures, strength, weight)))
+                for of in made
+            ]
+            name = f"ridge {strength:g}, {len(found)} mixtures at weight {weight:g}"
+            yield row(name, scores)
+
+
+def by_length(voices: Mapping, heard: Mapping) -> Iterator[str]:
+    """Rows of the ways to fill the 510 rows."""
+    from benchmarks import styletts2_kokoro_trials as trials
+
+    whole = loud(averaged(voices, heard))
+    packs = np.stack(list(voices.values()))
+    for name, r2 in trials.length_models(packs, whole, STRENGTH):
+        yield f"| ridge, {name} | {r2['timbre']:.3f} | | {r2['prosody']:.3f} | | |"
+
+
+def all_folds(voices: Mapping) -> list:
+    return [folds(np.stack(list(voices.values())), half) for half in HALVES]
 
 
 def leave_one_out(voices: Mapping, heard: Mapping[str, np.ndarray]) -> Iterator[str]:
@@ -189,46 +254,54 @@ def told(voices: Mapping, heard: Mapping[str, np.ndarray], hidden: int) -> tuple
 
 
 def real_speakers(args: argparse.Namespace) -> Iterator[str]:
-    """Judges' means over the speakers and sentences, for the median voice and each map."""
-    from benchmarks.kokoro_voice import UNSEEN, chosen
-    from benchmarks.kokoro_voice_sides import Speaker
+    """The tables of real speakers, line by line."""
+    from benchmarks import styletts2_kokoro_fits as fits
+    from benchmarks import styletts2_kokoro_table as tables
+    from benchmarks.styletts2_kokoro_readers import Spoken, choose_readers, open_reader
     from tools.kokoro.backends.opening import open_backend
 
-    args.speaker, rows = args.speaker or [], {}
-    backend, hearing = open_backend(), open_speakers(BOTH)
-    maps = load_maps()
-    space = maps[BOTH].space(find_voices(args.voices))
-    for paths in chosen(args):
-        speaker = Speaker(paths)
-        heard = hearing.embed(read_reference(speaker.target))
-        for name, voice in one_pass_voices(maps, space, heard).items():
-            for text in UNSEEN[: args.sentences]:
-                figures = speaker.judged(backend, voice, text)
-                logger.info("%s, %s: %s", speaker.name, name, figures)
-                rows.setdefault(name, []).append(figures)
-    yield "| | " + " | ".join(FIGURES) + " | clips |"
-    yield "|---" * (len(FIGURES) + 2) + "|"
-    for name, found in rows.items():
-        means = [np.mean([one[figure] for one in found]) for figure in FIGURES]
-        shown = " | ".join(f"{value:.3f}" for value in means)
-        yield f"| {name} | {shown} | {len(found)} |"
-
-
-def one_pass_voices(maps: Mapping, space, heard: np.ndarray) -> dict[str, np.ndarray]:
-    """The median voice, and what each map makes of an embedding by both encoders."""
-    parts = dict(zip(BOTH.split("+"), split(heard, BOTH), strict=True)) | {BOTH: heard}
-    points = {name: maps[name].coordinates(part) for name, part in parts.items()}
-    points = {"median voice": np.zeros(space.components, "float32"), **points}
-    return {name: space.pack(point) for name, point in points.items()}
+    if not args.recordings:
+        raise ConfigError("speakers wants --recordings.")
+    known = frozenset(line.split("/")[0] for line in BACKGROUND.read_text().split())
+    chosen = choose_readers(args.recordings, args.speaker or [], args.speakers, known)
+    kept = Path(args.kept or DEFAULT_KEPT)
+    readers = [open_reader(paths, kept / "readers") for paths in chosen]
+    spoken = Spoken(open_backend(args.backend), kept / "spoken")
+    table = tables.Table(spoken, kept, args.voices)
+    fitted = [reader for reader in readers if len(reader.others) > 1][: args.fitted]
+    costly = fits.Fits(table, args.seconds, args.epochs, args.voices)
+    rows = {row: fitted if row in fits.ROWS else readers for row in args.row or ROWS}
+    tables.progress(table, rows, args.sentences)
+    yield from tables.table(table, rows, args.sentences)
+    yield ""
+    yield from tables.identity(table, rows, args.sentences, args.seed)
+    for figure in FIGURES[:2]:
+        yield ""
+        yield from tables.by_reader(table, rows, args.sentences, figure)
+    if args.steps:
+        yield ""
+        yield from costly.steps_saved(fitted, BOTH)
 
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("styletts2_kokoro.py", __doc__)
     parser.add_argument("what", choices=("leave-one-out", "gains", "speakers"))
     parser.add_argument("--clips", default="", metavar="DIR", help="VOICE/*.ogg of each voice")
+    parser.add_argument("--mixtures", default="", metavar="DIR", help="a corpus of mixed voices")
     parser.add_argument("--recordings", default="", metavar="DIR", help="a folder for each speaker")
     parser.add_argument("--speaker", action="append", help="only this one; may be repeated")
     parser.add_argument("--speakers", type=int, default=15, help="if none is named (default: 15)")
+    parser.add_argument("--row", action="append", help="only this one; may be repeated")
+    parser.add_argument("--backend", default="onnx", help="that speaks (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--fitted", type=int, default=5, help="speakers of cma, autograd and trained (default: 5)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="of processor time, a search (default: 300)"
+    )
+    parser.add_argument("--epochs", type=int, default=100, help="of a training (default: 100)")
+    parser.add_argument("--steps", action="store_true", help="what --start map saves the fits")
     parser.add_argument("--sentences", type=int, default=3, help="1 to 3 (default: 3)")
     parser.add_argument("--clips-each", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--voices", default="", metavar="DIR", help="(default: found)")

@@ -23,7 +23,7 @@ PAGES = (README, ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("
 PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 # Of pip, the hub's program, jq, docker, TensorBoard and TensorFlow Serving.
 OTHERS = {"--no-deps", "--index-url", "--local-dir", "--rawfile", "--rm", "--gpus"}
-OTHERS |= {"--model_config_file", "--logdir"}
+OTHERS |= {"--model_config_file", "--logdir", "--tag", "--publish", "--volume"}
 OTHERS |= {"--rest_api_timeout_in_ms", "--batching_parameters_file", "--enable_batching"}
 OTHERS |= {"--enable_model_warmup", "--enable_per_model_batching_parameters"}
 FIGURE = r"(?<![\w.,])(\d[\d.,]*)\s?(?:%|ms|s|×|MB|GB)(?!\w)"
@@ -55,10 +55,13 @@ def test_readme_names_only_files_that_exist(page):
 @functools.cache
 def known_flags() -> set[str]:
     from myxtts.inference.command import parser as speaking
+    from myxtts.programs.push import parser as pushing
+    from myxtts.programs.speak import parser as saying
     from myxtts.server.command import parser as answering
     from myxtts.serving.client.command import parser as asking
     from myxtts.training.command import parser as training
     from tools.build_speaker_map import parser as mapping
+    from tools.bulk import parser as working
     from tools.convert_xtts import parser as converting
     from tools.export_saved_model import parser as exporting
     from tools.kokoro_voice_from_audio import parser as hearing
@@ -73,7 +76,10 @@ def known_flags() -> set[str]:
 
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
     parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, quantising)
-    parsers += (answering,)
+    parsers += (answering, saying, pushing)
+    # Its flags are those of its kinds of work.
+    (kinds,) = (action.choices for action in working()._actions if action.dest == "job")
+    parsers += tuple(lambda kind=kind: kind for kind in kinds.values())
     names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("*.py"))
     programs = [importlib.import_module(f"tools.sv2tts.{name}") for name in names]
     parsers += tuple(program.parser for program in programs if hasattr(program, "parser"))

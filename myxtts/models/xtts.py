@@ -16,6 +16,7 @@ from myxtts.models.decoder import make_decoder
 from myxtts.models.dvae import DVAE
 from myxtts.models.gpt import GPT
 from myxtts.presets.folder import check_file, load, read_config, save
+from myxtts.presets.hub import located
 from myxtts.presets.quantised import INT8
 from myxtts.presets.record import XTTS_KIND, Record
 from myxtts.presets.variables import named_parts
@@ -143,21 +144,23 @@ class XTTS(keras.Model):
         """Read a model written by :meth:`save_to_preset`.
 
         Args:
-            folder: the preset.
+            folder: the preset, or its address (``hf://owner/name``), see
+                :func:`myxtts.presets.hub.fetched`.
             config: to use instead of the stored one; its sizes must be the same.
 
         Raises:
             CheckpointError: the folder is no preset of an XTTS, or its weights do not fit
                 its configuration.
         """
+        folder = located(folder)
         stored = read_config(folder, XTTS_KIND, XTTSConfig)
-        check_file(Path(folder) / TOKENIZER)
-        model = cls(config or stored, VoiceBpeTokenizer(Path(folder) / TOKENIZER))
+        check_file(folder / TOKENIZER)
+        model = cls(config or stored, VoiceBpeTokenizer(folder / TOKENIZER))
         record = load(folder, XTTS_KIND, model.weight_files())
         model.take_record(record)
         model.fingerprint = record.sha256[MAIN]
         model.quantised = record.quantised
-        model.preset = Path(folder)
+        model.preset = folder
         return model
 
     def _named_matrices(self, variables: dict) -> set[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import myxtts
 from myxtts.errors import CheckpointError
 from myxtts.files import mend_folder
+from myxtts.presets.hub import HUB, fetched, is_address
 from myxtts.presets.record import MANIFEST
 
 SHIPPED = "base"
@@ -40,7 +41,8 @@ def find_preset(name: str | Path | None = None) -> Path:
 
     Args:
         name: a preset folder, a run folder of ``train_main.py``, or the name of such a folder
-            in ``presets/`` or ``runs/``; None or ``base`` for the one that comes with MyXTTS, and
+            in ``presets/`` or ``runs/``; an address that :func:`myxtts.presets.hub.fetched`
+            knows, ``hf://owner/name`` say; None or ``base`` for the one that comes with MyXTTS, and
             None where that is missing for the run in ``DEFAULT_RUN``.
 
     Raises:
@@ -50,6 +52,8 @@ def find_preset(name: str | Path | None = None) -> Path:
         own = Path(DEFAULT_RUN) / "preset"
         # What was trained without naming a folder, as long as nothing comes with the package.
         return own if not has_shipped_preset() and (own / MANIFEST).is_file() else shipped_preset()
+    if is_address(name):
+        return fetched(str(name))
     places = [Path(name), *(Path(room) / name for room in ("presets", "runs"))]
     for place in places:
         for folder in (place / "preset", place):
@@ -75,6 +79,7 @@ def add_preset_flag(parser, *others: str) -> None:
         "--preset",
         *others,
         metavar="NAME",
-        help="the model: a preset folder, a run folder of train_main.py, or the name of a folder "
-        f"in presets/ or runs/ (default: the model that comes with MyXTTS, else {DEFAULT_RUN})",
+        help="the model: a preset folder, a run folder of train_main.py, the name of a folder in "
+        f"presets/ or runs/, {HUB}owner/name[@revision], or the address of an archive with its "
+        f"#sha256=HASH (default: the model that comes with MyXTTS, else {DEFAULT_RUN})",
     )

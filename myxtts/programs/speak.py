@@ -8,10 +8,12 @@ import io
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.inference import command
+from myxtts.programs.playing import play, require_player
 
 STANDARD = "-"
 
@@ -20,6 +22,9 @@ def parser() -> argparse.ArgumentParser:
     """Flags of ``inference_main.py``, and the text without a flag."""
     parser = command.parser()
     parser.add_argument("words", nargs="?", metavar="TEXT", help="what to say; - reads stdin")
+    parser.add_argument(
+        "--play", action="store_true", help="play the speech; without --output nothing else"
+    )
     parser.set_defaults(output=STANDARD)
     parser.epilog = "Without --output, or with --output -, a WAV file is written to stdout."
     return parser
@@ -31,26 +36,51 @@ def main(args: argparse.Namespace) -> None:
         if args.text is not None or args.text_file is not None or args.list_voices:
             raise ConfigError("give the text once, as TEXT or by one of its flags.")
         args.text = _standard_input() if args.words == STANDARD else args.words
-    if args.output != STANDARD or args.list_voices:
+    if args.list_voices:
         command.main(args)
+    elif args.play:
+        _speak_aloud(args)
+    elif args.output != STANDARD:
+        command.main(args)
+    else:
+        _require_silent_output(args)
+        _speak_to_standard_output(args)
+
+
+def _speak_aloud(args: argparse.Namespace) -> None:
+    player = require_player()
+    if args.output != STANDARD:
+        command.main(args)
+        play(args.output, player)
         return
+    with _spoken(args) as path:
+        play(path, player)
+
+
+def _require_silent_output(args: argparse.Namespace) -> None:
+    """Raise ``ConfigError`` where stdout cannot take a WAV file."""
     if args.json or args.stream:
         flag = "--json" if args.json else "--stream"
         raise ConfigError(f"{flag} is for --output FILE; here stdout takes the whole speech.")
     if sys.stdout.isatty():
-        raise ConfigError("stdout is a terminal: give --output FILE, or write > FILE.")
-    _speak_to_standard_output(args)
+        raise ConfigError("stdout is a terminal: give --output FILE or --play, or write > FILE.")
 
 
 def _speak_to_standard_output(args: argparse.Namespace) -> None:
+    with _spoken(args) as path, path.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+
+@contextlib.contextmanager
+def _spoken(args: argparse.Namespace) -> Iterator[Path]:
+    """A WAV file of the speech, which is gone at the end."""
     with tempfile.TemporaryDirectory(prefix="myxtts-") as folder:
         args.output = str(Path(folder, "speech.wav"))
-        # It would name the file, which is gone at once.
+        # It would name the file.
         with contextlib.redirect_stdout(io.StringIO()):
             command.main(args)
-        with Path(args.output).open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        yield Path(args.output)
 
 
 def _standard_input() -> str:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from myxtts.server import catalogue, health, socket, speech, xtts_dialect
+from myxtts.server import catalogue, health, page, socket, speech, xtts_dialect
 from myxtts.server.engines import Engine
 from myxtts.server.failures import add_handlers
 from myxtts.server.guard import Guard
@@ -49,8 +49,8 @@ def make_app(engine: Engine, settings: ServerSettings, keys: Keys | None = None)
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.service = service
-    for room in (speech, catalogue, socket, xtts_dialect, health):
+    app.state.service, app.state.is_locked = service, bool(keys)
+    for room in (page, speech, catalogue, socket, xtts_dialect, health):
         app.include_router(room.router)
     add_handlers(app)
     app.add_middleware(

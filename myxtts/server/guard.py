@@ -16,7 +16,8 @@ from myxtts.server.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-OPEN_PATHS = ("/health", "/health/live", "/health/ready")
+# The page tells nothing; it asks for a key where one is needed.
+OPEN_PATHS = ("/", "/health", "/health/live", "/health/ready")
 # Of a body that is no upload; text is four bytes a character at most, six as JSON's escapes.
 _JSON_ROOM = 2**16
 

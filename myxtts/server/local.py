@@ -25,6 +25,8 @@ from myxtts.server.engines import Options
 from myxtts.serving.contract import OPTIONS
 
 _NOTHING = np.zeros(0, "float32")
+# Texts of two padded lengths: the second makes a graph for every length, which takes seconds.
+_SHORT, _LONG = "One, two.", "One, two, " * 12 + "one."
 
 
 class OpenCoder(Coder):
@@ -79,14 +81,16 @@ class LocalEngine:
         self.own_voices = {voice.name: voice.about for voice in preset_voices(folder)}
 
     def warm_up(self) -> None:
-        """Speak a word with a voice of zeros: graphs are built, front-ends loaded."""
+        """Speak with a voice of zeros: graphs are built, front-ends loaded."""
         sizes = self._synthesizer.model.config.model
         latents = np.zeros((1, sizes.conditioning.num_latents, sizes.gpt.model_dim), "float32")
         embedding = np.zeros((1, sizes.speaker.embedding_dim), "float32")
         voice = Voice(latents, embedding, self._synthesizer.model.fingerprint)
         language = "en" if "en" in self.languages else self.languages[0]
-        for _ in self.speak("One, two.", voice, language, Options(), whole=False):
+        for _ in self.speak(_SHORT, voice, language, Options(), whole=False):
             pass
+        # Its first chunk is enough.
+        next(iter(self.speak(_LONG, voice, language, Options(), whole=False)), None)
 
     def own_voice(self, name: str) -> Voice:
         """One of the preset's."""

@@ -192,7 +192,7 @@ class SpeakerVerifier:
         if self.threshold is None:
             raise ConfigError(
                 f"no threshold has been measured for {self.provenance}; measure one with "
-                "tools/verify_speakers.py --trials FILE --save-threshold, and load it with "
+                "`myxtts verify --trials FILE --save-threshold`, and load it with "
                 "Threshold.load(path)."
             )
         embedding = self.embed(clip)[0]

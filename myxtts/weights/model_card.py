@@ -6,8 +6,9 @@ from pathlib import Path
 
 import myxtts
 from myxtts.models.xtts import XTTS
+from myxtts.presets.hub import CARD
 
-CARD = "README.md"
+__all__ = ["CARD", "inherit_card", "write_card"]
 
 
 def write_card(folder: str | Path, model: XTTS) -> None:

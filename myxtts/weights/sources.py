@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import logging
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from myxtts.deadlines import within
 from myxtts.errors import WeightsError
+from myxtts.presets.hub import HUB, REPOSITORY
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,6 @@ logger = logging.getLogger(__name__)
 _PATIENCE_S = 60.0
 _SLOWEST = 200_000
 _LARGEST = 2**33
-# Before the name of a repository of the hub that is given as a path.
-HUB = "hf://"
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Source:
         """
         if repository == self.repository:
             return self
-        if not _REPOSITORY.fullmatch(repository):
+        if not REPOSITORY.fullmatch(repository):
             raise WeightsError(f"{HUB}{repository} is no repository: {HUB}owner/name is expected.")
         return replace(
             self,

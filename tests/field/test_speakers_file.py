@@ -9,8 +9,8 @@ import soundfile
 from myxtts.flags import run
 from myxtts.inference import command as speak
 from myxtts.models.xtts import XTTS
+from myxtts.programs import convert
 from tests.field.coqui_folders import Source
-from tools import convert_xtts as convert
 
 torch = pytest.importorskip("torch", reason="torch is not installed (make reference)")
 

@@ -6,6 +6,7 @@ import soundfile
 
 from myxtts.flags import run
 from myxtts.presets import finding
+from myxtts.programs import demo
 from tools import demo as tool
 from tools import judges
 
@@ -23,7 +24,7 @@ def call(tmp_path, monkeypatch):
 
 
 def test_the_demo_speaks_draws_and_reports(call, trained, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(tool, "SENTENCES", ("Hello there.", "Who?"))
+    monkeypatch.setattr(demo, "SENTENCES", ("Hello there.", "Who?"))
     monkeypatch.setattr(judges, "missing", lambda modules: ["a_judge"])
     assert call("--preset", trained.preset) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "out")
@@ -37,12 +38,12 @@ def test_the_demo_speaks_draws_and_reports(call, trained, tmp_path, monkeypatch,
 
 def test_words_and_voices_are_judged(trained, monkeypatch):
     heard = iter(("one too three", "one two three"))
-    monkeypatch.setattr(tool, "SENTENCES", ("One two three.",))
+    monkeypatch.setattr(demo, "SENTENCES", ("One two three.",))
     monkeypatch.setattr(judges, "missing", lambda modules: [])
     monkeypatch.setattr(judges, "transcribe", lambda audio, rate: next(heard))
     monkeypatch.setattr(judges, "word_errors", lambda said, heard: (int("too" in heard), 3))
     monkeypatch.setattr(judges, "ecapa_embedding", lambda clip: np.eye(2)[int(clip[0][0])])
-    told = tool.speak(trained.preset, {"a": np.ones(9000, "float32"), "b": tool_reference()})
+    told = demo.speak(trained.preset, {"a": np.ones(9000, "float32"), "b": tool_reference()})
     for number, voice in enumerate(told):
         voice.reference = np.array([number])
         voice.spoken[0] = voice.spoken[0].__class__(
@@ -70,7 +71,7 @@ def test_the_alignment_has_a_row_for_each_code(trained):
     synthesizer = Synthesizer(XTTS.from_preset(trained.preset))
     voice = synthesizer.condition([tool_reference()])
     codes = np.arange(5)
-    found = tool.alignment(synthesizer, "Hello.", codes, voice.latents)
+    found = demo.alignment(synthesizer, "Hello.", codes, voice.latents)
     assert found.shape == (5, len(synthesizer.text_ids("Hello.")[0]))
     assert (found >= 0).all() and (found.sum(axis=1) <= 1 + 1e-5).all()
 
@@ -83,3 +84,11 @@ def test_without_the_shipped_model_one_sentence_names_the_other_demo(call, capsy
     assert "Traceback" not in error
     assert call("--preset", "nowhere") == 1
     assert "no trained model in nowhere" in capsys.readouterr().err
+
+
+def test_a_model_without_voices_of_its_own_is_one_sentence(trained, tmp_path, monkeypatch, capsys):
+    words = ["--preset", str(trained.preset), "--output", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["myxtts demo", *words])
+    assert run(demo.main, demo.parser()) == 1
+    assert "has no voices of its own for a demo" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

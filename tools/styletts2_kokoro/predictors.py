@@ -25,6 +25,15 @@ def ridge_weights(embeddings: np.ndarray, coordinates: np.ndarray, strength: flo
     return centred.T @ np.linalg.solve(products, coordinates)
 
 
+def ridge_duals(embeddings: np.ndarray, strength: float) -> np.ndarray:
+    """Matrix ``(n, size)`` to the share that each voice has in what the same ridge tells.
+
+    Takes an embedding about the mean; shares may be negative, and need not add up to one.
+    """
+    centred = embeddings - embeddings.mean(axis=0)
+    return np.linalg.solve(centred @ centred.T + strength * np.eye(len(centred)), centred)
+
+
 def ridge(strength: float):
     """Ridge regression of a strength."""
 

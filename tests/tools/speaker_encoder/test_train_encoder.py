@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from myxtts.flags import run
+from myxtts.programs import export, verify
 from tests.training.stages.test_speaker import SMALL, write_speakers
-from tools import export_saved_model, verify_speakers
 from tools.speaker_encoder import train_encoder
 
 
@@ -31,15 +31,15 @@ def test_trained_measured_and_exported(tmp_path, monkeypatch, capsys):
 
     trials = ("--trials", folder / "trials.txt", "--output", tmp_path / "scores")
     words = ("--encoder", folder, *trials, "--save-threshold", "--json")
-    assert call(monkeypatch, verify_speakers, *words) == 0
+    assert call(monkeypatch, verify, *words) == 0
     measured = json.loads(capsys.readouterr().out)
     assert measured["trials"] == 2 + 4  # two speakers of two clips were held out
     assert (folder / "preset" / "verification.json").is_file()
 
     words = ("--preset", folder, "--output", tmp_path / "serving" / "mine" / "1", "--no-warmup")
-    assert call(monkeypatch, export_saved_model, *words, "--half") == 2
+    assert call(monkeypatch, export, *words, "--half") == 2
     assert "--half is for a preset, not for a speaker encoder" in capsys.readouterr().err
-    assert call(monkeypatch, export_saved_model, *words, "--json") == 0
+    assert call(monkeypatch, export, *words, "--json") == 0
     assert json.loads(capsys.readouterr().out)["signatures"] == ["speaker_embedding"]
 
 

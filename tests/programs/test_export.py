@@ -1,4 +1,4 @@
-"""``tools/export_saved_model.py`` as a user meets it, and what ``docs/serving.md`` says of it."""
+"""``myxtts export`` as a user meets it, and what ``docs/serving.md`` says of it."""
 
 import json
 import os
@@ -15,6 +15,7 @@ import soundfile
 from myxtts.flags import run
 from myxtts.models.xtts import XTTS
 from myxtts.presets import finding
+from myxtts.programs import export as tool
 from myxtts.server.command import parser as server_parser
 from myxtts.serving import export as exporting
 from myxtts.serving.client.command import parser as client_parser
@@ -24,7 +25,6 @@ from myxtts.text.tokenizer import character_tokenizer
 from tests.conftest import hum
 from tests.serving.loopback import serving
 from tests.serving.test_warmup import SERVING, SIGNATURES
-from tools import export_saved_model as tool
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "serving.md"
 KEYS = {"output", "bytes", "signatures", "vocoder", "half", "languages", "ids_only"}

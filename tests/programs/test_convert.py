@@ -1,11 +1,11 @@
-"""``tools/convert_xtts.py`` as a user meets it."""
+"""``myxtts convert`` as a user meets it."""
 
 import json
 
 import pytest
 
 from myxtts.flags import run
-from tools import convert_xtts as tool
+from myxtts.programs import convert as tool
 
 
 def call(monkeypatch, *words) -> int:

@@ -1,4 +1,4 @@
-"""``tools/verify_speakers.py`` as a user meets it."""
+"""``myxtts verify`` as a user meets it."""
 
 import json
 import shutil
@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from myxtts.flags import run
+from myxtts.programs import verify as tool
 from myxtts.verification.threshold import Threshold
 from myxtts.verification.trials import detection_errors, read_trials
 from myxtts.verification.verifier import SpeakerVerifier
 from tests.conftest import hum
-from tools import verify_speakers as tool
 
 KEYS = {"encoder", "trials", "eer", "min_dcf", "threshold"}
 

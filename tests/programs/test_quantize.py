@@ -1,4 +1,4 @@
-"""``tools/quantize.py`` as a user meets it."""
+"""``myxtts quantize`` as a user meets it."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ from myxtts.flags import run
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
 from myxtts.presets.voices import PresetVoice, file_of, write_list
+from myxtts.programs import quantize as tool
 from myxtts.text.tokenizer import train_tokenizer
 from myxtts.training import command as training
-from tools import quantize as tool
 
 
 def call(module, monkeypatch, *words) -> int:
