@@ -194,7 +194,7 @@ def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
     if not line.text.strip():
         return "no text"
     mel, embed = folder / "mels" / line.mel, folder / "embeds" / line.embed
-    return array_problem(mel, 2) or array_problem(embed, 1)
+    return array_problem(mel, 2, line.frames) or array_problem(embed, 1)
 
 
 class Shuffled(BatchPlan):
