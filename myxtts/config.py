@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from myxtts.decoder_config import DEEPEST, WIDEST, DecoderConfig, Discriminators
 from myxtts.errors import ConfigError
 from myxtts.recipes import PRESETS
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, nearest, setting
 from myxtts.synthesis_config import SynthesisConfig
 from myxtts.wavlm_config import WAVLM_NAMES, WavLMConfig
@@ -283,9 +284,7 @@ class TrainingConfig(Settings, section="training"):
     )
     text_loss_weight: float = setting(0.01, "GPT text cross-entropy", at_least=0)
     audio_loss_weight: float = setting(1.0, "GPT audio cross-entropy", at_least=0)
-    contrastive_loss_weight: float = setting(
-        0.0, "contrastive speaker loss on the speaker embedding", at_least=0
-    )
+    contrastive_loss_weight: float = setting(0.0, "contrastive speaker loss", at_least=0)
     ge2e_loss_weight: float = setting(0.0, "GE2E loss on the speaker embedding", at_least=0)
     ge2e_variant: Literal["softmax", "contrast"] = setting("softmax", "which of the GE2E losses")
     alignment_loss_weight: float = setting(
@@ -350,6 +349,7 @@ class TrainingConfig(Settings, section="training"):
     early_stopping: int = setting(
         0, "validations without progress before stopping; 0: never", at_least=0
     )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import json
@@ -23,7 +24,13 @@ SUMS = "SHA256SUMS"
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, which would be waited for.
+    """
+    if Path(path).is_fifo():
+        raise OSError(errno.EINVAL, "it is a pipe, no file", str(path))
     digest = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(2**20):

@@ -60,3 +60,7 @@ class WeightsError(MyXTTSError, ValueError):
 
 class CheckpointError(MyXTTSError, ValueError):
     """A checkpoint or preset folder cannot be read or written."""
+
+
+class ClusterError(MyXTTSError, RuntimeError):
+    """The workers of a training differ, do not find each other, or one of them has ended."""

@@ -1,7 +1,8 @@
 """Objectives of the training stages and of speaker embeddings.
 
 All of them run on ``keras.ops`` and compute in float32 whatever the precision
-policy of the layers.
+policy of the layers. Where several replicas share a batch, each is that of the whole batch, see
+:mod:`myxtts.replicas`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts import replicas
 from myxtts.audio.mel import sequence_mask
 from myxtts.audio.stft import power_spectrum
 from myxtts.errors import ConfigError
@@ -27,7 +29,17 @@ LONGEST_STEP = 2
 def masked_mean(values, mask):
     """Mean of float ``values`` where ``mask``, bool or 0 and 1, is true; 0 where it never is."""
     weights = ops.cast(mask, "float32")
-    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+    part, weight = replicas.totals(ops.sum(values * weights), ops.sum(weights))
+    return part / ops.maximum(weight, 1.0)
+
+
+def whole_mean(values):
+    """Mean of all ``values``, float32 where several replicas have a part of them."""
+    if replicas.alone():
+        return ops.mean(values)
+    count = ops.cast(ops.size(values), "float32")
+    part, count = replicas.totals(ops.sum(ops.cast(values, "float32")), count)
+    return part / ops.maximum(count, 1.0)
 
 
 def masked_cross_entropy(logits, targets):
@@ -170,8 +182,8 @@ class ContrastiveSpeakerLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
-        speakers = ops.reshape(y_true, (-1,))
-        embeddings = ops.cast(y_pred, "float32")
+        speakers = replicas.gathered(ops.reshape(y_true, (-1,)))
+        embeddings = replicas.gathered(ops.cast(y_pred, "float32"))
         embeddings = ops.normalize(embeddings, axis=-1, epsilon=1e-12)
         similarities = ops.matmul(embeddings, ops.transpose(embeddings)) / self.temperature
         same = ops.cast(ops.equal(speakers[:, None], speakers[None, :]), "float32")
@@ -244,7 +256,8 @@ class GE2ELoss(ScaledCosines, keras.layers.Layer):
 
     def call(self, y_true, y_pred):
         """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
-        own, others, counts, same = _centroid_cosines(ops.reshape(y_true, (-1,)), y_pred)
+        speakers = replicas.gathered(ops.reshape(y_true, (-1,)))
+        own, others, counts, same = _centroid_cosines(speakers, replicas.gathered(y_pred))
         own, others = self.scaled(own), self.scaled(others)
         paired = counts > 1
         if self.variant == "softmax":
@@ -291,9 +304,10 @@ def stft_loss(real, fake):
             ops.maximum(power_spectrum(wave, size, size // 4), LEAST_POWER) for wave in (real, fake)
         )
         off = ops.sum(ops.square(ops.sqrt(target) - ops.sqrt(found)))
+        off, power = replicas.totals(off, ops.sum(target))
         # Where nothing differs the root has no gradient.
-        convergence = ops.sqrt(ops.maximum(off, LEAST_POWER) / ops.sum(target))
-        losses.append(convergence + 0.5 * ops.mean(ops.abs(ops.log(target) - ops.log(found))))
+        convergence = ops.sqrt(ops.maximum(off, LEAST_POWER) / power)
+        losses.append(convergence + 0.5 * whole_mean(ops.abs(ops.log(target) - ops.log(found))))
     return sum(losses) / len(losses)
 
 
@@ -309,16 +323,16 @@ def discriminator_loss(real_outputs, fake_outputs, objective="least_squares"):
     """
     total, cost = 0.0, ops.relu if objective == "hinge" else ops.square
     for (real, _), (fake, _) in zip(real_outputs, fake_outputs, strict=True):
-        total += ops.mean(cost(1.0 - ops.cast(real, "float32")))
+        total += whole_mean(cost(1.0 - ops.cast(real, "float32")))
         fake = ops.cast(fake, "float32")
-        total += ops.mean(cost(1.0 + fake if objective == "hinge" else fake))
+        total += whole_mean(cost(1.0 + fake if objective == "hinge" else fake))
     return total
 
 
 def adversarial_loss(fake_outputs, objective="least_squares"):
     """GAN loss of the generator over ``[(score, features), ...]``, of the same objective."""
     cost = ops.relu if objective == "hinge" else ops.square
-    return sum(ops.mean(cost(1.0 - ops.cast(fake, "float32"))) for fake, _ in fake_outputs)
+    return sum(whole_mean(cost(1.0 - ops.cast(fake, "float32"))) for fake, _ in fake_outputs)
 
 
 def feature_matching_loss(real_outputs, fake_outputs):
@@ -329,5 +343,5 @@ def feature_matching_loss(real_outputs, fake_outputs):
             difference = ops.cast(ops.stop_gradient(real_layer), "float32") - ops.cast(
                 fake_layer, "float32"
             )
-            total += ops.mean(ops.abs(difference))
+            total += whole_mean(ops.abs(difference))
     return total

@@ -14,6 +14,7 @@ from myxtts.config import (
     StageConfig,
 )
 from myxtts.errors import ConfigError
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting, to_dict
 from myxtts.wavlm_config import WavLMConfig
 
@@ -22,6 +23,10 @@ Paths = tuple[str, ...]
 Range = tuple[float, ...]
 # ``training.init_from`` of the weights that the encoder's upstream published.
 PUBLISHED = "published"
+# Encoders that can be trained in bfloat16.
+MIXED = ("ecapa_tdnn", "wavlm")
+# Those with batch norms.
+NORMED = ("ecapa_tdnn", "coqui")
 
 
 def _require_range(config: Settings, name: str) -> None:
@@ -114,7 +119,12 @@ class SpeakerDataConfig(Settings, section="data"):
     validation_seconds: float = setting(
         10.0, "of a validation recording so much is heard", "seconds", above=0
     )
-    workers: int = setting(2, "threads that read and augment", at_least=1, at_most=256)
+    workers: int = setting(
+        2,
+        "processes that read and augment; threads where there is one, or little to read",
+        at_least=1,
+        at_most=256,
+    )
     augmentation: AugmentationConfig = AugmentationConfig()
 
     def __post_init__(self) -> None:
@@ -128,7 +138,6 @@ class SpeakerTrainingConfig(Settings, section="training"):
 
     # What the one trainer asks of every system, and here is no choice.
     stage: ClassVar[str] = "all"
-    mixed_precision: ClassVar[bool] = False
     xla: ClassVar[bool] = False
 
     output_dir: str = setting("runs/speaker_encoder", "folder of the run")
@@ -159,11 +168,19 @@ class SpeakerTrainingConfig(Settings, section="training"):
     layer_decay: float = setting(
         1.0, "rate of a WavLM's block as a share of the rate of the next", above=0, at_most=1
     )
+    keep_statistics: bool = setting(
+        False,
+        "batch norms go by the statistics that they came with and keep them: for fine-tuning on "
+        "recordings of another kind than those to be heard, or with small batches",
+    )
     speaker: StageConfig = StageConfig(
         steps=20_000, batch_size=64, learning_rate=1e-3, warmup_steps=500
     )
     epochs: int = setting(
         0, "passes over the recordings, instead of speaker.steps; 0: those steps", at_least=0
+    )
+    mixed_precision: bool = setting(
+        False, "compute in bfloat16, keep weights in float32; for ecapa_tdnn and wavlm"
     )
     seed: int = setting(0, "seed of weights, batches and augmentation", at_least=0)
     weight_decay: float = setting(1e-4, "AdamW weight decay", at_least=0)
@@ -196,6 +213,7 @@ class SpeakerTrainingConfig(Settings, section="training"):
     wandb_project: str | None = setting(
         None, "send the figures to this project at Weights & Biases too; needs wandb"
     )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:
@@ -231,6 +249,16 @@ class SpeakerConfig(Settings):
         if own != "wavlm" and (trained != "all" or self.training.layer_decay != 1):
             name = "trained" if trained != "all" else "layer_decay"
             raise ConfigError(f"training.{name} is for wavlm; the speaker encoder here is {own}.")
+        if self.training.keep_statistics and own not in NORMED:
+            raise ConfigError(
+                f"training.keep_statistics is for {' and '.join(NORMED)}; the speaker encoder here "
+                f"is {own}, which has no batch norms."
+            )
+        if self.training.mixed_precision and own not in MIXED:
+            raise ConfigError(
+                f"training.mixed_precision is for {' and '.join(MIXED)}; the speaker encoder here "
+                f"is {own}, which computes in float32 alone."
+            )
 
     @property
     def utterances_per_speaker(self) -> int:

@@ -7,8 +7,9 @@ import math
 import keras
 from keras import ops
 
+from myxtts import replicas
 from myxtts.errors import ConfigError
-from myxtts.losses import LEFT_OUT, ScaledCosines, masked_mean, unit_length
+from myxtts.losses import LEFT_OUT, ScaledCosines, masked_mean, unit_length, whole_mean
 
 # Below it a squared sine is rounding, and its root has no useful slope.
 LEAST_SQUARE = 1e-7
@@ -39,8 +40,8 @@ class AngularPrototypicalLoss(ScaledCosines, keras.layers.Layer):
 
     def call(self, y_true, y_pred):
         """Return the scalar loss of ``y_pred`` ``(batch, dim)`` under speaker ids ``(batch,)``."""
-        speakers = ops.reshape(y_true, (-1,))
-        embeddings = unit_length(y_pred)
+        speakers = replicas.gathered(ops.reshape(y_true, (-1,)))
+        embeddings = unit_length(replicas.gathered(y_pred))
         same = ops.cast(ops.equal(speakers[:, None], speakers[None, :]), "float32")
         # An utterance is its speaker's first where none of the same speaker stands before it.
         first = ops.equal(ops.sum(ops.tril(same, k=-1), axis=1), 0.0)
@@ -121,7 +122,7 @@ class AAMSoftmaxLoss(keras.layers.Layer):
         logits = ops.where(own, _further(cosines, self.margin), self._penalised(cosines, own))
         logits = self.scale * logits
         own_logits = ops.sum(ops.where(own, logits, 0.0), axis=1)
-        return ops.mean(ops.logsumexp(logits, axis=1) - own_logits)
+        return whole_mean(ops.logsumexp(logits, axis=1) - own_logits)
 
     def cosines(self, embeddings):
         """Cosines of ``(batch, dim)`` with each class: its nearest centre, ``(batch, classes)``."""
@@ -212,7 +213,8 @@ class SimilarityLoss(keras.layers.Layer):
     def similarities(self, embeddings):
         """Scaled cosines ``(speakers, utterances, speakers)`` of ``(batch, dim)``."""
         count, dim = self.utterances, ops.shape(embeddings)[-1]
-        own = ops.reshape(ops.cast(embeddings, "float32"), (-1, count, dim))
+        embeddings = replicas.gathered(ops.cast(embeddings, "float32"))
+        own = ops.reshape(embeddings, (-1, count, dim))
         sums = ops.sum(own, axis=1, keepdims=True)
         centroids = _divided(sums / count)[:, 0]
         rest = _divided((sums - own) / (count - 1))

@@ -7,6 +7,7 @@ from typing import ClassVar, NamedTuple
 
 from myxtts.config import MOST_TOKENS
 from myxtts.errors import ConfigError
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting
 
 # RTVC's: padding, end, letters, marks and the blank.
@@ -148,6 +149,7 @@ class SynthesizerTrainingConfig(Settings, section="training"):
     early_stopping: int = setting(
         0, "validations without progress before stopping; 0: never", at_least=0
     )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     resume: bool = setting(False, "continue the run in output_dir")
 
     def __post_init__(self) -> None:

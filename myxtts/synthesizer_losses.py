@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from keras import ops
 
+from myxtts import replicas
+from myxtts.losses import whole_mean
+
 # Width of the band that guided attention leaves free, as a share of both lengths.
 BAND = 0.2
 
@@ -36,9 +39,10 @@ def tacotron_losses(spoken, mels, stops, valid=None, heard=None) -> dict:
 def _mean(errors, counted):
     """Mean of ``errors``, or of those that are counted."""
     if counted is None:
-        return ops.mean(errors)
+        return whole_mean(errors)
     weights = ops.broadcast_to(ops.cast(counted, errors.dtype), ops.shape(errors))
-    return ops.sum(errors * weights) / ops.maximum(ops.sum(weights), 1.0)
+    part, weight = replicas.totals(ops.sum(errors * weights), ops.sum(weights))
+    return part / ops.maximum(weight, 1.0)
 
 
 def guided_attention(attention, steps, characters, paths=None):
@@ -60,5 +64,6 @@ def guided_attention(attention, steps, characters, paths=None):
     away = columns[:, None] / ops.maximum(characters, 1.0)[..., None] - where[..., None]
     weights = 1.0 - ops.exp(-ops.square(away) / (2.0 * BAND**2))
     counts = ops.cast((rows < steps)[..., None] & (columns < characters)[:, None], "float32")
-    counted = ops.sum(counts)
-    return ops.sum(ops.cast(attention, "float32") * weights * counts) / ops.maximum(counted, 1.0)
+    away = ops.sum(ops.cast(attention, "float32") * weights * counts)
+    away, counted = replicas.totals(away, ops.sum(counts))
+    return away / ops.maximum(counted, 1.0)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 from myxtts.config import MOST_TOKENS, StageConfig
 from myxtts.decoder_config import DEEPEST, WIDEST
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting
 
 Mode = Literal["RAW", "MOL"]
@@ -119,6 +120,7 @@ class VocoderTrainingConfig(Settings, section="training"):
     early_stopping: int = setting(
         0, "validations without progress before stopping; 0: never", at_least=0
     )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     resume: bool = setting(False, "continue the run in output_dir")
 
 

@@ -6,6 +6,8 @@ import math
 
 from keras import ops
 
+from myxtts.losses import whole_mean
+
 # Of the mixture: the width of a class on [-1, 1], and the least logarithm of a scale.
 MOL_CLASSES = 65_536
 LEAST_LOG_SCALE = math.log(1e-14)
@@ -15,7 +17,7 @@ EDGE = 1e-5
 
 def class_loss(logits, classes):
     """Mean cross-entropy of ``logits`` ``(..., classes)`` and integers ``(...)``."""
-    return ops.mean(class_losses(logits, classes))
+    return whole_mean(class_losses(logits, classes))
 
 
 def class_losses(logits, classes):
@@ -58,7 +60,7 @@ def mixture_losses(parameters, samples):
 
 def mixture_loss(parameters, samples):
     """Mean of :func:`mixture_losses`."""
-    return ops.mean(mixture_losses(parameters, samples))
+    return whole_mean(mixture_losses(parameters, samples))
 
 
 def mixture_sample(parameters, choice, place):

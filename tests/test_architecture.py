@@ -21,7 +21,7 @@ import pytest
 # know each other. A room is a file or a folder, the longest name that fits.
 FLOORS = """
 myxtts/__init__
-myxtts/errors myxtts/timing myxtts/recipes myxtts/trackers
+myxtts/errors myxtts/timing myxtts/recipes myxtts/trackers myxtts/replicas
 myxtts/locks myxtts/deadlines
 myxtts/files
 myxtts/digests

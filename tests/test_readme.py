@@ -61,6 +61,7 @@ def known_flags() -> set[str]:
     from myxtts.serving.client.command import parser as asking
     from myxtts.training.command import parser as training
     from tools.build_speaker_map import parser as mapping
+    from tools.bulk import parser as working
     from tools.convert_xtts import parser as converting
     from tools.export_saved_model import parser as exporting
     from tools.kokoro_voice_from_audio import parser as hearing
@@ -76,6 +77,9 @@ def known_flags() -> set[str]:
     parsers = (training, speaking, verifying, converting, exporting, asking, fitting)
     parsers += (making, packing, mapping, hearing, embedding, encoding, projecting, quantising)
     parsers += (answering, saying, pushing)
+    # Its flags are those of its kinds of work.
+    (kinds,) = (action.choices for action in working()._actions if action.dest == "job")
+    parsers += tuple(lambda kind=kind: kind for kind in kinds.values())
     names = sorted(path.stem for path in (ROOT / "tools" / "sv2tts").glob("*.py"))
     programs = [importlib.import_module(f"tools.sv2tts.{name}") for name in names]
     parsers += tuple(program.parser for program in programs if hasattr(program, "parser"))

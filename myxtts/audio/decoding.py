@@ -261,7 +261,7 @@ def require_length(path: Path, longest: float) -> None:
         TooLongError: it does.
     """
     try:
-        told = soundfile.info(path)
+        told = _header(path)
     except Exception:  # noqa: BLE001  whatever it is, decoding meets it again
         return
     if told.samplerate >= LOWEST_RATE and longest * told.samplerate < told.frames < _ENDLESS:
@@ -271,5 +271,12 @@ def require_length(path: Path, longest: float) -> None:
 def duration(path: str | Path) -> float:
     """Seconds of an audio file by its header; 0 where soundfile does not know it."""
     with contextlib.suppress(Exception):
-        return float(soundfile.info(path).duration)
+        return float(_header(path).duration)
     return 0.0
+
+
+def _header(path: str | Path):
+    """What soundfile reads of a header; a pipe would be waited for without an end."""
+    if not Path(path).is_file():
+        raise OSError(f"{path} is no file")
+    return soundfile.info(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +13,37 @@ from myxtts.data.plan import BatchPlan
 # Arrays of a batch that are one vector a row: their second axis is no time and never changes.
 VECTORS = ("embedding",)
 
-# Makes arrays, by name, of the indices of utterances and the number of the epoch.
-Builder = Callable[[np.ndarray, int], dict[str, np.ndarray]]
+# Makes arrays, by name, of the indices of utterances and the number of the epoch. One that draws
+# by a row's number in its batch also takes ``first``, the number of the first row that is wanted.
+Builder = Callable[..., dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows of every batch that one of several processes builds: an even part, in order.
+
+    Attributes:
+        number: of the process.
+        of: how many there are.
+        by_row: whether the builder takes ``first``.
+    """
+
+    number: int
+    of: int
+    by_row: bool = False
+
+    def __call__(self, build: Builder) -> Builder:
+        """Builder of this share of what ``build`` makes, of no rows where it has none."""
+
+        def part(indices: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+            first, end = (len(indices) * n // self.of for n in (self.number, self.number + 1))
+            if first == end:
+                rows = build(indices[:1], epoch)
+                return {name: value[:0] if value.ndim else value for name, value in rows.items()}
+            told = {"first": first} if self.by_row else {}
+            return build(indices[first:end], epoch, **told)
+
+        return part
 
 
 class Batches:
@@ -61,15 +91,19 @@ class Batches:
             yield {name: tensor.numpy() for name, tensor in batch.items()}
 
 
-def make_dataset(plan: BatchPlan, build: Builder, start_step: int = 0) -> Batches:
+def make_dataset(
+    plan: BatchPlan, build: Builder, start_step: int = 0, share: Share | None = None
+) -> Batches:
     """Endless stream of batches that begins at the batch numbered ``start_step``.
 
     Args:
         plan: which utterances meet.
         build: a pure function, so that a stream can begin anywhere.
         start_step: global number of the first batch.
+        share: of each batch; None for the whole.
     """
-    return _dataset(build, lambda: plan.stream(start_step))
+    own = share(build) if share else build
+    return _dataset(own, lambda: plan.stream(start_step), build)
 
 
 def make_validation(lengths: np.ndarray, batch_size: int, build: Builder) -> Batches:
@@ -100,8 +134,12 @@ def rounded_down(length: int, multiple: int) -> int:
     return length // multiple * multiple
 
 
-def _dataset(build: Builder, order: Callable[[], Iterator[tuple[int, np.ndarray]]]) -> Batches:
-    example = build(np.array([0]), 0)
+def _dataset(
+    build: Builder,
+    order: Callable[[], Iterator[tuple[int, np.ndarray]]],
+    like: Builder | None = None,
+) -> Batches:
+    example = (like or build)(np.array([0]), 0)
     return Batches(build, order, {name: _spec(name, value) for name, value in example.items()})
 
 

@@ -44,6 +44,8 @@ def load_array(path: Path, axes: int, mapped: bool = False) -> np.ndarray:
         DataError: it cannot be read, or holds anything else.
     """
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe, no file")
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     # Damaged headers are read by Python's own parser, which raises what it likes.
     except Exception as error:
@@ -72,15 +74,22 @@ def check_numbers(path: Path, array: np.ndarray) -> None:
         raise DataError(f"{path} holds values up to {max(-low, high):.3g}; prepare it anew.")
 
 
-def array_problem(path: Path, axes: int) -> str | None:
-    """Why :func:`load_array` would refuse a file, by its header and size; None for no reason."""
+def array_problem(path: Path, axes: int, least: int = 0) -> str | None:
+    """Why a file is of no use, by its header and size; None for no reason.
+
+    Args:
+        path: of the file.
+        axes: as of :func:`load_array`.
+        least: how long the first axis has to be.
+    """
     if not path.is_file():
         return f"unreadable: there is no {path}"
     try:
-        load_array(path, axes, mapped=True)
+        array = load_array(path, axes, mapped=True)
     except DataError as error:
         return f"unreadable: {error}"
-    return None
+    short = len(array) < least
+    return f"unreadable: {path} is of {array.shape}; {least} are wanted" if short else None
 
 
 def audio_below(folder: Path, suffixes: Sequence[str] = AUDIO_SUFFIXES) -> list[Path]:

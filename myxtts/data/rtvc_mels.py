@@ -95,10 +95,10 @@ def mel_batches(corpus: MelCorpus, seed: int | None) -> Builder:
     Windows are drawn of the seed and the batch's number; without a seed they are the first.
     """
 
-    def build(indices: np.ndarray, step: int) -> dict[str, np.ndarray]:
+    def build(indices: np.ndarray, step: int, first: int = 0) -> dict[str, np.ndarray]:
         drawn = [
             None if seed is None else np.random.default_rng([seed, step, number])
-            for number in range(len(indices))
+            for number in range(first, first + len(indices))
         ]
         rows = [corpus.window(int(i), rng) for i, rng in zip(indices, drawn, strict=True)]
         return {"mels": np.stack(rows), "speakers": corpus.speakers[indices]}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -15,9 +16,11 @@ from tqdm import tqdm
 from myxtts.audio.decoding import duration
 from myxtts.audio.io import ALSO_READ, SUFFIXES, read_audio, read_span, resample
 from myxtts.data.formats import find_utterances
-from myxtts.data.screening import Report
 from myxtts.errors import AudioError, DataError, UnreadableError
 from myxtts.timing import SPEAKER_RATE
+
+if TYPE_CHECKING:
+    from myxtts.data.screening import Report
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +93,9 @@ def measure(folder: str, found: Sequence[Recording], least: float) -> tuple[list
     Raises:
         DataError: none is left.
     """
+    # Imported late: with it comes TensorFlow, which the processes of data.workers do without.
+    from myxtts.data.screening import Report
+
     report, kept = Report(folder), []
     with ThreadPoolExecutor() as pool:
         lengths = pool.map(lambda item: _seconds(item.path), found)
@@ -147,6 +153,7 @@ class SpeakerCorpus:
     Attributes:
         speakers: int32 ``(examples,)``, places in ``speaker_names``.
         lengths: int64 ``(examples,)``, samples at 16 kHz.
+        memory_bytes: of recordings that are kept at most.
     """
 
     def __init__(self, recordings: Sequence[Recording], speeds: Sequence[float] = (1.0,)):
@@ -163,6 +170,7 @@ class SpeakerCorpus:
         self.lengths = np.concatenate(lengths).astype("int64")
         self._memory: dict[int, np.ndarray] = {}
         self._memory_bytes = 0
+        self.memory_bytes = MEMORY_BYTES
         self._told: set[int] = set()
 
     def __len__(self) -> int:
@@ -233,7 +241,7 @@ class SpeakerCorpus:
         if place in self._memory:
             return self._memory[place]
         audio, _ = read_audio(self.recordings[place].path, SPEAKER_RATE)
-        if self._memory_bytes + audio.nbytes <= MEMORY_BYTES:
+        if self._memory_bytes + audio.nbytes <= self.memory_bytes:
             self._memory[place] = audio
             self._memory_bytes += audio.nbytes
         return audio

@@ -26,6 +26,8 @@ TABLE = "train.txt"
 MEL_PADDING = -4.0
 FRAMES_A_SECOND = 80
 UNKNOWN = -1.0
+# What arrays of batches are padded with, 0 aside: behind its end an utterance goes on to stop.
+PADDING = {"mels": MEL_PADDING, "stops": 1.0, "paths": UNKNOWN}
 # A longer number is no count of samples.
 MOST_DIGITS = 16
 
@@ -192,7 +194,7 @@ def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
     if not line.text.strip():
         return "no text"
     mel, embed = folder / "mels" / line.mel, folder / "embeds" / line.embed
-    return array_problem(mel, 2) or array_problem(embed, 1)
+    return array_problem(mel, 2, line.frames) or array_problem(embed, 1)
 
 
 class Shuffled(BatchPlan):

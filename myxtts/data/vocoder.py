@@ -78,7 +78,7 @@ def open_vocoder_data(
     rows, report = read_rows(table, folder / AUDIO, mels), Report(str(folder))
     least, kept = least_frames(sizes, data), []
     for row in rows:
-        reason = _unfit(row, least)
+        reason = _unfit(row, least, sizes.hop_length)
         if reason:
             report.skipped.append((str(row.mel), reason))
         else:
@@ -203,7 +203,9 @@ def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) 
     return {"samples": values[:, :-1], "targets": targets[:, 1:], "mels": mels}
 
 
-def _unfit(row: Row, least: int) -> str | None:
+def _unfit(row: Row, least: int, hop: int) -> str | None:
     if row.frames < least:
         return f"too short: {row.frames} mel frames"
-    return array_problem(row.mel, 2) or array_problem(row.audio, 1)
+    # Of the last frame, what is missing is taken as silence.
+    samples = (row.frames - 1) * hop
+    return array_problem(row.mel, 2, row.frames) or array_problem(row.audio, 1, samples)

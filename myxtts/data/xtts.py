@@ -33,6 +33,13 @@ logger = logging.getLogger(__name__)
 # Lengths are padded to multiples of these too.
 TEXT_MULTIPLE = 16
 CODE_MULTIPLE = FRAME_MULTIPLE // FRAMES_PER_CODE
+# What arrays of batches are padded with, 0 aside.
+PADDING = {
+    "mel": LOG_MEL_FLOOR,
+    "reference_mel": LOG_MEL_FLOOR,
+    "code_tokens": UNKNOWN_TOKEN,
+    "tokens": UNKNOWN_TOKEN,
+}
 # The audio codes of a training crop see one and a half seconds.
 DVAE_CROP_FRAMES = 128
 # Share of the crops whose speaker a DVAE that hears speakers is not told.

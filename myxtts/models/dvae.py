@@ -10,6 +10,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts import replicas
 from myxtts.config import DVAEConfig
 from myxtts.losses import masked_mean
 from myxtts.models.layer import Layer
@@ -200,10 +201,11 @@ class Codebook(Layer):
         members = members * ops.reshape(ops.cast(valid, "float32"), (-1, 1))
         quantised = self.lookup(codes)
         if training:
-            self._update(ops.stop_gradient(ops.reshape(hidden, (-1, self.dim))), members, valid)
+            self._update(ops.stop_gradient(hidden), members, valid)
         quantised = ops.stop_gradient(quantised)
         commitment = masked_mean(ops.mean(ops.square(quantised - hidden), axis=-1), valid)
-        usage = ops.mean(ops.cast(ops.any(members > 0, axis=0), "float32"))
+        counts = replicas.total(ops.sum(members, axis=0))
+        usage = ops.mean(ops.cast(counts > 0, "float32"))
         through = hidden + ops.stop_gradient(quantised - hidden)
         return through, codes, commitment, usage
 
@@ -220,12 +222,14 @@ class Codebook(Layer):
 
     def _update(self, vectors, members, valid):
         """Move every entry towards its members of this batch, and revive the dead ones."""
-        fresh = self._draw(vectors, valid)
+        fresh = self._draw(replicas.gathered(vectors), replicas.gathered(valid))
+        vectors = ops.reshape(vectors, (-1, self.dim))
         first = ops.equal(ops.max(self.cluster_size), 0.0)
         counts = ops.where(first, 1.0, self.cluster_size)
         sums = ops.where(first, fresh, self.embed_avg)
-        counts = CODEBOOK_DECAY * counts + (1 - CODEBOOK_DECAY) * ops.sum(members, axis=0)
-        added = ops.matmul(ops.transpose(vectors), members)
+        found = replicas.total(ops.sum(members, axis=0))
+        counts = CODEBOOK_DECAY * counts + (1 - CODEBOOK_DECAY) * found
+        added = replicas.total(ops.matmul(ops.transpose(vectors), members))
         sums = CODEBOOK_DECAY * sums + (1 - CODEBOOK_DECAY) * added
         dead = counts < DEAD_COUNT
         counts = ops.where(dead, 1.0, counts)
@@ -240,7 +244,7 @@ class Codebook(Layer):
         """As many random unpadded vectors as there are entries, ``(dim, num_codes)``."""
         logits = ops.where(ops.reshape(valid, (1, -1)), 0.0, -1e9)
         rows = keras.random.categorical(logits, self.num_codes, seed=self.seed_generator)
-        return ops.transpose(ops.take(vectors, rows[0], axis=0))
+        return ops.transpose(ops.take(ops.reshape(vectors, (-1, self.dim)), rows[0], axis=0))
 
 
 class ResBlock(Layer):

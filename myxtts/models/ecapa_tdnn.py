@@ -17,6 +17,7 @@ from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
 from myxtts.models.attention import HIDDEN
 from myxtts.models.layer import BatchNorm, Layer
+from myxtts.models.masked_batch_norm import MaskedBatchNorm
 
 VARIANCE_FLOOR = 1e-12
 
@@ -25,25 +26,41 @@ class ECAPATDNN(keras.Model):
     """Audio ``(batch, samples)`` at 16 kHz to embeddings ``(batch, embedding_dim)``.
 
     The embeddings have the upstream's length, not length one. Everything is computed
-    in float32 whatever the precision policy.
+    in float32 whatever the precision policy, unless ``precision`` says otherwise.
 
     Args:
         sizes: channels, kernels and dilations; those of ``spkrec-ecapa-voxceleb`` when None.
+        precision: of the convolutions in training; front-end, statistics and projection are
+            float32 in any case. No part of the configuration: who uses an encoder wants float32.
     """
 
-    def __init__(self, sizes: ECAPAConfig | None = None, name: str = "ecapa_tdnn", **kwargs):
+    def __init__(
+        self,
+        sizes: ECAPAConfig | None = None,
+        name: str = "ecapa_tdnn",
+        precision: str = "float32",
+        **kwargs,
+    ):
         super().__init__(name=name, dtype="float32", **kwargs)
         self.sizes = sizes = sizes or ECAPAConfig()
         self.embedding_dim = sizes.embedding_dim
         self.mel = MelSpectrogram(SPEECHBRAIN_ECAPA, name="mel")
         shapes = list(zip(sizes.channels, sizes.kernel_sizes, sizes.dilations, strict=True))
-        self.first = TDNNBlock(*shapes[0], name="first")
+        self.first = TDNNBlock(*shapes[0], dtype=precision, name="first")
         self.blocks = [
-            SERes2NetBlock(*shape, sizes.res2net_scale, sizes.squeeze_dim, name=f"block_{number}")
+            SERes2NetBlock(
+                *shape,
+                sizes.res2net_scale,
+                sizes.squeeze_dim,
+                dtype=precision,
+                name=f"block_{number}",
+            )
             for number, shape in enumerate(shapes[1:-1], start=1)
         ]
-        self.aggregation = TDNNBlock(*shapes[-1], name="aggregation")
-        self.pooling = AttentiveStatisticsPooling(sizes.attention_dim, name="pooling")
+        self.aggregation = TDNNBlock(*shapes[-1], dtype=precision, name="aggregation")
+        self.pooling = AttentiveStatisticsPooling(
+            sizes.attention_dim, dtype=precision, name="pooling"
+        )
         self.pooled_norm = BatchNorm(dtype="float32", name="pooled_norm")
         self.projection = keras.layers.Dense(
             sizes.embedding_dim, dtype="float32", name="projection"
@@ -109,9 +126,14 @@ class Rows:
 
     def __init__(self, valid):
         self.valid = valid
-        self.weights = ops.cast(valid, "float32")[..., None]
-        self.share = self.weights / _total(self.weights)
+        weights = ops.cast(valid, "float32")[:, None, :]
+        self.share = weights / ops.maximum(ops.sum(weights, axis=2, keepdims=True), 1.0)
+        self.full = ops.all(valid)
         self._indices: dict[int, object] = {}
+
+    def mean(self, inputs):
+        """Mean over the frames of each row, float32 ``(batch, channels)``."""
+        return ops.matmul(self.share, ops.cast(inputs, "float32"))[:, 0]
 
     def reflect(self, inputs, width: int):
         """Mirror ``width`` frames at the start and at the end of every row.
@@ -123,16 +145,36 @@ class Rows:
         batch, frames = ops.shape(inputs)[0], ops.shape(inputs)[1]
         if width not in self._indices:
             self._indices[width] = self._index(width, batch, frames)
-        # Whole frames out of one flat tensor: many times faster than take_along_axis.
-        flat = ops.reshape(inputs, (-1, inputs.shape[-1]))
-        taken = ops.take(flat, self._indices[width], axis=0)
-        return ops.reshape(taken, (batch, frames + 2 * width, inputs.shape[-1]))
+        # Training crops fill their batch, and slices have a gradient that adds nothing up.
+        return ops.cond(
+            ops.logical_and(self.full, frames > width),
+            lambda: _reflect_whole(inputs, width),
+            lambda: _reflect_rows(inputs, self._indices[width], width),
+        )
 
     def _index(self, width: int, batch, frames):
         last = ops.sum(ops.cast(self.valid, "int32"), axis=1, keepdims=True) - 1
         positions = ops.arange(-width, frames + width)[None, :]
         index = ops.clip(mirrored(positions, last), 0, frames - 1)
         return ops.reshape(index + ops.arange(batch)[:, None] * frames, (-1,))
+
+
+def _reflect_whole(inputs, width: int):
+    before, after = inputs[:, width:0:-1], inputs[:, -2 : -2 - width : -1]
+    return ops.concatenate([before, inputs, after], axis=1)
+
+
+def _reflect_rows(inputs, indices, width: int):
+    # Whole frames out of one flat tensor: many times faster than take_along_axis.
+    taken = ops.take(ops.reshape(inputs, (-1, inputs.shape[-1])), indices, axis=0)
+    batch, frames = ops.shape(inputs)[0], ops.shape(inputs)[1]
+    return ops.reshape(taken, (batch, frames + 2 * width, inputs.shape[-1]))
+
+
+def _product(inputs, kernel):
+    """``(batch, frames, channels)`` times a matrix, in one multiplication of two matrices."""
+    flat = ops.matmul(ops.reshape(inputs, (-1, inputs.shape[-1])), kernel)
+    return ops.reshape(flat, (-1, ops.shape(inputs)[1], kernel.shape[-1]))
 
 
 class TDNNBlock(Layer):
@@ -144,14 +186,15 @@ class TDNNBlock(Layer):
     """
 
     def __init__(self, channels: int, kernel_size: int = 1, dilation: int = 1, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.channels = channels
         self.kernel_size = kernel_size
         self.dilation = dilation
         self.conv = keras.layers.Conv1D(
-            channels, kernel_size, dilation_rate=dilation, dtype="float32", name="conv"
+            channels, kernel_size, dilation_rate=dilation, dtype=self.dtype_policy, name="conv"
         )
-        self.norm = BatchNorm(dtype="float32", name="norm")
+        # It takes its statistics in float32, and hands on what it was given.
+        self.norm = MaskedBatchNorm(dtype=self.dtype_policy, name="norm")
 
     def build(self, input_shape):
         self.conv.build(input_shape)
@@ -159,8 +202,17 @@ class TDNNBlock(Layer):
         self.built = True
 
     def call(self, inputs, rows: Rows, training=False):
-        padded = rows.reflect(inputs, self.dilation * (self.kernel_size - 1) // 2)
-        return self.norm(ops.relu(self.conv(padded)), training=training, mask=rows.valid)
+        return self.finished(self._convolved(inputs, rows), rows, training)
+
+    def finished(self, hidden, rows: Rows, training):
+        """What comes behind the convolution."""
+        return self.norm(ops.relu(hidden), training=training, mask=rows.valid)
+
+    def _convolved(self, inputs, rows: Rows):
+        if self.kernel_size > 1:
+            return self.conv(rows.reflect(inputs, self.dilation * (self.kernel_size - 1) // 2))
+        kernel, bias = (ops.convert_to_tensor(item) for item in (self.conv.kernel, self.conv.bias))
+        return _product(inputs, kernel[0]) + bias
 
 
 class SERes2NetBlock(Layer):
@@ -176,16 +228,17 @@ class SERes2NetBlock(Layer):
     def __init__(
         self, channels: int, kernel_size: int, dilation: int, scale: int, squeeze_dim: int, **kwargs
     ):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
+        own = {"dtype": self.dtype_policy}
         self.channels = channels
         self.scale = scale
         self.squeeze_dim = squeeze_dim
-        self.before = TDNNBlock(channels, name="before")
+        self.before = TDNNBlock(channels, name="before", **own)
         self.groups = [
-            TDNNBlock(channels // scale, kernel_size, dilation, name=f"group_{number}")
+            TDNNBlock(channels // scale, kernel_size, dilation, name=f"group_{number}", **own)
             for number in range(1, scale)
         ]
-        self.after = TDNNBlock(channels, name="after")
+        self.after = TDNNBlock(channels, name="after", **own)
         dense = keras.layers.Dense
         self.squeeze = dense(squeeze_dim, activation="relu", dtype="float32", name="squeeze")
         self.excite = dense(channels, activation="sigmoid", dtype="float32", name="excite")
@@ -200,7 +253,9 @@ class SERes2NetBlock(Layer):
         self.squeeze.build((None, self.channels))
         self.excite.build((None, self.squeeze_dim))
         if input_shape[-1] != self.channels:
-            self.shortcut = keras.layers.Conv1D(self.channels, 1, dtype="float32", name="shortcut")
+            self.shortcut = keras.layers.Conv1D(
+                self.channels, 1, dtype=self.dtype_policy, name="shortcut"
+            )
             self.shortcut.build(input_shape)
         self.built = True
 
@@ -208,11 +263,10 @@ class SERes2NetBlock(Layer):
         hidden = self.before(inputs, rows=rows, training=training)
         hidden = self._res2net(hidden, rows, training)
         hidden = self.after(hidden, rows=rows, training=training)
-        mean = ops.sum(hidden * rows.share, axis=1)
-        scale = self.excite(self.squeeze(mean))
+        scale = self.excite(self.squeeze(rows.mean(hidden)))
         if self.shortcut is not None:
             inputs = self.shortcut(inputs)
-        return hidden * scale[:, None, :] + inputs
+        return hidden * ops.cast(scale, hidden.dtype)[:, None, :] + inputs
 
     def _res2net(self, hidden, rows: Rows, training):
         parts = ops.split(hidden, self.scale, axis=-1)
@@ -233,34 +287,46 @@ class AttentiveStatisticsPooling(Layer):
     """
 
     def __init__(self, attention_dim: int, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(**{"dtype": "float32"} | kwargs)
         self.attention_dim = attention_dim
-        self.context = TDNNBlock(attention_dim, name="context")
+        self.context = TDNNBlock(attention_dim, dtype=self.dtype_policy, name="context")
         self.score = None
 
     def build(self, input_shape):
         channels = input_shape[-1]
         self.context.build((None, None, 3 * channels))
-        self.score = keras.layers.Dense(channels, dtype="float32", name="score")
+        self.score = keras.layers.Dense(channels, dtype=self.dtype_policy, name="score")
         self.score.build((None, None, self.attention_dim))
         self.built = True
 
     def call(self, inputs, rows: Rows, training=False):
-        overall = [
-            ops.broadcast_to(item[:, None], ops.shape(inputs))
-            for item in _statistics(inputs, rows.share)
-        ]
-        context = ops.concatenate([inputs, *overall], axis=-1)
-        scores = self.score(ops.tanh(self.context(context, rows=rows, training=training)))
+        context = self.context.finished(self._context(inputs, rows), rows, training)
+        scores = ops.cast(self.score(ops.tanh(context)), "float32")
         scores = scores + ops.where(rows.valid, 0.0, HIDDEN)[..., None]
-        return ops.concatenate(_statistics(inputs, ops.softmax(scores, axis=1)), axis=-1)
+        # Not ops.softmax: of an axis that is not the last it is two transpositions more.
+        weights = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=1, keepdims=True)))
+        weights = weights / ops.sum(weights, axis=1, keepdims=True)
+        inputs = ops.cast(inputs, "float32")
+        mean = ops.sum(inputs * weights, axis=1)
+        return _with_deviation(mean, ops.sum(weights * ops.square(inputs - mean[:, None]), axis=1))
+
+    def _context(self, inputs, rows: Rows):
+        """Convolution of frames beside the mean and deviation of their row.
+
+        As these are the same for every frame, they are multiplied once a row.
+        """
+        channels, hidden = inputs.shape[-1], ops.cast(inputs, "float32")
+        mean = rows.mean(hidden)
+        overall = _with_deviation(mean, rows.mean(ops.square(hidden - mean[:, None])))
+        conv = self.context.conv
+        kernel, bias = (ops.convert_to_tensor(item) for item in (conv.kernel[0], conv.bias))
+        once = ops.matmul(ops.cast(overall, kernel.dtype), kernel[channels:]) + bias
+        return _product(inputs, kernel[:channels]) + once[:, None]
 
 
-def _statistics(inputs, weights) -> list:
-    """Weighted mean and deviation ``(batch, channels)`` over time."""
-    mean = ops.sum(inputs * weights, axis=1)
-    spread = ops.sum(weights * ops.square(inputs - mean[:, None]), axis=1)
-    return [mean, ops.sqrt(ops.maximum(spread, VARIANCE_FLOOR))]
+def _with_deviation(mean, variance):
+    """``(batch, 2 * channels)`` of mean and variance ``(batch, channels)``."""
+    return ops.concatenate([mean, ops.sqrt(ops.maximum(variance, VARIANCE_FLOOR))], axis=-1)
 
 
 def _total(weights):

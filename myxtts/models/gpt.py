@@ -18,7 +18,7 @@ from myxtts.config import ModelConfig
 from myxtts.errors import ConfigError
 from myxtts.losses import IGNORED_TARGET
 from myxtts.models.attention import attention_weights, causal_bias, key_bias, weigh, write_slot
-from myxtts.models.layer import NORM_EPSILON, Layer
+from myxtts.models.layer import NORM_EPSILON, Dropout, Layer
 from myxtts.settings import to_dict
 
 
@@ -84,7 +84,7 @@ class GPT(keras.Model):
         self.audio_embedding = _embedding(self.num_audio_tokens, dim, "audio_embedding")
         self.text_positions = _embedding(self.max_text_tokens + 2, dim, "text_positions")
         self.audio_positions = _embedding(self.max_audio_tokens + 3, dim, "audio_positions")
-        self.embedding_dropout = keras.layers.Dropout(self.dropout, name="embedding_dropout")
+        self.embedding_dropout = Dropout(self.dropout, name="embedding_dropout")
         self.blocks = [
             GPTBlock(dim, self.heads, self.num_layers, self.dropout, name=f"block_{i}")
             for i in range(self.num_layers)
@@ -263,8 +263,8 @@ class GPTBlock(Layer):
         self.ln_2 = _norm("ln_2")
         self.expand = keras.layers.Dense(4 * dim, kernel_initializer=_normal(), name="expand")
         self.contract = keras.layers.Dense(dim, kernel_initializer=residual, name="contract")
-        self.attention_dropout = keras.layers.Dropout(dropout, name="attention_dropout")
-        self.residual_dropout = keras.layers.Dropout(dropout, name="residual_dropout")
+        self.attention_dropout = Dropout(dropout, name="attention_dropout")
+        self.residual_dropout = Dropout(dropout, name="residual_dropout")
 
     @property
     def projections(self) -> tuple[keras.layers.Dense, ...]:

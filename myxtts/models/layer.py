@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from myxtts import replicas
+
 # torch's default, of every norm of the references.
 NORM_EPSILON = 1e-5
 
@@ -34,6 +36,12 @@ class BatchNorm(keras.layers.BatchNormalization):
     def compute_mask(self, inputs, previous_mask):
         return None
 
+    def _moments(self, inputs, mask):
+        # Keras' own are of one replica wherever there is a mask.
+        if replicas.alone():
+            return super()._moments(inputs, mask)
+        return whole_moments(inputs, mask)[:2]
+
 
 class UnbiasedBatchNorm(BatchNorm):
     """Batch norm whose running variance is the unbiased one, as torch keeps it.
@@ -46,14 +54,49 @@ class UnbiasedBatchNorm(BatchNorm):
         if not training or not self.trainable:
             return super().call(inputs, training=False)
         x = ops.cast(inputs, "float32")
-        axes = list(range(len(x.shape) - 1))
-        mean, variance = ops.mean(x, axis=axes), ops.var(x, axis=axes)
-        count = ops.cast(ops.prod(ops.shape(x)[:-1]), "float32")
+        mean, variance, count = whole_moments(x)
         unbiased = variance * count / ops.maximum(count - 1.0, 1.0)
         for kept, new in ((self.moving_mean, mean), (self.moving_variance, unbiased)):
             kept.assign(self.momentum * kept + (1.0 - self.momentum) * ops.stop_gradient(new))
         scale = self.gamma / ops.sqrt(variance + self.epsilon)
         return ops.cast((x - mean) * scale + self.beta, inputs.dtype)
+
+
+def whole_moments(inputs, mask=None) -> tuple:
+    """Mean and variance ``(channels,)`` of a whole batch, and of how many values they are.
+
+    Args:
+        inputs: float32 ``(batch, ..., channels)``, this replica's rows of the batch.
+        mask: bool ``(batch, ...)``, False where ``inputs`` do not count; None where all do.
+    """
+    axes = list(range(len(inputs.shape) - 1))
+    if replicas.alone() and mask is None:
+        count = ops.cast(ops.prod(ops.shape(inputs)[:-1]), "float32")
+        return ops.mean(inputs, axis=axes), ops.var(inputs, axis=axes), count
+    counted = ops.ones_like(inputs[..., 0]) if mask is None else ops.cast(mask, "float32")
+    weights = ops.broadcast_to(counted[..., None], (*ops.shape(inputs)[:-1], 1))
+    sums = ops.sum(ops.where(weights > 0, inputs, 0.0), axis=axes)
+    told = replicas.total(ops.concatenate([sums, ops.sum(weights)[None]]))
+    count = ops.maximum(told[-1], 1.0)
+    mean = told[:-1] / count
+    squares = ops.where(weights > 0, ops.square(inputs - mean), 0.0)
+    return mean, replicas.total(ops.sum(squares, axis=axes)) / count, count
+
+
+class Dropout(keras.layers.Dropout):
+    """Dropout of the rows of a batch that may be spread over replicas.
+
+    Each drops of its rows what one that has the whole batch drops of them: all draw for the whole.
+    The batch is the first axis, or the first with the second flattened into it.
+    """
+
+    def call(self, inputs, training=False):
+        if replicas.alone() or not training or not self.rate:
+            return super().call(inputs, training=training)
+        shape = ops.shape(inputs)
+        ones = ops.ones((replicas.whole(shape[0]), *shape[1:]), dtype=inputs.dtype)
+        kept = keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+        return inputs * replicas.own(kept)
 
 
 def of_power_one(embedding):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from myxtts import replicas
 from myxtts.errors import CheckpointError
 from myxtts.models.cbhg import CBHG, PreNet
 from myxtts.models.tacotron_decoder import Decoder
@@ -180,18 +181,22 @@ class Tacotron(keras.Model):
     def draw(self, ids, steps, training: bool = False, seed=None) -> Masks:
         """Masks at random; with a ``seed`` always the same."""
         config, (batch, width) = self.config, ops.shape(ids)
+        # Replicas that share a batch draw for all of it, and each keeps its rows.
+        batch = replicas.whole(batch)
         seeds = [self.seeds] * 3 if seed is None else [seed, seed + 1, seed + 2]
 
-        def kept(shape, share, source):
-            return ops.cast(keras.random.uniform(shape, seed=source) < share, "float32")
+        def kept(shape, share, source, axis):
+            drawn = replicas.own(keras.random.uniform(shape, seed=source), axis)
+            return ops.cast(drawn < share, "float32")
 
         encoder = decoder = zoneout = None
         if config.dropout:
             share = 1.0 - config.dropout
-            encoder = kept((2, batch, width, config.encoder_dims), share, seeds[0])
-            decoder = kept((steps, 2, batch, config.prenet_dims), share, seeds[1])
+            encoder = kept((2, batch, width, config.encoder_dims), share, seeds[0], axis=1)
+            decoder = kept((steps, 2, batch, config.prenet_dims), share, seeds[1], axis=2)
         if training and config.zoneout:
-            zoneout = kept((steps, 2, batch, config.lstm_dims), config.zoneout, seeds[2])
+            shape = (steps, 2, batch, config.lstm_dims)
+            zoneout = kept(shape, config.zoneout, seeds[2], axis=2)
         return Masks(encoder, decoder, zoneout)
 
     def generate(self, ids, embeddings, limit: int = 2000, seed=None, masks=None) -> Spoken:

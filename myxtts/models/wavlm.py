@@ -14,7 +14,7 @@ from keras import ops
 
 from myxtts.audio.mel import sequence_mask
 from myxtts.models.attention import key_bias
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Dropout, Layer
 from myxtts.models.wavlm_blocks import (
     ConvBlock,
     PositionalConv,
@@ -55,7 +55,7 @@ class WavLMEncoder(keras.Model):
             sizes.position_kernel, sizes.position_groups, name="positional"
         )
         self.norm = layer_norm("norm")
-        self.dropout = keras.layers.Dropout(sizes.dropout, name="dropout")
+        self.dropout = Dropout(sizes.dropout, name="dropout")
         self.positions = RelativePositions(
             sizes.heads, sizes.position_buckets, sizes.position_distance, name="positions"
         )

@@ -12,7 +12,7 @@ from keras import ops
 
 from myxtts.audio.mel import sequence_mask
 from myxtts.models.attention import attend
-from myxtts.models.layer import NORM_EPSILON, Layer
+from myxtts.models.layer import NORM_EPSILON, Dropout, Layer
 
 # Numbers that the gate of a head reads are summed by so many to become its two halves.
 GATE_HALVES, GATE_SUMMED = 2, 4
@@ -173,7 +173,7 @@ class GatedAttention(Layer):
     def __init__(self, heads: int, dropout: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.heads = heads
-        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
         self.gate = keras.layers.Dense(GATE_HALVES * GATE_SUMMED, name="gate")
         self.qkv = self.out = None
 
@@ -241,7 +241,7 @@ class WavLMBlock(Layer):
         self.widen = keras.layers.Dense(feed_forward_dim, name="widen")
         self.narrow = None
         self.norm = layer_norm("norm")
-        self.dropout = keras.layers.Dropout(dropout, name="dropout")
+        self.dropout = Dropout(dropout, name="dropout")
 
     def build(self, input_shape):
         self.narrow = keras.layers.Dense(input_shape[-1], name="narrow")

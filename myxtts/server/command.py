@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import signal
 import socket
 from pathlib import Path
@@ -69,8 +70,9 @@ def check_places(settings: ServerSettings) -> None:
         told = getattr(error, "strerror", None) or error
         raise ConfigError(f"cannot listen on {place}: {told}.") from error
     folder = Path(settings.voices)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--voices {folder} is a file; a folder is wanted.")
+    if os.path.lexists(folder) and not folder.is_dir():
+        kind = "a file" if folder.exists() else "a link that leads nowhere"
+        raise ConfigError(f"--voices {folder} is {kind}; a folder is wanted.")
     try:
         check_writable(folder / "voice")
     except CheckpointError as error:

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from myxtts.audio.resample import SincResampler
+from myxtts.losses import whole_mean
 from myxtts.timing import OUTPUT_RATE, SPEAKER_RATE
 
 # A partial utterance of the encoder that hears least at a time; longer costs more and tells little.
@@ -33,7 +34,7 @@ class SpeakerConsistency:
         embeddings = self.encoder(self.resampler(heard), training=False)
         embeddings = tf.math.l2_normalize(tf.cast(embeddings, "float32"), axis=-1)
         known, spoken = tf.split(embeddings, 2)
-        return 1.0 - tf.reduce_mean(tf.reduce_sum(tf.stop_gradient(known) * spoken, axis=-1))
+        return 1.0 - whole_mean(tf.reduce_sum(tf.stop_gradient(known) * spoken, axis=-1))
 
     def _joined(self, wave):
         wave = tf.reshape(wave, (-1, self.per_utterance * wave.shape[-1]))

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from myxtts import replicas
 from myxtts.config import StageConfig, TrainingConfig
 
 BETA_1, BETA_2 = 0.9, 0.96
@@ -118,11 +119,19 @@ def make_optimizer(
 def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):
     """Step every ``(optimizer, variables)`` down the gradient of ``loss``.
 
+    Replicas that share a batch step down the gradient of the whole batch, and clip that.
+
     Returns:
         The global norm of all gradients, before any clipping.
     """
     variables = [variable.value for _, group in groups for variable in group]
-    gradients = tape.gradient(loss, variables)
+    # Of an embedding's rows, too, as one tensor: an id that comes twice has one gradient, and the
+    # norm that is clipped is of that.
+    gradients = [
+        gradient if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient in tape.gradient(loss, variables)
+    ]
+    gradients = replicas.current().averaged(gradients, variables)
     start = 0
     for optimizer, group in groups:
         optimizer.apply(gradients[start : start + len(group)], group)

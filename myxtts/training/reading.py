@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from myxtts import replicas
 from myxtts.config import TrainingConfig, XTTSConfig
 from myxtts.data.alignment import UNKNOWN_TOKEN
 from myxtts.errors import DataError
@@ -108,6 +109,7 @@ def alignment_loss(attention, code_tokens, inputs: dict | None = None) -> tuple:
         more = _by_forward_sum(attention, untimed, *lengths)
         loss, share = loss + more[0], share + more[1]
         codes += ops.sum(ops.where(untimed, ops.cast(lengths[0], "float32"), 0.0))
+    loss, share, codes = replicas.totals(loss, share, codes)
     codes = ops.maximum(codes, 1.0)
     return loss / codes, share / codes
 

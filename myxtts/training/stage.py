@@ -5,8 +5,8 @@ A system is a :class:`System` whose table lists a :class:`Stage` for each of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +135,9 @@ class Stage:
         hand_on: leaves on the model what others want of this stage, beside its weights; given
             the task and a function to one pass over the validation set.
         trackers: that the configuration asks for, of it and the run folder.
+        padding: what the arrays of its batches are padded with, 0 where it does not say.
+        by_row: whether its builder draws by a row's number in its batch, see
+            :class:`~myxtts.data.batches.Share`.
     """
 
     name: str
@@ -147,6 +150,8 @@ class Stage:
     plan: Callable[[Any, Any], Any] | None = None
     hand_on: Callable[[Any, Callable[[], Batches]], None] = lambda task, validation: None
     trackers: Callable[[Any, Path], Trackers] = lambda config, run_dir: Trackers()
+    padding: Mapping[str, float] = field(default_factory=dict)
+    by_row: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from myxtts.data.batches import Batches
 from myxtts.errors import CheckpointError, DataError
 from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
+from myxtts.training.cluster import Alone
 from myxtts.training.logs import RunLog
 from myxtts.training.stage import Task, weighted_means
 from myxtts.training.waiting import Waiting
@@ -45,6 +46,10 @@ class Trainer:
         validation: function to one pass over the validation set.
         xla: whether the training step is compiled by XLA.
         trackers: that are told the numbers too; closed at the end.
+        cluster: the replicas that train as one. Only the chief's process validates, writes and
+            reads checkpoints; the others take over its state.
+        others: the same task for the other replicas of this process.
+        padding: of batches, see :class:`~myxtts.training.stage.Stage`.
     """
 
     stage: str
@@ -56,6 +61,9 @@ class Trainer:
     validation: Callable[[], Batches]
     xla: bool = False
     trackers: Trackers = field(default_factory=Trackers)
+    cluster: Alone = field(default_factory=Alone)
+    others: list[Task] = field(default_factory=list)
+    padding: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
         self.total = self.settings.steps
@@ -67,6 +75,8 @@ class Trainer:
         # Numbers not yet read off the device, each with its step.
         self._unread: list[tuple[int, dict]] = []
         self._batch: dict | None = None
+        self.tasks = [self.task, *self.others]
+        self._share = self.cluster.sharer(lambda: [_state(task) for task in self.tasks])
 
     def run(self) -> Progress:
         """Train; the task ends with the weights of the best validation, or with the last.
@@ -92,14 +102,21 @@ class Trainer:
                 numbers = self._step(stream)
                 bar.update()
                 self._after_step(numbers, bar)
-            if self._stopping:
+            if self.cluster.of_chief(self._stopping):
                 raise KeyboardInterrupt
         self.log.flush()
-        if not self.task.keeps_last:
+        if not self.task.keeps_last and self.cluster.chief:
             self.checkpoints.load_best()
+        self._share()
         return self.progress
 
     def _start(self) -> None:
+        if self.cluster.chief:
+            self._restore()
+        self.progress = Progress(**self.cluster.of_chief(asdict(self.progress)))
+        self._share()
+
+    def _restore(self) -> None:
         if self.checkpoints.steps() and not self.config.resume:
             raise CheckpointError(
                 f"{self.checkpoints.folder} already holds checkpoints; add --resume to go on, or "
@@ -112,9 +129,8 @@ class Trainer:
     def _compile(self, spec: dict) -> None:
         # One graph for all lengths; XLA wants fixed ones and compiles a graph for each.
         xla = self.xla and not self.task.compiles_itself
-        signature = None if xla else [spec]
-        self._train_step = tf.function(
-            self.task.train_step, input_signature=signature, jit_compile=xla
+        self._train_step = self.cluster.compile(
+            self.tasks, spec, xla, self.padding, lambda: self._stopping
         )
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
 
@@ -135,12 +151,13 @@ class Trainer:
     def _after_step(self, numbers: dict, bar: tqdm) -> None:
         step = self.progress.step
         # A signal may come at any time; what is decided here holds to the end.
-        stopping, last = self._stopping, step == self.total
+        stopping, last = self.cluster.stopping(self._stopping), step == self.total
         validates = step % self.config.validate_every == 0 or last
         saves = validates or step % self.config.checkpoint_every == 0 or stopping
         logs = step % LOG_EVERY == 0 or last
         self._unread.append((step, numbers))
-        getattr(self.task, "stepped", _nothing)(step, numbers, self._batch)
+        if self.cluster.chief:
+            getattr(self.task, "stepped", _nothing)(step, numbers, self._batch)
         if saves or logs:
             values = self._read_numbers()
         if logs:
@@ -182,7 +199,14 @@ class Trainer:
             logger.info("%s %d/%d loss %.4f", self.stage, step, self.total, values["loss"])
 
     def _validate(self) -> float:
-        """The number that the task minimises; the first batch's pictures and sounds are kept."""
+        """The number that the task minimises, by the chief's validation."""
+        metric = self.cluster.of_chief(float(self._validated()) if self.cluster.chief else None)
+        # A validation may change the state: what a plateau of the metric does to a rate, say.
+        self._share()
+        return metric
+
+    def _validated(self) -> float:
+        """The same of this process; the first batch's pictures and sounds are kept."""
         first = None
 
         def batches() -> Iterator[dict]:
@@ -222,9 +246,12 @@ class Trainer:
     def _save(self) -> None:
         step, config = self.progress.step, self.config
         due = step % config.checkpoint_every == 0 or step % config.validate_every == 0
-        self.checkpoints.save(self.progress, self.log.own(), not due and step < self.total)
-        getattr(self.task, "saved", _nothing)(step)
-        self.log.flush()
+        if self.cluster.chief:
+            self.checkpoints.save(self.progress, self.log.own(), not due and step < self.total)
+            getattr(self.task, "saved", _nothing)(step)
+            self.log.flush()
+        # Nobody goes on, or ends, before it is written.
+        self.cluster.barrier()
 
     def _done_early(self) -> bool:
         patience = self.config.early_stopping
@@ -248,6 +275,11 @@ class Trainer:
                 for name in (signal.SIGINT, signal.SIGTERM):
                     afterwards.callback(signal.signal, name, signal.signal(name, stop))
             yield
+
+
+def _state(task: Task) -> list:
+    """All that a checkpoint has of a task, in a fixed order."""
+    return [*task.variables, *(var for item in task.optimizers for var in item.variables)]
 
 
 def _nothing(*told) -> None:

@@ -176,7 +176,7 @@ def load_pretrained_speaker_encoder(
     sizes = getattr(encoder, "sizes", None)
     source, path = addressed(source_of(encoder.encoder_type, sizes), path)
     file, origin = find(source, path)
-    digest = file_sha256(file)
+    digest = _digest(file)
     origin = _checked_origin(source, file, origin, digest)
     if source.check is not None:
         source.check(file, encoder.encoder)
@@ -217,6 +217,14 @@ def _load_preset(encoder: PretrainedSpeakerEncoder, folder: Path) -> None:
 def _require_type(folder: Path, stored: str, wanted: str) -> None:
     if stored != wanted:
         raise WeightsError(f"{folder} holds a speaker encoder of type {stored}, not {wanted}.")
+
+
+def _digest(file: Path) -> str:
+    """SHA-256 of weights; what cannot be read is theirs, not of what is being written."""
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise WeightsError(f"cannot read {file}: {error.strerror}.") from error
 
 
 def _checked_origin(source: Source, file: Path, origin: str, digest: str) -> str:

@@ -149,6 +149,9 @@ def test_a_place_that_cannot_be_used_is_known_before_a_server_reads_its_model(tm
         check_places(ServerSettings(host="no.such.host.invalid", port=0, voices=voices))
     with pytest.raises(ConfigError, match=r"file is a file; a folder is wanted"):
         check_places(ServerSettings(port=0, voices=str(tmp_path / "file")))
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match=r"loop is a link that leads nowhere; a folder is wanted"):
+        check_places(ServerSettings(port=0, voices=str(tmp_path / "loop")))
     check_places(ServerSettings(port=0, voices="/proc/none"))
     assert "no voice can be added: cannot write /proc/none/voice" in caplog.text
 

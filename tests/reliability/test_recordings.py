@@ -14,9 +14,12 @@ import soundfile
 from myxtts.audio import decoding
 from myxtts.audio.io import read_audio
 from myxtts.data.formats import Utterance
+from myxtts.data.rtvc_folders import load_array
 from myxtts.data.screening import Screen, screen_corpus
+from myxtts.data.speakers import Recording, measure
 from myxtts.data.store import FeatureStore, waveform
-from myxtts.errors import AudioError, NotFiniteError, TooLongError
+from myxtts.digests import file_sha256
+from myxtts.errors import AudioError, DataError, NotFiniteError, TooLongError
 from tests.conftest import hum
 
 RATE = 22_050
@@ -187,11 +190,44 @@ def test_a_corpus_of_them_is_counted(tmp_path):
     assert dict(report.skipped)[str(tmp_path / "lies.flac")].startswith("too long: ")
 
 
+def test_a_pipe_among_recordings_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "loop.wav").symlink_to("loop.wav")
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "voice.wav").write_bytes(encoded("WAV", "PCM_16"))
+    found = [Recording(path, "anna") for path in sorted(tmp_path.iterdir())]
+    kept, report = measure(str(tmp_path), found, 0.5)
+    assert [(item.path.name, item.seconds) for item in kept] == [("voice.wav", 1.0)]
+    assert dict(report.skipped) == {
+        str(tmp_path / "folder.wav"): f"unreadable: {tmp_path}/folder.wav is a folder; "
+        "name an audio file in it.",
+        str(tmp_path / "loop.wav"): f"unreadable: no audio file {tmp_path}/loop.wav.",
+        str(tmp_path / "pipe.wav"): f"unreadable: no audio file {tmp_path}/pipe.wav.",
+    }
+    decoding.require_length(tmp_path / "pipe.wav", 1.0)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    with pytest.raises(DataError, match=r"pipe\.npy cannot be read: it is a pipe, no file\."):
+        load_array(tmp_path / "pipe.npy", 2)
+    with pytest.raises(OSError, match="it is a pipe, no file"):
+        file_sha256(tmp_path / "pipe.npy")
+    pytest.importorskip("torch", reason="the programs for Kokoro need torch")
+    from tools.kokoro.voices import load_voice
+
+    for suffix in (".npz", ".pt", ".bin"):
+        os.mkfifo(tmp_path / f"pipe{suffix}")
+        with pytest.raises(DataError, match=rf"voice file .*pipe{suffix} cannot be read"):
+            load_voice(tmp_path / f"pipe{suffix}")
+
+
 LONG = """
 import resource, sys
 from pathlib import Path
 from myxtts.audio.io import read_audio
 from myxtts.data.formats import Utterance
+from myxtts.data.rtvc_folders import load_array
 from myxtts.data.screening import Screen, _judge
 from myxtts.data.store import FeatureStore, waveform
 from myxtts.errors import AudioError

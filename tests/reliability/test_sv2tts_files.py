@@ -1,5 +1,7 @@
 """Arrays, tables, weights and hyper-parameters of SV2TTS that are not as they should be."""
 
+import errno
+
 import numpy as np
 import pytest
 
@@ -109,15 +111,16 @@ def test_a_wrong_line_of_a_table_is_named(tmp_path, content):
 def test_one_damaged_array_is_left_out_and_counted_before_training(tmp_path):
     for name, shape in (("mels", (20, 80)), ("embeds", (256,))):
         (tmp_path / name).mkdir()
-        for item in "abc":
+        for item in "abcd":
             np.save(tmp_path / name / f"{item}.npy", np.ones(shape, "float32"))
-    lines = [f"{item}.npy|{item}.npy|{item}.npy|4000|20|hello\n" for item in "abc"]
+    lines = [f"{item}.npy|{item}.npy|{item}.npy|4000|20|hello\n" for item in "abcd"]
     (tmp_path / "train.txt").write_text("".join(lines), encoding="utf-8")
     (tmp_path / "mels" / "b.npy").write_bytes(b"\x93NUMPY")
     np.save(tmp_path / "embeds" / "c.npy", np.ones((2, 2), "float32"))
+    np.save(tmp_path / "mels" / "d.npy", np.ones((19, 80), "float32"))
     corpus, report = open_synthesizer_data(tmp_path, SynthesizerDataConfig(), SymbolTokenizer())
     assert [line.mel for line, _ in corpus.lines] == ["a.npy"]
-    assert [name for name, _ in report.skipped] == ["b.npy", "c.npy"]
+    assert [name for name, _ in report.skipped] == ["b.npy", "c.npy", "d.npy"]
     assert all(reason.startswith("unreadable: ") for _, reason in report.skipped)
 
 
@@ -272,3 +275,17 @@ def test_weights_that_are_not_finite_are_not_converted(encoder, value):
     model.build()
     with pytest.raises(WeightsError, match=r"linear\.bias holds NaN"):
         load(model, arrays)
+
+
+def test_weights_that_cannot_be_read_are_named_not_what_is_written(tmp_path, monkeypatch):
+    from myxtts.files import replacing
+    from myxtts.weights import speaker_encoders
+
+    def fail(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(speaker_encoders, "file_sha256", fail)
+    (tmp_path / "pretrained.pt").write_bytes(b"x")
+    told = r"cannot read .*pretrained\.pt: Input/output error\."
+    with pytest.raises(WeightsError, match=told), replacing(tmp_path / "det.png"):
+        speaker_encoders.pretrained_speaker_encoder("resemblyzer", tmp_path / "pretrained.pt")

@@ -133,9 +133,11 @@ def _refuse_large(path: Path) -> None:
     """Refuse what no file of voices holds, before memory is spent on it.
 
     Raises:
-        ValueError: the file, or what an archive says that it unpacks to, is larger.
+        ValueError: the file, or what an archive says that it unpacks to, is larger; or it is none.
     """
     sizes = [path.stat().st_size]
+    if not path.is_file():
+        raise ValueError("it is no file, and a pipe would be waited for")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             sizes += [sum(member.file_size for member in archive.infolist())]

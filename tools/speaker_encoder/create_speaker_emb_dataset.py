@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.errors import AudioError, ConfigError, DataError, WeightsError
-from myxtts.files import replacing, write_whole
+from myxtts.files import check_writable, replacing, write_whole
 from myxtts.flags import make_parser, run
 from myxtts.wavlm_config import WAVLM_NAMES
 from tools.speaker_encoder.device import DEVICES, use
@@ -108,8 +108,10 @@ def main(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size must be at least 1, not {args.batch_size}.")
     recordings = find(args)
-    verifier = make_verifier(args)
     place = Place(Path(args.dataset_dir), args.model_name)
+    # What cannot be written should be known before the long work.
+    check_writable(place.index, DataError)
+    verifier = make_verifier(args)
     require_same_weights(place, verifier.provenance, args.overwrite)
     left_out: dict[str, str] = {}
     recordings = without_twins(recordings, place, left_out)

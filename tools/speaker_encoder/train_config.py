@@ -74,7 +74,7 @@ class TrainConfig(Settings):
     force_restart: bool = setting(True, "begin anew; false: go on where there is a checkpoint")
     device: str = setting("cpu", "cpu, cuda or best")
     aug_device: str = setting("best", "of the original's augmentation")
-    num_workers: int = setting(2, "threads that read and augment", at_least=0, at_most=256)
+    num_workers: int = setting(2, "processes that read and augment", at_least=0, at_most=256)
     speakers_per_batch: int = setting(6, "speakers a batch", at_least=2)
     utterances_per_speaker: int = setting(8, "utterances of each", at_least=2)
     val_speakers_per_batch: int | None = setting(None, "of the original's validation")

@@ -9,14 +9,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from myxtts import replicas
 from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
 from myxtts.data.store import Feature
-from myxtts.data.xtts import batch_options, decoder_batch
+from myxtts.data.xtts import PADDING, batch_options, decoder_batch
 from myxtts.data.xtts_features import pitches
 from myxtts.generation.vocoding import GRIFFIN_LIM, codes_to_waveform
-from myxtts.losses import adversarial_loss, discriminator_loss, feature_matching_loss, stft_loss
+from myxtts.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    feature_matching_loss,
+    masked_mean,
+    stft_loss,
+    whole_mean,
+)
 from myxtts.models.discriminators import (
     MultiPeriodDiscriminator,
     MultiResolutionDiscriminator,
@@ -65,7 +73,8 @@ class DecoderTask(Task):
         self.compiles_itself = isinstance(model.decoder, IstftDecoder)
         kind = SegmentsInContext if self.compiles_itself else BareSegments
         self.cutter = kind(model.decoder, self.config.segment_codes)
-        compiled = self.compiles_itself and bool(self.config.xla)
+        # What replicas tell each other on the way is no part of a compiled graph.
+        compiled = self.compiles_itself and bool(self.config.xla) and self.config.strategy == "none"
         if self.compiles_itself:
             model.decoder.shift(compiled)
         self._compiled_spoken = self._spoken
@@ -140,15 +149,17 @@ class DecoderTask(Task):
         """How many of the segments, the first, are spoken in the voice of another utterance."""
         if not self.config.speaker_swap:
             return 0
-        utterances = tf.shape(segments)[0] // self.config.segments_per_utterance
+        each = self.config.segments_per_utterance
+        utterances = replicas.whole(tf.shape(segments)[0] // each)
         share = tf.cast(utterances, "float32") * self.config.speaker_swap
-        return tf.cast(share, "int32") * self.config.segments_per_utterance
+        return replicas.current().own_of_first(tf.cast(share, "int32")) * each
 
     def _swap(self, rows, swapped):
         """The first rows replaced by those of the utterance before."""
         if not self.config.speaker_swap:
             return rows
-        others = tf.roll(rows, self.config.segments_per_utterance, axis=0)
+        each = self.config.segments_per_utterance
+        others = replicas.own(tf.roll(replicas.gathered(rows, each), each, axis=0))
         return tf.concat([others[:swapped], rows[swapped:]], axis=0)
 
     def validation_step(self, batch: dict) -> dict:
@@ -240,7 +251,8 @@ class DecoderTask(Task):
             rows.append(batch["pitch"])
         latents, lengths, *waves = map(self._repeated, rows)
         spare = tf.maximum(lengths - self.config.segment_codes, 0)
-        draws = keras.random.uniform((tf.shape(latents)[0],), seed=self.segments)
+        rows = replicas.whole(tf.shape(latents)[0])
+        draws = replicas.own(keras.random.uniform((rows,), seed=self.segments))
         starts = tf.cast(draws * tf.cast(spare + 1, "float32"), "int32")
         return self.cutter.cut(starts, latents, lengths, *waves)
 
@@ -250,7 +262,7 @@ class DecoderTask(Task):
         return rows if count == 1 else tf.repeat(rows, count, axis=0)
 
     def _mel_loss(self, real, fake):
-        return tf.reduce_mean(tf.abs(self.mel(real) - self.mel(fake)))
+        return whole_mean(tf.abs(self.mel(real) - self.mel(fake)))
 
     def _judge(self, wave) -> list:
         wave = wave[..., None]
@@ -285,10 +297,9 @@ def pitch_losses(octaves, voiced, pitch, known) -> dict:
     """
     truly = tf.cast((pitch > 0) & known, "float32")
     known = tf.cast(known, "float32")
-    off = tf.abs(octaves - octaves_of(pitch)) * truly
-    octaves_off = tf.reduce_sum(off) / tf.maximum(tf.reduce_sum(truly), 1.0)
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=truly, logits=voiced) * known
-    entropy = tf.reduce_sum(entropy) / tf.maximum(tf.reduce_sum(known), 1.0)
+    octaves_off = masked_mean(tf.abs(octaves - octaves_of(pitch)), truly)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=truly, logits=voiced)
+    entropy = masked_mean(entropy, known)
     return {"pitch_loss": octaves_off + entropy, "pitch_octaves": octaves_off}
 
 
@@ -316,5 +327,6 @@ STAGE = Stage(
     ),
     needs=("dvae", "gpt"),
     features=_features,
+    padding=PADDING,
     hand_on=lambda task, validation: task.judge_vocoders(validation()),
 )

@@ -12,7 +12,7 @@ from myxtts.audio.frontends import XTTS_DVAE
 from myxtts.audio.griffin_lim import griffin_lim
 from myxtts.config import XTTSConfig
 from myxtts.data.corpus import Corpus
-from myxtts.data.xtts import TOKENS_PER_CODE, batch_options, dvae_batch
+from myxtts.data.xtts import PADDING, TOKENS_PER_CODE, batch_options, dvae_batch
 from myxtts.errors import ConfigError
 from myxtts.losses import masked_accuracy, masked_cross_entropy
 from myxtts.models.xtts import XTTS
@@ -126,4 +126,5 @@ STAGE = Stage(
     DVAETask,
     batches=lambda corpus, config: partial(dvae_batch, corpus, options=batch_options(config)),
     speakers_per_batch=require_durations,
+    padding=PADDING,
 )

@@ -14,7 +14,7 @@ from myxtts.config import XTTSConfig
 from myxtts.data.buckets import Buckets
 from myxtts.data.corpus import Corpus
 from myxtts.data.store import Feature
-from myxtts.data.xtts import batch_options, gpt_batch, length_buckets
+from myxtts.data.xtts import PADDING, batch_options, gpt_batch, length_buckets
 from myxtts.data.xtts_features import audio_codes
 from myxtts.errors import ConfigError, DataError
 from myxtts.generation.vocoding import codes_to_mel
@@ -323,5 +323,6 @@ STAGE = Stage(
     speakers_per_batch=_planned,
     features=code_features,
     buckets=_buckets,
+    padding=PADDING,
     hand_on=lambda task, validation: mark_fine_tuned(task.model),
 )

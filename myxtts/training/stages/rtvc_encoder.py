@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from myxtts import replicas
 from myxtts.data.rtvc_mels import MelCorpus, first_utterances, mel_batches, open_mels
 from myxtts.data.speakers import SpeakerPlan
 from myxtts.errors import MyXTTSError
@@ -131,6 +132,7 @@ class RTVCEncoderTask(Task):
         with tf.GradientTape() as tape:
             numbers = self.losses(batch, training=True)
         gradients = tape.gradient(numbers["loss"], variables)
+        gradients = replicas.current().averaged(gradients, variables)
         count = len(self._biases)
         norm = tf.linalg.global_norm([*gradients, *gradients[-count:]])
         factor = tf.minimum(1.0, self.training.gradient_clip / (norm + 1e-6))
@@ -267,4 +269,4 @@ def _due(step: int, every: int) -> bool:
     return bool(every) and step % every == 0
 
 
-STAGE = Stage("speaker", RTVCEncoderTask, batches, plan=plan)
+STAGE = Stage("speaker", RTVCEncoderTask, batches, plan=plan, by_row=True)

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from myxtts import replicas
 from myxtts.data.speaker_batches import training_batches, trial_batches
 from myxtts.data.speakers import SpeakerCorpus, SpeakerPlan
 from myxtts.data.trials import TrialCorpus
@@ -73,7 +74,9 @@ class SpeakerTask(Task):
     def losses(self, batch: dict, training: bool) -> dict[str, tf.Tensor]:
         if training and self.training.aam_margin_end and isinstance(self.loss, AAMSoftmaxLoss):
             self.loss.margin.assign(self._margin())
-        embeddings = self.encoder(batch["audio"], batch["lengths"], training=training)
+        # Of what differs in training, ECAPA-TDNN and Coqui's ResNet have nothing but the norms.
+        moving = training and not self.training.keep_statistics
+        embeddings = self.encoder(batch["audio"], batch["lengths"], training=moving)
         numbers = {"loss": self.loss(batch["speakers"], embeddings)}
         if self.has_pairs:
             numbers["in_batch_eer"] = in_batch_eer(batch["speakers"], embeddings)
@@ -223,6 +226,7 @@ def in_batch_eer(speakers, embeddings):
     It depends on how many speakers and utterances a batch has and on which were drawn, and the
     weights are moving: it says whether a run learns, and is no measure of an encoder.
     """
+    speakers, embeddings = replicas.gathered(speakers), replicas.gathered(embeddings)
     vectors, count = unit_length(embeddings), ops.shape(embeddings)[0]
     cosines = ops.stop_gradient(ops.matmul(vectors, ops.transpose(vectors)))
     paired = ops.arange(count)[:, None] < ops.arange(count)[None, :]
@@ -267,4 +271,4 @@ def trackers(config: SpeakerConfig, run_dir: Path) -> Trackers:
     return Trackers(makers)
 
 
-STAGE = Stage("speaker", SpeakerTask, batches, plan=plan, trackers=trackers)
+STAGE = Stage("speaker", SpeakerTask, batches, plan=plan, trackers=trackers, by_row=True)

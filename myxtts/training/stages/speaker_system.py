@@ -134,7 +134,9 @@ def start_encoder(config: SpeakerConfig, run_dir: Path) -> tuple[PretrainedSpeak
     Raises:
         WeightsError: the weights are not there or do not fit.
     """
-    encoder = PretrainedSpeakerEncoder.from_section(config.model.section())
+    precision = "mixed_bfloat16" if config.training.mixed_precision else "float32"
+    section = config.model.section()
+    encoder = PretrainedSpeakerEncoder.from_section(section, precision=precision)
     encoder.build()
     kept = run_dir / ORIGIN
     if config.training.init_from is None:

@@ -14,7 +14,7 @@ from keras import ops
 from myxtts.audio.frontends import RTVC_SYNTHESIZER
 from myxtts.audio.io import write_audio
 from myxtts.audio.rtvc_griffin_lim import rtvc_griffin_lim
-from myxtts.data.synthesizer import PhasePlan, batches, place
+from myxtts.data.synthesizer import PADDING, PhasePlan, batches, place
 from myxtts.errors import MyXTTSError
 from myxtts.files import write_whole
 from myxtts.plots import new_figure, save_figure, show_matrix
@@ -234,4 +234,6 @@ def tell_steps(task: SynthesizerTask, validation: Callable) -> None:
     task.export()
 
 
-STAGE = Stage("synthesizer", SynthesizerTask, batches, plan=plan, hand_on=tell_steps)
+STAGE = Stage(
+    "synthesizer", SynthesizerTask, batches, plan=plan, hand_on=tell_steps, padding=PADDING
+)

@@ -1,0 +1,1 @@
+"""Bulk work over processes or machines: the pools, and what they do."""
