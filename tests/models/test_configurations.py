@@ -31,7 +31,8 @@ from myxtts.models import (
 )
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
-from myxtts.models.layer import BatchNorm, UnbiasedBatchNorm
+from myxtts.models.layer import BatchNorm, Dropout, UnbiasedBatchNorm
+from myxtts.models.masked_batch_norm import MaskedBatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.synthesizer_config import TacotronConfig
@@ -102,6 +103,8 @@ LAYERS = [
     (wavernn.MelBlock(8), FRAMES),
     (UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
+    (MaskedBatchNorm(momentum=0.5, name="norm"), FRAMES),
+    (Dropout(0.5, name="dropout"), FRAMES),
     (cbhg.PreNet(8, 6, 0.2), FRAMES),
     (cbhg.ConvNorm(8, 6, 3, relu=False), FRAMES),
     (cbhg.Highway(8), FRAMES),

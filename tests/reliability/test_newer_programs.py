@@ -10,12 +10,12 @@ import pytest
 
 from myxtts.errors import AudioError, CheckpointError, ConfigError, DataError
 from myxtts.flags import run
+from myxtts.programs.verify import embed_cohort
 from myxtts.server.command import check_places
 from myxtts.server.settings import ServerSettings
 from myxtts.verification.threshold import Threshold
 from myxtts.weights.torch_tensor import write_tensor
 from tools.speaker_encoder.create_speaker_emb_dataset import made_before
-from tools.verify_speakers import embed_cohort
 from tools.voice_box.emphasis import _heard
 
 

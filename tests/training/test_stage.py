@@ -19,6 +19,7 @@ from myxtts.data.screening import Screen, screen_corpus
 from myxtts.data.store import Clip, Feature, FeatureStore
 from myxtts.errors import CheckpointError
 from myxtts.presets.variables import save_variables
+from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting
 from myxtts.training.logs import read_history
 from myxtts.training.optimizers import make_optimizer
@@ -52,6 +53,7 @@ class LineTraining(Settings, section="training"):
     gradient_accumulation: int = setting(1, "batches a step")
     mixed_precision: bool = setting(False, "compute in bfloat16")
     xla: bool = setting(False, "compile the training step")
+    strategy: Strategy = setting("none", STRATEGY_HELP)
     validate_every: int = setting(4, "steps between validations")
     checkpoint_every: int = setting(4, "steps between checkpoints")
     keep_checkpoints: int = setting(3, "latest checkpoints kept")

@@ -125,7 +125,7 @@ def test_a_score_on_the_threshold_is_accepted(clips):
 
 def test_deciding_without_a_threshold_says_how_to_measure_one(clips):
     verifier = SpeakerVerifier(Moments())
-    with pytest.raises(ConfigError, match="verify_speakers.py --trials FILE --save-threshold"):
+    with pytest.raises(ConfigError, match="myxtts verify --trials FILE --save-threshold"):
         verifier.verify(verifier.enroll(clips[0]), clips[0])
 
 

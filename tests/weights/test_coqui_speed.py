@@ -50,7 +50,7 @@ def coqui(model, voice: Voice, speed: float) -> np.ndarray:
     return spoken["wav"]
 
 
-@pytest.mark.parametrize("speed", [0.8, 1.3])
+@pytest.mark.parametrize("speed", [0.8, pytest.param(1.3, marks=pytest.mark.slow)])
 def test_speech_at_another_speed_is_coquis(pair, voice, speed):
     theirs = coqui(pair[0], voice, speed)
     synthesizer = Synthesizer(pair[1], settings(speed=speed))

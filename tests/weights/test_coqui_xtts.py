@@ -91,7 +91,7 @@ def test_speech_is_coquis(ending, checkpoint, converted, references, conditioned
     assert set(finished) == {True, False}
 
 
-@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("half", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_preset_speaks_like_the_converted_model(converted, references, tmp_path, half):
     converted.save_to_preset(tmp_path / "preset", half=half)
     again = XTTS.from_preset(tmp_path / "preset")

@@ -193,6 +193,7 @@ def test_segments_may_be_in_the_voice_of_the_utterance_before(preset, config):
     assert int(task._swapped(rows[:2])) == 0
 
 
+@pytest.mark.slow
 def test_swapped_segments_are_judged_by_who_is_heard_alone(config, tmp_path):
     changes = {"speaker_swap": 0.5, "output_dir": str(tmp_path / "run")}
     result = train(config.merged({"training": changes}))

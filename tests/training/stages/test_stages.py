@@ -29,6 +29,7 @@ def test_mixed_precision_trains(micro_config, corpus, tmp_path, float32_again):
     assert np.isfinite(values(tmp_path, "gpt", "loss")).all()
 
 
+@pytest.mark.slow
 def test_compiled_steps_train(micro_config, corpus, tmp_path):
     result = train(run_config(micro_config, corpus, tmp_path, xla=True, stage="dvae"))
     assert result.steps == {"dvae": 4}
