@@ -117,7 +117,7 @@ def compare(name: str, sides: dict[str, Side], args: argparse.Namespace) -> dict
     calls = {
         key: functools.partial(measure.of, side)
         for key, side in sides.items()
-        if key in ("coqui", "ours") or measure.call in side.GPT_CALLS
+        if key in ("coqui", "ours") or measure.call in side.changed
     }
     line = summary(in_turns(calls, args.rounds + 1))
     return {**line, "unit": measure.unit, "aim": AIMS[args.size].get(name)}

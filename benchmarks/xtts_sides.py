@@ -19,6 +19,7 @@ from benchmarks.upstream.drawn import RATE, sound
 from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.generation.state import generate
 from myxtts.inference.coder import Coder, Request
+from myxtts.inference.compiled_decoder import vocode_of
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import train_tokenizer
@@ -105,20 +106,26 @@ class MyXTTS:
     Args:
         model: loses its stop code.
         reference: audio file of the voice.
-        xla: compile the GPT's steps; only ``GPT_CALLS`` have any.
-        engine: that computes these steps.
-    """
+        xla: compile the GPT's steps.
+        engine: that computes these steps, and with ``int8`` the decoder.
 
-    GPT_CALLS = ("generate", "speak", "stream")
+    Attributes:
+        changed: calls that ``xla`` and ``engine`` change.
+    """
 
     def __init__(self, model: XTTS, reference: Path, xla: bool = False, engine="tensorflow"):
         self.model, self.reference, self.xla, self.engine = model, reference, xla, engine
+        self.changed = ("generate", "speak", "stream", *(() if xla else ("decode",)))
         bias = model.gpt.audio_head.bias
         bias.assign(tf.tensor_scatter_nd_update(bias, [[model.gpt.stop_audio_token]], [NEVER]))
         self.latents = tf.constant(random_latents(model.gpt.model_dim))
         self.synthesizers: dict[int, Synthesizer] = {}
         self._generate = tf.function(self._greedy, autograph=False, jit_compile=xla)
-        self._decode = tf.function(lambda *inputs: model.decoder(*inputs), autograph=False)
+        vocode = vocode_of(model.decoder, engine)
+        self._decode = tf.function(
+            lambda latents, voice: vocode(model.decoder.frames(latents, voice), voice),
+            autograph=False,
+        )
         self.voice = self.condition()
 
     def generate(self, codes: int) -> np.ndarray:
