@@ -117,6 +117,12 @@ FIGURES = (
         minutes=15,
     ),
     Figure(
+        "convolutions",
+        "What the decoder was tried with",
+        "benchmarks/decode_convolutions.py",
+        "benchmarks/decode_convolutions.py --rounds 2 --seconds 1 --every 5",
+    ),
+    Figure(
         "rounding",
         "What rounding to int8 changes",
         "benchmarks/decode_accuracy.py --codes 1000",
