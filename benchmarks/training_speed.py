@@ -30,7 +30,7 @@ from myxtts.config import XTTSConfig
 from myxtts.training import trainer
 from myxtts.training.run import train
 
-corpus, cache, folder, steps = *sys.argv[1:4], int(sys.argv[4])
+corpus, cache, folder, steps, encoder = *sys.argv[1:4], int(sys.argv[4]), sys.argv[5]
 heard = []
 whole = trainer.Trainer._step
 
@@ -52,6 +52,8 @@ times = []
 trainer.Trainer._step = step
 gpt = {"layers": 6, "model_dim": 256, "heads": 4, "dropout": 0.0}
 model = {"gpt": gpt, "conditioning": {"num_latents": 4}}
+if encoder != "original":
+    model |= {"use_pretrained_speaker_encoder": True, "speaker_encoder_type": encoder}
 stages = {"dvae": {"steps": 1}, "gpt": {"steps": steps, "batch_size": 32}, "decoder": {"steps": 0}}
 training = {"output_dir": folder, "validate_every": 10**6, "checkpoint_every": 10**6} | stages
 values = {"model": model, "data": {"train_data": corpus, "val_data": corpus, "cache_dir": cache}}
@@ -75,7 +77,8 @@ def main(args: argparse.Namespace) -> None:
         for turn in range(-1, args.rounds):
             for name, checkout in sides.items():
                 places = Path(folder) / f"cache-{name}", Path(folder) / f"run-{name}-{turn}"
-                found = ran(checkout, PROGRAM, corpus, *places, args.steps if turn >= 0 else 2)
+                steps = args.steps if turn >= 0 else 2
+                found = ran(checkout, PROGRAM, corpus, *places, steps, args.encoder)
                 # The first round only fills the cache.
                 rows[name] += [found] if turn >= 0 else []
     report(compared(rows))
@@ -86,6 +89,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("other", metavar="CHECKOUT", help="folder of the other checkout")
     parser.add_argument("--corpus", default=DEMO_CORPUS / "train", help="what is trained on")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each side")
+    parser.add_argument(
+        "--encoder", default="original", help="that hears the reference, or a pretrained one"
+    )
     parser.add_argument("--steps", type=int, default=40, help="of each process")
     return parser
 
