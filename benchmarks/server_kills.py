@@ -25,7 +25,7 @@ TEXT = "The tide comes in at four, and nobody waits for it. " * 4
 KEPT = "kept"
 # A process lives so long after the first speech came, or the first voice was made, at most.
 LONGEST_S = 3.0
-PATIENCE_S = 300.0
+PATIENCE_S = 1800.0
 UPLOADERS = 2
 FILES = {"voice.json", "voice.safetensors"}
 
