@@ -15,6 +15,7 @@ from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError, TextError
 from myxtts.generation.alignment import attention_flags, crossing
 from myxtts.generation.driver import Attempt, Reading
+from myxtts.generation.mels import FRAMES_A_CHARACTER, LEAST_FRAMES, MOST_FRAMES, QUIET
 from myxtts.models.tacotron import Tacotron
 from myxtts.text.front_end import in_phonemes
 from myxtts.text.phonemes import words_apart
@@ -29,10 +30,6 @@ MOST_WORDS, FEWEST_CHARACTERS = 20, 25
 CONTEXT = "Now i will say it clearly to all of you."
 # 0.15 seconds at 80 frames a second, of the value of silence.
 PAUSE_FRAMES, SILENCE = 12, -4.0
-# Frames at the end below this are silence: RTVC's tts_stop_threshold.
-QUIET = -3.4
-# What a text may take: of frames a character speech takes five or six.
-LEAST_FRAMES, FRAMES_A_CHARACTER, MOST_FRAMES = 200, 20, 2000
 
 
 @dataclass(frozen=True)
