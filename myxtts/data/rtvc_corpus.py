@@ -26,12 +26,9 @@ from myxtts.data.rtvc_synthesizer import TRAIN, Prepared, Speaker, write_utteran
 from myxtts.data.synthesizer import FRAMES_A_SECOND, read_table
 from myxtts.errors import AudioError, DataError, TextError, UnreadableError
 from myxtts.files import locked, writable_folder
-from myxtts.synthesizer_config import SYMBOLS
-from myxtts.text.phonemes import TOKENS, words_apart
-from myxtts.text.symbols import SymbolTokenizer
+from myxtts.text.phonemes import words_apart
+from myxtts.text.symbols import PHONEME_SYMBOLS, SymbolTokenizer
 
-# What a synthesizer that reads letters and phonemes has for symbols.
-PHONEME_SYMBOLS = (*SYMBOLS, *TOKENS.values())
 # Utterances that a process is given at once.
 SHARE = 50
 # Frames of the end mark, which is no sound.

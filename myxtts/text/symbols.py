@@ -21,6 +21,8 @@ PAD, END = "_", "~"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 66 of them; the id is the place.
 SYMBOLS = (PAD, END, *LETTERS, *"!'\"(),-.:;? ")
+# Letters and phonemes, for a corpus that knows both.
+PHONEME_SYMBOLS = (*SYMBOLS, *TOKENS.values())
 # The same words as XTTS reads.
 ABBREVIATIONS = LANGUAGES["en"].abbreviations
 _ABBREVIATED = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)

@@ -13,14 +13,11 @@ from myxtts.models.tacotron import Tacotron
 from myxtts.serving.graph.spectrograms import GraphRtvcGriffinLim, GraphSymbols
 from myxtts.serving.sv2tts import export_sv2tts
 from myxtts.synthesizer_config import SYMBOLS, TacotronConfig
-from myxtts.text.phonemes import TOKENS
-from myxtts.text.symbols import SymbolTokenizer
+from myxtts.text.symbols import PHONEME_SYMBOLS, SymbolTokenizer
 from tests.models.test_tacotron import TINY
 
-BOTH = (*SYMBOLS, *TOKENS.values())
 
-
-@pytest.mark.parametrize("symbols", [SYMBOLS, BOTH])
+@pytest.mark.parametrize("symbols", [SYMBOLS, PHONEME_SYMBOLS])
 @pytest.mark.parametrize("text", ["Hello, you! ~", "Say [hˈɛɹiət. nˈW]: it's 'so'?", " “Oh”_ é"])
 def test_ids_are_the_tokenizers(symbols, text):
     tokenizer = SymbolTokenizer(symbols, ("basic_cleaners",))

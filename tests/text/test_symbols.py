@@ -7,8 +7,13 @@ import pytest
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.text.english_numbers import cardinal, expand_numbers, ordinal
-from myxtts.text.phonemes import TOKENS
-from myxtts.text.symbols import SYMBOLS, SymbolTokenizer, english_cleaners, read_symbols
+from myxtts.text.symbols import (
+    PHONEME_SYMBOLS,
+    SYMBOLS,
+    SymbolTokenizer,
+    english_cleaners,
+    read_symbols,
+)
 from myxtts.text.transliteration import to_ascii
 
 
@@ -80,7 +85,7 @@ def test_a_text_without_symbols_is_refused():
 
 
 def test_phonemes_in_brackets_where_the_symbols_have_them():
-    tokenizer = SymbolTokenizer((*SYMBOLS, *TOKENS.values()))
+    tokenizer = SymbolTokenizer(PHONEME_SYMBOLS)
     ids = tokenizer.encode("[hˈɛɹiət]! You")
     assert ids == tokenizer.encode("[hˈɛɹiət!] you") and len(ids) == 7 + 1 + 1 + 3 + 1
     assert tokenizer.decode(ids[7:]) == "! you~" and ids[0] != tokenizer.ids["h"]
