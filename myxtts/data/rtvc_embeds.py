@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.audio.silences import has_detector, raised_volume, trim_silences
+from myxtts.children import begin, without_interrupts
 from myxtts.data.rtvc_folders import broken, check_processes, load_array
 from myxtts.data.synthesizer import TABLE, Line, read_table
 from myxtts.errors import AudioError, DataError
@@ -84,9 +85,11 @@ def _in_processes(work, tasks: list[Line], processes: int) -> Iterable[tuple[Lin
 
 
 def _mapped(work, tasks: list[Line], processes: int) -> Iterator[tuple[Line, str]]:
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), begin)
     try:
-        yield from pool.map(work, tasks, chunksize=8)
+        with without_interrupts():
+            results = pool.map(work, tasks, chunksize=8)
+        yield from results
     except BrokenExecutor as error:
         raise broken(processes) from error
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from myxtts.children import begin, without_interrupts
 from myxtts.data.speakers import AUDIO_SUFFIXES
 from myxtts.errors import ConfigError, DataError
 from myxtts.files import replacing
@@ -119,9 +120,11 @@ def in_processes(work: Callable, tasks: Iterable[Any], processes: int, told: str
         return
     # Forked from a process with threads, a child may wait for a lock that nobody holds.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(processes, len(tasks)), context, begin) as pool:
         try:
-            yield from tqdm(pool.map(work, tasks), told, len(tasks), disable=None)
+            with without_interrupts():
+                results = pool.map(work, tasks)
+            yield from tqdm(results, told, len(tasks), disable=None)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, BrokenExecutor):

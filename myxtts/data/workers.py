@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
 from typing import Any
 
+from myxtts.children import begin, without_interrupts
 from myxtts.errors import DataError
 
 # In a worker: what it does.
@@ -32,7 +29,7 @@ class Workers:
     def __init__(self, work: Callable[[Any], Any], processes: int):
         self.processes = processes
         self._pool = ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), _begin, (work,)
+            processes, multiprocessing.get_context("spawn"), begin, (_keep, work)
         )
 
     def map(self, tasks: Sequence[Any]) -> list:
@@ -43,7 +40,8 @@ class Workers:
         """
         parts = [tasks[start :: self.processes] for start in range(self.processes)]
         try:
-            begun = [self._pool.submit(_do, part) for part in parts]
+            with without_interrupts():
+                begun = [self._pool.submit(_do, part) for part in parts]
             done = [future.result() for future in begun]
         except BrokenProcessPool as error:
             raise DataError(
@@ -60,18 +58,9 @@ class Workers:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(work: Callable[[Any], Any]) -> None:
+def _keep(work: Callable[[Any], Any]) -> None:
     global _work  # noqa: PLW0603 - a process has one work
     _work = work
-    # Ctrl-C reaches every process of a terminal; the trainer says when these end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A trainer that was killed can end nobody, and its workers would wait for ever."""
-    wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _do(tasks: Sequence[Any]) -> list:

@@ -85,7 +85,8 @@ class Attempt:
 class Reading:
     """A text being spoken: what is to be tried next, and the best takes so far.
 
-    Iterating gives the attempts; each has to be answered by :meth:`add` before the next.
+    Iterating gives the attempts; each has to be answered by :meth:`add` before the next. Who can
+    make several at once asks for :meth:`rounds`.
 
     Args:
         pieces: of :func:`text_pieces`.
@@ -108,8 +109,20 @@ class Reading:
 
     def __iter__(self) -> Iterator[Attempt]:
         while len(self.takes) < len(self._pieces):
-            piece = len(self.takes)
-            yield Attempt(self._pieces[piece], piece, len(self._tried))
+            yield self._attempt()
+
+    def rounds(self) -> Iterator[list[Attempt]]:
+        """Attempts at one piece that are all to be made, whatever becomes of each.
+
+        All have to be answered by :meth:`add`, in their order, before the next round.
+        """
+        while len(self.takes) < len(self._pieces):
+            count = 1 if self._tried else self._wanted
+            yield [self._attempt(later) for later in range(count)]
+
+    def _attempt(self, later: int = 0) -> Attempt:
+        piece = len(self.takes)
+        return Attempt(self._pieces[piece], piece, len(self._tried) + later)
 
     def add(self, take: Take) -> None:
         """Judge the take of the last attempt."""

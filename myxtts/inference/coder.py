@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,32 +90,44 @@ class Coder:
 
     def whole(self, request: Request) -> Codes:
         """All codes of ``request``."""
+        return self.together([request])[0]
+
+    def together(self, requests: Sequence[Request]) -> list[Codes]:
+        """All codes of each of ``requests``, which differ in ``rng`` alone, as one batch."""
         if self.settings.num_beams > 1:
-            return self._search(request)
+            return list(map(self._search, requests))
         # Compiled steps are those of a stream, so that they are compiled once.
         size = self.settings.stream_codes if self.settings.xla else BLOCK
-        return joined(list(self._spoken(request, itertools.repeat(size), size)))
+        blocks = self._spoken(requests, itertools.repeat(size), size)
+        return [joined(_until_finished(row)) for row in zip(*blocks, strict=True)]
 
     def pieces(self, request: Request) -> Iterator[Codes]:
         """The same codes, as many at a time as a stream's chunks have, as they are made."""
-        return self._spoken(request, chunk_codes(self.settings), self.settings.stream_codes)
+        counts = chunk_codes(self.settings)
+        for (piece,) in self._spoken([request], counts, self.settings.stream_codes):
+            yield piece
 
     def _search(self, request: Request) -> Codes:
         # It weighs what the bound cuts, so it must not look beyond it.
         steps, least = tf.constant(request.bound), tf.constant(request.least)
         text = padded_text(request, self.gpt.max_text_tokens)
         result = self._beams(*text, request.latents, steps, least)
-        return _trimmed(result, request.bound)
+        return _trimmed(result, 0, request.bound)
 
-    def _spoken(self, request: Request, counts: Iterator[int], size: int) -> Iterator[Codes]:
+    def _spoken(
+        self, requests: Sequence[Request], counts: Iterator[int], size: int
+    ) -> Iterator[list[Codes]]:
         """Pieces of ``counts`` codes, ``size`` at most; the cache grows with them."""
-        uniforms = request.rng.random((1, request.bound), "float32")
+        request, rows = requests[0], len(requests)
+        uniforms = np.stack([one.rng.random(request.bound, "float32") for one in requests])
         uniforms = np.pad(uniforms, [(0, 0), (0, size)])
-        text, least = padded_text(request, self.gpt.max_text_tokens), tf.constant(request.least)
-        prompt = request.latents.shape[1] + text[0].shape[1] + 3
+        ids, lengths = padded_text(request, self.gpt.max_text_tokens)
+        text = tf.repeat(ids, rows, axis=0), tf.repeat(lengths, rows)
+        latents, least = np.repeat(request.latents, rows, axis=0), tf.constant(request.least)
+        prompt = latents.shape[1] + ids.shape[1] + 3
         # Nothing is read of the other engine's room before something is written to it.
         room = request.bound + size if self._int8 else self._room(prompt, size)
-        state = self._opened(text, request.latents, room)
+        state = self._opened(text, latents, room)
         made, finished = 0, False
         try:
             while not finished and made < request.bound:
@@ -126,9 +138,9 @@ class Coder:
                 drawn = tf.constant(uniforms[:, made : made + size])
                 result, state = self._next(state, drawn, least, tf.constant(wanted))
                 made += wanted
-                piece = _trimmed(result, wanted)
-                finished = piece.finished
-                yield piece
+                pieces = [_trimmed(result, row, wanted) for row in range(rows)]
+                finished = all(piece.finished for piece in pieces)
+                yield pieces
         finally:
             if self._int8:
                 self._int8.close(state)
@@ -198,15 +210,21 @@ def round_up(value: int, multiple: int) -> int:
     return max(multiple, math.ceil(value / multiple) * multiple)
 
 
-def _trimmed(result: dict, limit: int) -> Codes:
-    """The first ``limit`` codes of what the GPT made; a stop beyond them is none."""
-    length = min(int(result["lengths"][0]), limit)
-    finished = bool(result["finished"][0]) and length < limit
-    latents = result["latents"][0, : length + finished]
-    return Codes(np.asarray(result["codes"][0, :length]), np.asarray(latents, "float32"), finished)
+def _trimmed(result: dict, row: int, limit: int) -> Codes:
+    """The first ``limit`` codes of a row that the GPT made; a stop beyond them is none."""
+    length = min(int(result["lengths"][row]), limit)
+    finished = bool(result["finished"][row]) and length < limit
+    latents = np.asarray(result["latents"][row, : length + finished], "float32")
+    return Codes(np.asarray(result["codes"][row, :length]), latents, finished)
 
 
-def joined(pieces: list[Codes]) -> Codes:
+def _until_finished(pieces: Sequence[Codes]) -> Sequence[Codes]:
+    """Pieces of one row without those that were only made for the others."""
+    ends = [number for number, piece in enumerate(pieces) if piece.finished]
+    return pieces[: ends[0] + 1] if ends else pieces
+
+
+def joined(pieces: Sequence[Codes]) -> Codes:
     """Consecutive pieces as one."""
     return Codes(
         np.concatenate([piece.codes for piece in pieces]),

@@ -41,32 +41,43 @@ class Ranking:
             autograph=False,
         )
 
-    def score(self, request: Request, made: Codes, waveform: np.ndarray, voice: Voice) -> float:
-        """Of the take that ``request`` gave, ``waveform`` ``(samples,)`` at 24 kHz."""
-        if not len(made.codes):
-            return -math.inf
-        return self.confidence(request, made) + LIKENESS * self.likeness(waveform, voice)
+    def scores(
+        self, request: Request, made: list[Codes], waveforms: list[np.ndarray], voice: Voice
+    ) -> list[float]:
+        """Of takes of one text, each ``(samples,)`` at 24 kHz; minus infinity without codes."""
+        found = np.full(len(made), -math.inf)
+        spoken = [number for number, one in enumerate(made) if len(one.codes)]
+        if spoken:
+            sure = self.confidences(request, [made[number].codes for number in spoken])
+            like = self.likenesses([waveforms[number] for number in spoken], voice)
+            found[spoken] = sure + LIKENESS * like
+        return found.tolist()
 
-    def confidence(self, request: Request, made: Codes) -> float:
-        """See :func:`myxtts.generation.confidence.confidence`."""
-        text_ids, text_lengths = padded_text(request, self._gpt.max_text_tokens)
-        count = len(made.codes)
-        size = max(count, min(round_up(count, CODES_MULTIPLE), self._gpt.max_audio_tokens))
+    def confidences(self, request: Request, codes: list[np.ndarray]) -> np.ndarray:
+        """See :func:`myxtts.generation.confidence.confidence`; of each row of codes."""
+        rows, counts = len(codes), [len(one) for one in codes]
+        ids, lengths = padded_text(request, self._gpt.max_text_tokens)
+        most = max(counts)
+        size = max(most, min(round_up(most, CODES_MULTIPLE), self._gpt.max_audio_tokens))
+        rows_of_codes = [np.pad(one, (0, size - len(one))) for one in codes]
         inputs = {
-            "conditioning_latents": tf.constant(request.latents),
-            "text_ids": text_ids,
-            "text_lengths": text_lengths,
-            "audio_codes": tf.constant(np.pad(made.codes, (0, size - count))[None], "int32"),
-            "code_lengths": tf.constant([count]),
+            "conditioning_latents": tf.constant(np.repeat(request.latents, rows, axis=0)),
+            "text_ids": tf.repeat(ids, rows, axis=0),
+            "text_lengths": tf.repeat(lengths, rows),
+            "audio_codes": tf.constant(np.stack(rows_of_codes), "int32"),
+            "code_lengths": tf.constant(counts),
         }
-        return float(self._sure(inputs)[0])
+        return np.asarray(self._sure(inputs))
 
-    def likeness(self, waveform: np.ndarray, voice: Voice) -> float:
-        """Cosine of the take's speaker embedding to the voice's; 0 of too little speech."""
-        speech = resample(waveform, OUTPUT_RATE, MODEL_RATE)
-        if len(speech) < LEAST_SAMPLES:
-            return 0.0
-        own = np.ravel(self._embedding(*padded([speech])))
-        wanted = np.ravel(voice.speaker_embedding)
-        lengths = np.linalg.norm(own) * np.linalg.norm(wanted)
-        return float(own @ wanted / max(lengths, 1e-10))
+    def likenesses(self, waveforms: list[np.ndarray], voice: Voice) -> np.ndarray:
+        """Cosine of each take's speaker embedding to the voice's; 0 of too little speech."""
+        speech = [resample(waveform, OUTPUT_RATE, MODEL_RATE) for waveform in waveforms]
+        long = [number for number, one in enumerate(speech) if len(one) >= LEAST_SAMPLES]
+        cosines = np.zeros(len(speech))
+        if long:
+            own = self._embedding(*padded([speech[number] for number in long]))
+            own = np.reshape(own, (len(long), -1))
+            wanted = np.ravel(voice.speaker_embedding)
+            lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(wanted)
+            cosines[long] = own @ wanted / np.maximum(lengths, 1e-10)
+        return cosines

@@ -28,6 +28,7 @@ from myxtts.generation.vocoding import (
     stretched,
 )
 from myxtts.inference.coder import Coder, Codes, Request, joined
+from myxtts.inference.compiled_decoder import vocode_of
 from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
@@ -122,9 +123,14 @@ class Synthesizer:
         heard = {"input_signature": AUDIO, "autograph": False}
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
-        self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
+        vocode = vocode_of(model.decoder, self.settings.engine, self.settings.threads)
+
+        def decode(latents, speaker_embedding):
+            return vocode(model.decoder.frames(latents, speaker_embedding), speaker_embedding)
+
+        self._decode = tf.function(decode, reduce_retracing=True, autograph=False)
         self._ranking = Ranking(model, self._embedding)
-        self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
+        self._streaming = StreamingVocoder(model.decoder, self.settings.speed, vocode)
 
     @property
     def engine(self) -> str:
@@ -182,8 +188,9 @@ class Synthesizer:
         voice = voice or self.voice()
         voice.require(self.model)
         reading = Reading(self._pieces(text, language), self.settings)
-        for attempt in reading:
-            reading.add(self.take(attempt, voice, language))
+        for attempts in reading.rounds():
+            for take in self._takes(attempts, voice, language):
+                reading.add(take)
         return Synthesis(
             waveform=reading.waveform(),
             sample_rate=OUTPUT_RATE,
@@ -225,8 +232,7 @@ class Synthesizer:
 
     def take(self, attempt: Attempt, voice: Voice, language: str = "en") -> Take:
         """One attempt at a piece, whole."""
-        request = self._request(attempt, voice, language)
-        return self._judged(request, self._coder.whole(request), voice)
+        return self._takes([attempt], voice, language)[0]
 
     def taking(
         self, attempt: Attempt, voice: Voice, language: str = "en"
@@ -236,7 +242,7 @@ class Synthesizer:
         for piece in self._coder.pieces(request):
             made.append(piece)
             yield
-        return self._judged(request, joined(made), voice)
+        return self._judged([request], [joined(made)], voice)[0]
 
     def chunks(self, attempt: Attempt, voice: Voice, language: str = "en") -> Chunks:
         """One attempt at a piece as it is made, float32 ``(samples,)`` each; returns its flags."""
@@ -272,8 +278,23 @@ class Synthesizer:
         text = self.reader.prepared(text)
         return text_pieces(text, language, self.settings, self.reader, most)
 
-    def _judged(self, request: Request, made: Codes, voice: Voice) -> Take:
-        waveform = self._vocode(made.codes, self._heard(made), voice)
+    def _takes(self, attempts: list[Attempt], voice: Voice, language: str) -> list[Take]:
+        """Attempts at one piece, made together."""
+        requests = [self._request(attempt, voice, language) for attempt in attempts]
+        return self._judged(requests, self._coder.together(requests), voice)
+
+    def _judged(self, requests: list[Request], made: list[Codes], voice: Voice) -> list[Take]:
+        waveforms = [self._vocode(one.codes, self._heard(one), voice) for one in made]
+        scores = [0.0] * len(made)
+        if self.settings.candidates > 1:
+            scores = self._ranking.scores(requests[0], made, waveforms, voice)
+        flags = map(self._flags, made, waveforms)
+        return [
+            Take(waveform, one.codes, one.finished, own, score)
+            for one, waveform, own, score in zip(made, waveforms, flags, scores, strict=True)
+        ]
+
+    def _flags(self, made: Codes, waveform: np.ndarray) -> tuple[str, ...]:
         found = signs(
             made.codes[None],
             np.array([len(made.codes)], "int32"),
@@ -283,10 +304,7 @@ class Synthesizer:
             self._doubt(made),
             self.settings.speed,
         )
-        flags = tuple(name for name in FLAGS if found[name][0])
-        several = self.settings.candidates > 1
-        score = self._ranking.score(request, made, waveform, voice) if several else 0.0
-        return Take(waveform, made.codes, made.finished, flags, score)
+        return tuple(name for name in FLAGS if found[name][0])
 
     def _doubt(self, made: Codes):
         """Whether the stop code was a poor choice behind its latent, bool ``(1,)``."""

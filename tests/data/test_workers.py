@@ -69,11 +69,22 @@ def test_processes_make_what_threads_make_and_a_killed_one_is_told(
             processes(np.array([0, 1]), step)
 
 
+# What starts them sees to it that Ctrl-C reaches them while they still import.
 PARENT = """
-import time
+import os, signal, threading, time
+if __name__ == "__mp_main__":
+    time.sleep(0.3)
 from myxtts.data.workers import Workers
+def interrupt():
+    while len(workers._pool._processes) < 2:
+        time.sleep(0.01)
+    for _ in range(5):
+        time.sleep(0.05)
+        for child in list(workers._pool._processes):
+            os.kill(child, signal.SIGINT)
 if __name__ == "__main__":
     workers = Workers(abs, 2)
+    threading.Thread(target=interrupt).start()
     assert workers.map([-1, -2, 3]) == [1, 2, 3]
     print(*workers._pool._processes, flush=True)
     time.sleep(600)

@@ -100,5 +100,17 @@ def test_the_surest_sound_take_is_kept():
     assert chosen(settings, low, bad, bad, middle) == (middle, 4)
     one = replace(settings, candidates=1)
     assert chosen(one, low) == (low, 1)
+    # In rounds, those that are made anyway come first.
+    reading = Reading(["a", "b"], settings)
+    sizes = []
+    for attempts in reading.rounds():
+        sizes.append([(attempt.text, attempt.number) for attempt in attempts])
+        for attempt in attempts:
+            reading.add(bad if attempt.text == "a" else low)
+    assert sizes == [
+        [("a", 0), ("a", 1), ("a", 2)],
+        [("a", 3)],
+        [("b", 0), ("b", 1), ("b", 2)],
+    ]
     # Greedy takes are all the same.
     assert chosen(replace(settings, temperature=0.0), low) == (low, 1)

@@ -59,6 +59,22 @@ def test_pieces_joined_are_the_whole(gpt, xla):
     assert [piece.finished for piece in pieces] == [False] * (len(pieces) - 1) + [whole.finished]
 
 
+@pytest.mark.parametrize("change", [{}, {"xla": True}, {"engine": "int8"}], ids=str)
+def test_codes_made_together_are_those_made_alone(gpt, change):
+    # They end at different places, some beyond the first block of steps and one not at all.
+    bias = np.zeros(62, "float32")
+    bias[61] = 2.0
+    gpt.audio_head.bias.assign(bias)
+    coder = Coder(gpt, dataclasses.replace(SETTINGS, **change))
+    seeds = range(5)
+    together = coder.together([request(seed=seed) for seed in seeds])
+    alone = [coder.whole(request(seed=seed)) for seed in seeds]
+    gpt.audio_head.bias.assign(np.zeros(62))
+    assert len({len(made.codes) for made in alone}) > 2
+    for one, other in zip(together, alone, strict=True):
+        assert_same(one, other)
+
+
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("bound", [1, 7, 33, 77])
 def test_no_more_codes_than_the_bound(gpt, xla, bound):

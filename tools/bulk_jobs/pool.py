@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
+from myxtts.children import begin, without_interrupts
 from myxtts.errors import ConfigError, DataError, MyXTTSError
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,8 @@ class Processes:
         here, there = self._context.Pipe()
         arguments = there, job, self.threads
         process = self._context.Process(target=_serve, args=arguments, daemon=True)
-        process.start()
+        with without_interrupts():
+            process.start()
         # The last copy of its end is the worker's: it closes when that dies.
         there.close()
         self._known[process.pid] = process, here
@@ -255,10 +257,11 @@ class Worker:
 
 def _serve(end: Connection, job: Job, threads: int) -> None:
     """A process's life: items in, outcomes out, until the other end is closed."""
+    begin()
     worker = Worker(job, threads)
     while True:
         try:
             item = end.recv()
-        except (EOFError, KeyboardInterrupt):
+        except EOFError:
             return
         end.send(worker.do(item))

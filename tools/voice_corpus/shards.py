@@ -8,7 +8,6 @@ import json
 import logging
 import multiprocessing
 import os
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.audio.io import resample, write_audio
+from myxtts.children import end_with_parent
 from myxtts.errors import AudioError, DataError, UnreadableError
 from myxtts.files import replacing_folder
 from tools.kokoro.voices import load_voices
@@ -265,14 +265,8 @@ _worker: Worker | None = None  # of a process of the pool
 def _begin(plan: Plan, output: Path) -> None:
     global _worker
     os.environ["OMP_NUM_THREADS"] = "1"  # of Whisper: as many processes as cores run already
-    # A pool's processes would outlive a parent that was killed, and write beside the next one.
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _worker = Worker(plan, output)
-
-
-def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _make(kind: str, part: str, number: int) -> Shard:
