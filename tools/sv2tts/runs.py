@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from myxtts.errors import ConfigError
-from myxtts.settings import AnySettings, to_dict
+from myxtts.flags import print_settings
+from myxtts.settings import AnySettings
 from myxtts.training.folders import has_checkpoints
 
 if TYPE_CHECKING:
@@ -93,7 +91,7 @@ def train_run(
         MyXTTSError: the folder is a run of another stage, or as training says.
     """
     if args.dry_run:
-        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        print_settings(config, args.json)
         return
     from myxtts.training.start import refuse_other_runs
 
