@@ -20,7 +20,7 @@ from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
-from tools.sv2tts.runs import move_aside
+from tools.sv2tts.runs import has_export, move_aside
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
         "checkpoint_every": min(rhythms, default=ENDLESS),
         "resume": True,
     }
-    if not started and not args.force_restart and (run_dir / EXPORT).is_file():
+    if not started and not args.force_restart and has_export(run_dir / EXPORT):
         training["init_from"] = str(run_dir / EXPORT)
     values = {
         "model": {"speaker_encoder_type": "resemblyzer"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,9 +54,22 @@ def run_values(args: argparse.Namespace, stage: str, export: str) -> dict[str, A
         "backup_every": args.backups,
         "resume": resume,
     }
-    if not resume and not args.force_restart and (run_dir / export).is_file():
+    if not resume and not args.force_restart and has_export(run_dir / export):
         values["init_from"] = str(run_dir / export)
     return values
+
+
+def has_export(path: Path) -> bool:
+    """Whether a run has a file of RTVC to begin with.
+
+    Raises:
+        ConfigError: something else is in its place.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigError(
+            f"{path} is no file; remove it, or give --force_restart, which moves the run aside."
+        )
+    return path.is_file()
 
 
 def move_aside(run_dir: Path) -> None:
