@@ -17,6 +17,7 @@ from myxtts.flags import (
     print_settings,
     refuse_idle,
 )
+from myxtts.limits import require_address_space
 from myxtts.recipes import FINE_TUNING, PRESETS
 from myxtts.settings import read_yaml
 
@@ -158,6 +159,7 @@ def main(args: argparse.Namespace) -> None:
     if args.dry_run:
         print_settings(config, args.json)
         return
+    require_address_space()
     # Imported late: --help and --dry-run need no TensorFlow.
     if args.estimate_memory:
         from myxtts.training.memory import estimate_memory

@@ -26,6 +26,7 @@ from myxtts.flags import (
     refuse_idle,
     run,
 )
+from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.command import ENCODER_SECTIONS
 from tools.speaker_encoder.device import use
@@ -111,6 +112,7 @@ def main(args: argparse.Namespace) -> None:
     if args.dry_run:
         print_settings(config, args.json)
         return
+    require_address_space()
     use(device)
     # Imported late: --help and --dry-run need no TensorFlow.
     from myxtts.training.run import train

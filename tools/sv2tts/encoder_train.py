@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
+from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
 from tools.sv2tts.runs import has_export, move_aside
@@ -96,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
     run_dir = args.models_dir / args.run_id
     if args.visdom_server and not args.no_visdom:
         logger.warning("visdom is not drawn to: tensorboard --logdir %s shows the curves.", run_dir)
+    require_address_space()
     # Imported late: --help needs no TensorFlow.
     from myxtts.training.start import refuse_other_runs
 

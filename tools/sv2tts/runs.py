@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from myxtts.errors import ConfigError
 from myxtts.flags import print_settings
+from myxtts.limits import require_address_space
 from myxtts.settings import AnySettings
 from myxtts.training.folders import has_checkpoints
 
@@ -107,6 +108,7 @@ def train_run(
     if args.dry_run:
         print_settings(config, args.json)
         return
+    require_address_space()
     from myxtts.training.start import refuse_other_runs
 
     run_dir = Path(config.training.output_dir)
