@@ -137,6 +137,12 @@ class SynthesizerTrainingConfig(Settings, section="training"):
         "0: none, as RTVC",
         at_least=0,
     )
+    spoken_attention: float = setting(
+        1.0,
+        "weight of attention to the character that is spoken, where the corpus has durations; "
+        "0: none, as RTVC",
+        at_least=0,
+    )
     synthesizer: StepsConfig = StepsConfig()
     seed: int = setting(0, "seed of weights, batches and dropout", at_least=0)
     gradient_clip: float = setting(1.0, "largest global gradient norm", above=0)
@@ -186,7 +192,7 @@ def _phase(text: str) -> Phase:
 COMPATIBLE = {
     "model": {"masked_attention": False, "stop_by_rows": False},
     "data": {"bucketing": False},
-    "training": {"masked_losses": False, "guided_attention": 0.0},
+    "training": {"masked_losses": False, "guided_attention": 0.0, "spoken_attention": 0.0},
 }
 
 

@@ -1,4 +1,4 @@
-"""Objectives of a Tacotron: mels, the stop, and an attention that keeps to the diagonal."""
+"""Objectives of a Tacotron: mels, the stop, and an attention that is where it should be."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from myxtts.losses import whole_mean
 
 # Width of the band that guided attention leaves free, as a share of both lengths.
 BAND = 0.2
+# Width of what counts as the character that is spoken, in characters.
+NEAR = 1.0
+LEAST = 1e-4
 
 
 def tacotron_losses(spoken, mels, stops, valid=None, heard=None) -> dict:
@@ -67,3 +70,24 @@ def guided_attention(attention, steps, characters, paths=None):
     away = ops.sum(ops.cast(attention, "float32") * weights * counts)
     away, counted = replicas.totals(away, ops.sum(counts))
     return away / ops.maximum(counted, 1.0)
+
+
+def spoken_attention(attention, characters, paths):
+    """Mean negative log of the attention to the character that is spoken, a scalar.
+
+    What is beside that character counts in part, by a bell of width ``NEAR``; steps of which
+    nobody knows the character count nothing.
+
+    Args:
+        attention: ``(batch, steps, characters)``.
+        characters: int ``(batch,)``, of each text.
+        paths: ``(batch, steps)``, share of the text that is spoken at each step; negative where
+            that is not known.
+    """
+    columns = ops.cast(ops.arange(ops.shape(attention)[2]), "float32")
+    known = ops.cast(paths >= 0, "float32")
+    spoken = ops.cast(paths, "float32") * ops.cast(characters, "float32")[:, None]
+    near = ops.exp(-ops.square(columns[None, None] - spoken[..., None]) / (2.0 * NEAR**2))
+    share = ops.sum(ops.cast(attention, "float32") * near, axis=-1)
+    missed, counted = replicas.totals(-ops.sum(ops.log(share + LEAST) * known), ops.sum(known))
+    return missed / ops.maximum(counted, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,20 +15,21 @@ from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError, TextError
 from myxtts.generation.alignment import attention_flags, crossing
 from myxtts.generation.driver import Attempt, Reading
+from myxtts.generation.mels import FRAMES_A_CHARACTER, LEAST_FRAMES, MOST_FRAMES, QUIET
 from myxtts.models.tacotron import Tacotron
+from myxtts.text.front_end import in_phonemes
+from myxtts.text.phonemes import words_apart
 from myxtts.text.split import split_text
 from myxtts.text.symbols import SymbolTokenizer
 from myxtts.weights import rtvc_synthesizer
 
+# Reads letters to a synthesizer that was taught phonemes.
+FRONT_END = "hibari"
 MOST_WORDS, FEWEST_CHARACTERS = 20, 25
 # Said before a text that is too short to be said alone, and cut off again.
 CONTEXT = "Now i will say it clearly to all of you."
 # 0.15 seconds at 80 frames a second, of the value of silence.
 PAUSE_FRAMES, SILENCE = 12, -4.0
-# Frames at the end below this are silence: RTVC's tts_stop_threshold.
-QUIET = -3.4
-# What a text may take: of frames a character speech takes five or six.
-LEAST_FRAMES, FRAMES_A_CHARACTER, MOST_FRAMES = 200, 20, 2000
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class MelTake:
 
 class SpectrogramSynthesizer:
     """Speaks texts with a Tacotron; what its attention shows to be wrong is said again.
+
+    To a model whose symbols have phonemes, letters are read by hibari-tts; phonemes may also be
+    given, in brackets.
 
     Args:
         model: the Tacotron.
@@ -114,6 +119,7 @@ class SpectrogramSynthesizer:
 
         Raises:
             TextError: a text has nothing that can be spoken.
+            WeightsError: the model reads phonemes, and hibari-tts is not installed.
             ConfigError: the embeddings are of another size or number.
         """
         own = np.asarray(embeddings, "float32")
@@ -134,13 +140,23 @@ class SpectrogramSynthesizer:
         Raises:
             TextError: nothing of it can be spoken.
         """
-        text = re.sub(r"\s+", " ", text).strip()
+        text = self._as_read(re.sub(r"\s+", " ", text).strip())
         if self.plain:
             return [text]
         pieces = split_text(text, _Words(), "en", self.most_words)
         if not pieces:
             raise TextError(f"the text {text[:40]!r} has nothing that can be spoken.")
         return pieces
+
+    def _as_read(self, text: str) -> str:
+        """``text`` in phonemes, where the model reads those."""
+        if not self.tokenizer.phonemes:
+            return text
+        return words_apart(in_phonemes(text, "en", FRONT_END))
+
+    @functools.cached_property
+    def _context(self) -> str:
+        return self._as_read(self.context)
 
     def _read(self, text: str, embedding: np.ndarray, seed: int) -> list[MelTake]:
         reading = Reading(self.pieces(text), self.settings)
@@ -155,8 +171,8 @@ class SpectrogramSynthesizer:
     ) -> MelTake:
         """One attempt at one piece."""
         short = len(attempt.text) < FEWEST_CHARACTERS and context and bool(self.context)
-        before = len(self.tokenizer.encode(self.context)) if short else 0
-        text = f"{self.context} {attempt.text}" if short else attempt.text
+        before = len(self.tokenizer.encode(self._context)) if short else 0
+        text = f"{self._context} {attempt.text}" if short else attempt.text
         ids = np.array([self.tokenizer.encode(text)], "int32")
         limit = min(MOST_FRAMES, LEAST_FRAMES + FRAMES_A_CHARACTER * ids.shape[1])
         first, piece = attempt.seeds(seed)

@@ -147,8 +147,7 @@ class CBHG(Layer):
             hidden = self.pre_highway(hidden)
         for highway in self.highways:
             hidden = highway(hidden)
-        back = ops.flip(self.backwards(hidden), axis=1)
-        return ops.concatenate([self.forwards(hidden), back], axis=-1)
+        return both_ways(self.forwards.cell, self.backwards.cell, hidden)
 
 
 def _gru(units: int, backwards: bool, name: str) -> keras.layers.GRU:
@@ -161,3 +160,37 @@ def _gru(units: int, backwards: bool, name: str) -> keras.layers.GRU:
         bias_initializer=uniform(units),
         name=name,
     )
+
+
+def both_ways(forwards, backwards, x):
+    """What two GRU cells make of ``(batch, time, channels)``: ``(batch, time, 2 * units)``.
+
+    What comes in is multiplied once for all times, and both directions go side by side, which on
+    a processor takes half as long as Keras's layer does twice.
+
+    Args:
+        forwards, backwards: cells whose reset gate comes behind the product.
+        x: the second cell reads it from its end.
+    """
+    cells = (forwards, backwards)
+    given = [
+        ops.matmul(one, cell.kernel) + cell.bias[0]
+        for cell, one in zip(cells, (x, ops.flip(x, axis=1)), strict=True)
+    ]
+    # (time, directions, batch, 3 * units)
+    given = ops.transpose(ops.stack(given), (2, 0, 1, 3))
+    kernel = ops.concatenate([cell.recurrent_kernel[None] for cell in cells])
+    bias = ops.stack([cell.bias[1:] for cell in cells])
+
+    def step(state, now):
+        update, reset, new = ops.split(now, 3, axis=-1)
+        kept = ops.split(ops.matmul(state, kernel) + bias, 3, axis=-1)
+        update = ops.sigmoid(update + kept[0])
+        new = ops.tanh(new + ops.sigmoid(reset + kept[1]) * kept[2])
+        state = update * state + (1.0 - update) * new
+        return state, state
+
+    start = ops.zeros((2, ops.shape(x)[0], forwards.units), x.dtype)
+    _, made = ops.scan(step, start, given)
+    made = ops.transpose(made, (1, 2, 0, 3))
+    return ops.concatenate([made[0], ops.flip(made[1], axis=1)], axis=-1)

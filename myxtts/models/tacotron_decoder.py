@@ -144,7 +144,7 @@ class Decoder(Layer):
             ops.swapaxes(states[name], 0, 1) for name in ("out", "context", "weights")
         )
         stop = self.stop_proj(ops.concatenate([hidden, context], axis=-1))[..., 0]
-        return self.frames(hidden, r), weights, repeated(stop, r)
+        return self.frames(hidden, self.frame_kernel(r)), weights, repeated(stop, r)
 
     def start(self, memory) -> dict:
         """State before the first step."""
@@ -177,14 +177,17 @@ class Decoder(Layer):
             x = x + hidden
         return new | {"out": x}
 
-    def frames(self, hidden, r):
-        """Frames ``(batch, steps * r, mels)`` of ``hidden`` ``(batch, steps, lstm_dims)``."""
+    def frame_kernel(self, r):
+        """What makes ``r`` frames of a step's output, ``(lstm_dims, r * mels)``."""
         config = self.config
         kernel = ops.reshape(self.mel_proj.kernel, (-1, config.n_mels, config.max_r))
         kernel = ops.transpose(kernel[:, :, :r], (0, 2, 1))
-        kernel = ops.reshape(kernel, (config.lstm_dims, -1))
+        return ops.reshape(kernel, (config.lstm_dims, -1))
+
+    def frames(self, hidden, kernel):
+        """Frames ``(batch, steps * r, mels)`` of ``hidden`` ``(batch, steps, lstm_dims)``."""
         made = ops.matmul(hidden, ops.cast(kernel, hidden.dtype))
-        return ops.reshape(made, (ops.shape(hidden)[0], -1, config.n_mels))
+        return ops.reshape(made, (ops.shape(hidden)[0], -1, self.config.n_mels))
 
     def generate(self, memory, steps: int, r: int, masks, rule):
         """Decode from its own frames.
@@ -206,7 +209,7 @@ class Decoder(Layer):
             ops.zeros((batch, steps, width), kind),
             ops.zeros((batch, steps, 1), kind),
         )
-        state = self.start(memory)
+        state, kernel = self.start(memory), self.frame_kernel(r)
         names = list(state)
 
         def going(step, ends, *rest):
@@ -216,7 +219,7 @@ class Decoder(Layer):
             own = None if masks is None else ops.take(masks, step, axis=0)
             now = dict(zip(names, values, strict=True))
             now = self.step(now, memory, self.prenet(last, own))
-            made = self.frames(now["out"][:, None], r)
+            made = self.frames(now["out"][:, None], kernel)
             stop = self.stop_proj(ops.concatenate([now["out"], now["context"]], axis=-1))
             new = (ops.reshape(made, (batch, 1, r * mels)), now["weights"][:, None], stop[:, None])
             kept = tuple(

@@ -74,6 +74,24 @@ def export_speaker_encoder(encoder: keras.layers.Layer, folder: str | Path) -> N
     _save(Path(folder), signatures, _read(encoder.weights, signatures), None, about)
 
 
+def export_graphs(
+    folder: str | Path, signatures: dict, weights: Iterable[keras.Variable], about: dict
+) -> None:
+    """Write signatures of any model, with those of its weights that they read.
+
+    Args:
+        folder: of the version; it must not be there yet, or be empty.
+        signatures: concrete functions by name.
+        weights: of the model.
+        about: content of ``serving.json``.
+
+    Raises:
+        CheckpointError: the folder is there, or cannot be written.
+    """
+    _require_absent(folder)
+    _save(Path(folder), signatures, _read(weights, signatures), None, about)
+
+
 def _require_absent(folder: str | Path) -> None:
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -1,7 +1,8 @@
 """Texts as ids of single characters: the text side of RTVC's synthesizer.
 
 The cleaner and its order are those of the Tacotron recipes; text in braces is ARPAbet, whose
-symbols count where the list of symbols has them with an ``@`` before.
+symbols count where the list of symbols has them with an ``@`` before. Text in brackets is phonemes,
+where the list has those of :mod:`myxtts.text.phonemes`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from myxtts.errors import ConfigError, TextError
 from myxtts.settings import nearest
 from myxtts.text.english_numbers import expand_numbers
 from myxtts.text.languages import LANGUAGES
+from myxtts.text.phonemes import STRETCH, TOKENS, token
 from myxtts.text.transliteration import to_ascii
 
 PAD, END = "_", "~"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 66 of them; the id is the place.
 SYMBOLS = (PAD, END, *LETTERS, *"!'\"(),-.:;? ")
+# Letters and phonemes, for a corpus that knows both.
+PHONEME_SYMBOLS = (*SYMBOLS, *TOKENS.values())
 # The same words as XTTS reads.
 ABBREVIATIONS = LANGUAGES["en"].abbreviations
 _ABBREVIATED = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
@@ -68,6 +72,7 @@ class SymbolTokenizer:
     ):
         self.symbols, self.cleaners = tuple(symbols), tuple(cleaners)
         self.ids = {symbol: place for place, symbol in enumerate(self.symbols)}
+        self.phonemes = {sign: own for sign, own in TOKENS.items() if own in self.ids}
         if len(self.ids) != len(self.symbols):
             twice = next(item for item in self.symbols if self.symbols.count(item) > 1)
             raise ConfigError(f"the list of symbols has {twice!r} twice.")
@@ -90,7 +95,8 @@ class SymbolTokenizer:
         """Ids of ``text`` and of the end mark; characters that are no symbols are left out.
 
         Raises:
-            TextError: nothing of a text that is not empty is a symbol.
+            TextError: nothing of a text that is not empty is a symbol, or what is in brackets is
+                no phoneme.
         """
         text = text.strip()
         kept = [item for item in self._spelt(text) if item in self.ids and self._is_of_text(item)]
@@ -103,6 +109,16 @@ class SymbolTokenizer:
         return "".join(self.symbols[place] for place in ids)
 
     def _spelt(self, text: str) -> list[str]:
+        """Symbols in their order: of brackets the phonemes, of all else the characters."""
+        if not self.phonemes:
+            return self._characters(text)
+        spelt: list[str] = []
+        for number, part in enumerate(STRETCH.split(text)):
+            sounds = (token(sign, self.phonemes) for sign in part) if number % 2 else ()
+            spelt += sounds if number % 2 else self._characters(part)
+        return spelt
+
+    def _characters(self, text: str) -> list[str]:
         """Symbols in their order: characters outside of braces, ARPAbet within them."""
         spelt: list[str] = []
         for number, part in enumerate(_BRACES.split(text)):

@@ -8,7 +8,10 @@ from myxtts.errors import ConfigError, TextError
 from myxtts.inference import spectrograms
 from myxtts.inference.spectrograms import MelTake, SpectrogramSynthesizer
 from myxtts.models.tacotron import Tacotron
-from tests.models.test_tacotron import TINY
+from myxtts.synthesizer_config import TacotronConfig
+from myxtts.text import front_end
+from myxtts.text.symbols import PHONEME_SYMBOLS
+from tests.models.test_tacotron import TINY, tiny
 
 OWN = np.ones(4, "float32")
 
@@ -68,3 +71,16 @@ def test_silence_at_the_end_is_cut():
     assert len(spectrograms._without_silence(mel)) == 1
     mel[3] = 0
     assert len(spectrograms._without_silence(mel)) == 4
+
+
+def test_a_model_of_phonemes_is_given_letters(monkeypatch):
+    monkeypatch.setitem(
+        front_end.FRONT_ENDS, "hibari", (lambda text: text.replace("Hello", "həlˈO"), ("en",))
+    )
+    model = Tacotron(TacotronConfig(**{**vars(TINY), "symbols": PHONEME_SYMBOLS}))
+    model.build()
+    speaker = SpectrogramSynthesizer(model, context="Hello.")
+    assert speaker.pieces("Hello. [ðɛɹ]!") == ["[həlˈO]. [ðɛɹ]!"]
+    assert speaker.plain is False and speaker._context == "[həlˈO]."
+    # Letters stay letters to a model that knows nothing else.
+    assert SpectrogramSynthesizer(tiny()).pieces("Hello.") == ["Hello."]

@@ -8,7 +8,7 @@ import tensorflow as tf
 from myxtts.errors import CheckpointError
 from myxtts.models.tacotron import Masks, Tacotron
 from myxtts.synthesizer_config import TacotronConfig
-from myxtts.synthesizer_losses import tacotron_losses
+from myxtts.synthesizer_losses import spoken_attention, tacotron_losses
 from myxtts.weights import rtvc_synthesizer as rtvc
 from myxtts.weights.rtvc import undone
 from tests.sv2tts_fixtures import fixture, keys_of, weights
@@ -275,3 +275,18 @@ def test_a_preset_holds_the_model(tmp_path):
     path.write_text(path.read_text().replace("lstm_dims: 10", "lstm_dims: 11"))
     with pytest.raises(CheckpointError, match="damaged"):
         Tacotron.from_preset(tmp_path / "preset")
+
+
+def test_attention_to_the_character_that_is_spoken():
+    characters = np.array([4, 3])
+    paths = np.array([[0.0, 0.25, 0.75], [0.0, -1.0, -1.0]], "float32")
+    right = np.zeros((2, 3, 4), "float32")
+    right[0, [0, 1, 2], [0, 1, 3]] = right[1, 0, 0] = 1.0
+    # Of the second text nobody knows the last two steps.
+    right[1, 1:, 2] = 1.0
+    assert float(spoken_attention(right, characters, paths)) == pytest.approx(0, abs=1e-3)
+    beside = np.roll(right, 1, axis=2)
+    lost = float(spoken_attention(beside, characters, paths))
+    assert 0.4 < lost < float(spoken_attention(np.roll(right, 2, axis=2), characters, paths))
+    unknown = np.full_like(paths, -1.0)
+    assert float(spoken_attention(beside, characters, unknown)) == 0.0

@@ -7,7 +7,13 @@ import pytest
 
 from myxtts.errors import ConfigError, TextError
 from myxtts.text.english_numbers import cardinal, expand_numbers, ordinal
-from myxtts.text.symbols import SYMBOLS, SymbolTokenizer, english_cleaners, read_symbols
+from myxtts.text.symbols import (
+    PHONEME_SYMBOLS,
+    SYMBOLS,
+    SymbolTokenizer,
+    english_cleaners,
+    read_symbols,
+)
 from myxtts.text.transliteration import to_ascii
 
 
@@ -76,3 +82,14 @@ def test_a_text_without_symbols_is_refused():
     with pytest.raises(TextError, match="among the symbols"):
         SymbolTokenizer(cleaners=["basic_cleaners"]).encode("привет")
     assert SymbolTokenizer().encode("") == [1]
+
+
+def test_phonemes_in_brackets_where_the_symbols_have_them():
+    tokenizer = SymbolTokenizer(PHONEME_SYMBOLS)
+    ids = tokenizer.encode("[hˈɛɹiət]! You")
+    assert ids == tokenizer.encode("[hˈɛɹiət!] you") and len(ids) == 7 + 1 + 1 + 3 + 1
+    assert tokenizer.decode(ids[7:]) == "! you~" and ids[0] != tokenizer.ids["h"]
+    with pytest.raises(TextError, match="is no phoneme"):
+        tokenizer.encode("[hé]")
+    # The original's symbols have none: brackets are left out, as ever.
+    assert SymbolTokenizer().encode("[hat] you") == SymbolTokenizer().encode("hat you")

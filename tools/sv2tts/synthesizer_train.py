@@ -67,6 +67,11 @@ def parser() -> argparse.ArgumentParser:
         help="train as the original does: losses over padding, its attention over padding, no "
         "guided attention, batches of any length, one stop for a batch",
     )
+    parser.add_argument(
+        "--phonemes",
+        action="store_true",
+        help="the symbols are letters and phonemes, as synthesizer_preprocess_corpus.py writes",
+    )
     add_config_flags(parser, SynthesizerConfig, ("model", "data", "training"), defaults=True)
     return parser
 
@@ -86,6 +91,10 @@ def resolve(args: argparse.Namespace) -> SynthesizerConfig:
         config = config.merged(COMPATIBLE)
     training = run_values(args, "synthesizer", EXPORT)
     data = {"train_data": str(args.syn_dir)}
+    if args.phonemes:
+        from myxtts.text.symbols import PHONEME_SYMBOLS
+
+        config = config.merged({"model": {"symbols": PHONEME_SYMBOLS}})
     config = config.merged({"data": data, "training": training}, "command line")
     config = config.merged(from_hparams(args.hparams), "--hparams")
     return config_from_flags(args, config)

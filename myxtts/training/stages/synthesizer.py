@@ -19,7 +19,7 @@ from myxtts.errors import MyXTTSError
 from myxtts.files import write_whole
 from myxtts.plots import new_figure, save_figure, show_matrix
 from myxtts.synthesizer_config import Phase, SynthesizerConfig
-from myxtts.synthesizer_losses import guided_attention, tacotron_losses
+from myxtts.synthesizer_losses import guided_attention, spoken_attention, tacotron_losses
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.weights import rtvc_synthesizer
 
@@ -115,6 +115,11 @@ class SynthesizerTask(Task):
                 spoken.attention, steps, batch["characters"], batch["paths"]
             )
             total = total + weight * parts["attention"]
+        weight = self.training.spoken_attention
+        if weight:
+            own = spoken.attention, batch["characters"], batch["paths"]
+            parts["spoken"] = spoken_attention(*own)
+            total = total + weight * parts["spoken"]
         return {"loss": total, **parts}
 
     def weight(self, batch: dict) -> tf.Tensor:
