@@ -19,7 +19,8 @@ REFERENCE_MODULES := TTS.tts.models.xtts, TTS.tts.layers.xtts.trainer.gpt_traine
 	resemblyzer, faster_whisper, speechmos.dnsmos, onnxruntime, transformers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-train voice test test-all lint format docs wheel reference constraints clean
+.PHONY: help demo demo-train voice test test-all benchmark lint format docs wheel reference constraints \
+	clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -52,6 +53,9 @@ test-all: $(VENV)/.dev  ## Run every test, slow ones and live parity too
 	@$(MAKE) --no-print-directory reference VENV=$(VENV) \
 	    || echo "No reference packages: the tests that need them are skipped."
 	$(PYTEST) -m "slow or not slow" $(ARGS)
+
+benchmark: $(VENV)/.dev  ## Make the figures of docs/results.md again, an hour; ARGS=--quick: ten minutes
+	TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) benchmarks/run.py $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style and formatting with ruff
 	$(PYTHON) -m ruff check .

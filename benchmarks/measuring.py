@@ -73,11 +73,15 @@ def taken() -> dict[str, str]:
 
 
 def _processor() -> str:
+    """Its name, and what tells its generation where the name is vague: family and model."""
     try:
-        names = re.findall(r"^model name\s*: (.+)", Path("/proc/cpuinfo").read_text(), re.M)
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
-        names = []
-    return names[0] if names else platform.processor() or platform.machine()
+        told = ""
+    facts = dict(re.findall(r"^(model name|cpu family|model)\s*: (.+)", told, re.M))
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    return f"{facts['model name']} (family {facts.get('cpu family')}, model {facts.get('model')})"
 
 
 def report(result: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the gateway bears: load, odd requests, kills; figures for docs/results.md.
+"""What the gateway bears: load, odd requests and uploads, kills; figures for docs/results.md.
 
     python benchmarks/server.py --minutes 2 --requests 1000 --kills 20
     python benchmarks/server.py --minutes 10 --requests 5000 --kills 100 --json
@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring import taken
-from benchmarks.server_process import Gateway
+from benchmarks.server_process import KEY, Gateway
 from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
 
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10.0, metavar="N", help="of load")
     parser.add_argument("--requests", type=int, default=5000, metavar="N", help="mutated ones")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="SIGKILLs")
+    parser.add_argument(
+        "--uploads", action=argparse.BooleanOptionalAction, default=True, help="odd ones"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--log", metavar="FILE", help="where to keep the log of the last gateway")
     return parser
@@ -46,7 +49,7 @@ def main(args: argparse.Namespace) -> None:
     told = {}
     for name, is_wanted, measure in _parts(args):
         if is_wanted:
-            told[name] = _with_gateway(args, measure)
+            told[name] = _with_gateway(args, measure, needs_key=name == "uploads")
     told["taken"] = taken()
     print(json.dumps(told) if args.json else table(told))
 
@@ -55,19 +58,27 @@ def _parts(args: argparse.Namespace) -> list[tuple[str, bool, Callable[[Gateway]
     from benchmarks.server_kills import kill
     from benchmarks.server_load import load
     from benchmarks.server_mutations import mutate
+    from benchmarks.server_uploads import refuse
 
     return [
         ("load", args.minutes > 0, lambda g: load(g, args.clients, args.minutes, args.seed)),
         ("mutated", args.requests > 0, lambda g: mutate(g, args.requests, args.seed)),
+        ("uploads", args.uploads, refuse),
         ("kills", args.kills > 0, lambda g: kill(g, args.kills, args.seed)),
     ]
 
 
-def _with_gateway(args: argparse.Namespace, measure: Callable[[Gateway], dict]) -> dict:
+def _with_gateway(
+    args: argparse.Namespace, measure: Callable[[Gateway], dict], needs_key: bool
+) -> dict:
     words = ["--preset", args.preset] if args.preset else []
     if args.tf_serving:
         words += ["--backend", "tf-serving", "--tf-serving", args.tf_serving]
     with tempfile.TemporaryDirectory(prefix="myxtts-server-") as folder:
+        if needs_key:
+            keys = Path(folder, "keys.txt")
+            keys.write_text(KEY, encoding="utf-8")
+            words += ["--api-key-file", str(keys)]
         gateway = Gateway(Path(folder), *words)
         try:
             with gateway:

@@ -24,9 +24,15 @@ TEXTS = (
     "No one spoke.",
 )
 SEEDS = (1, 2)
-# Seconds that a text may take, its waiting included; what a refused client waits at most.
-PATIENCE_S, LONGEST_PAUSE_S = 300.0, 5.0
+# Characters of texts whose lengths no request before had.
+LENGTHS = (5, 20, 45, 90, 150, 240, 600)
+# Seconds that an answer may take, on a machine that does other things, too.
+PATIENCE_S = 1800.0
+# What a refused client waits at most.
+LONGEST_PAUSE_S = 5.0
 STEP_S = 1.0
+# What somebody waits for a whole file before going away.
+LEAVES_AFTER_S = 0.5
 WHOLE, STREAM, LEAVES = "whole", "stream", "leaves"
 
 
@@ -61,6 +67,7 @@ def bodies(voices: list[str]) -> list[dict]:
 
 def load(gateway: Gateway, clients: int, minutes: float, seed: int) -> dict:
     """Speak alone, then with many clients for so many minutes; figures for a table."""
+    cold = first_audio_of_lengths(gateway)
     asked = _asked(gateway)
     alone = [_digest(_alone(gateway, body)) for body in tqdm(asked, "alone", disable=None)]
     first = first_audio(gateway)
@@ -74,7 +81,9 @@ def load(gateway: Gateway, clients: int, minutes: float, seed: int) -> dict:
         "seconds": _percentiles(counts.seconds),
         "first_audio_under_load_s": _percentiles(counts.first),
         "first_audio_alone_s": first,
+        "first_audio_by_characters_s": cold,
         "freed_after_s": freed(gateway),
+        "freed_after_a_whole_file_s": freed(gateway, whole=True),
         "memory_mb": _memory(counts.memory),
         "tracebacks": gateway.tracebacks(),
         "healthy": gateway.is_ready(),
@@ -83,26 +92,43 @@ def load(gateway: Gateway, clients: int, minutes: float, seed: int) -> dict:
 
 def first_audio(gateway: Gateway, times: int = 10) -> dict:
     """Percentiles of the seconds to the first audio of a stream that nothing disturbs."""
-    found = []
     with _client(gateway) as client:
-        for _ in range(times):
-            begun = time.perf_counter()
-            with client.stream("POST", URL, json=_streamed(TEXTS[2])) as answer:
-                next(answer.iter_raw())
-                found.append(time.perf_counter() - begun)
-            _idle(client)
-    return _percentiles(found)
+        return _percentiles([_first(client, _streamed(TEXTS[2])) for _ in range(times)])
 
 
-def freed(gateway: Gateway, times: int = 10) -> dict:
+def first_audio_of_lengths(gateway: Gateway) -> dict:
+    """Seconds to the first audio of the first text of each length, by its characters."""
+    text = "The boats came home before the rain, and nobody spoke of it. " * 20
+    with _client(gateway) as client:
+        return {
+            str(length): round(_first(client, _streamed(text[:length])), 3) for length in LENGTHS
+        }
+
+
+def _first(client: httpx.Client, body: dict) -> float:
+    begun = time.perf_counter()
+    with client.stream("POST", URL, json=body) as answer:
+        next(answer.iter_raw())
+        found = time.perf_counter() - begun
+    _idle(client)
+    return found
+
+
+def freed(gateway: Gateway, times: int = 10, whole: bool = False) -> dict:
     """Percentiles of the seconds until the place of a client that went away is free."""
-    found = []
+    body = _streamed(TEXTS[2] * 20) | ({"stream_format": None} if whole else {})
     with _client(gateway) as client:
-        for _ in range(times):
-            with client.stream("POST", URL, json=_streamed(TEXTS[2] * 20)) as answer:
-                next(answer.iter_raw())
-            found.append(_idle(client))
-    return _percentiles(found)
+        return _percentiles([_left(client, body) for _ in range(times)])
+
+
+def _left(client: httpx.Client, body: dict) -> float:
+    """Seconds that a place is still taken after the client of a long speech has gone."""
+    try:
+        with client.stream("POST", URL, json=body, timeout=LEAVES_AFTER_S) as answer:
+            next(answer.iter_raw())
+    except httpx.ReadTimeout:
+        pass
+    return _idle(client)
 
 
 def _streamed(text: str) -> dict:

@@ -17,6 +17,8 @@ from myxtts.errors import ConfigError
 START_S, END_S = 600.0, 60.0
 # Bounds are for strangers; here a busy machine may take its time.
 DECODE_S = "120"
+# Of a gateway that wants one.
+KEY = "a-key-of-the-benchmark"
 LOCAL, SERVED = "myxtts.server.local", "myxtts.server.served"
 
 

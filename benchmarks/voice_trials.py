@@ -1,6 +1,6 @@
 """Do the settings of speaking suit a model that reads? Guards, lengths, speed, pieces, streams.
 
-    python benchmarks/voice_trials.py --preset base [--recordings path/to/audio]
+    python benchmarks/voice_trials.py [--preset PRESET] [--recordings path/to/audio]
 
 Sentences that no corpus holds are spoken with one setting changed at a time, in the voices that
 the preset ships (or of the recordings), and Whisper tiny.en hears them:
@@ -34,6 +34,7 @@ from tqdm import tqdm
 from benchmarks.measuring import ROOT, report, taken
 from benchmarks.voice_material import read_sentences, real_voices, spread
 from benchmarks.voice_sides import LEAST_SECONDS
+from myxtts.errors import DataError
 from myxtts.flags import make_parser, run
 from myxtts.generation.driver import FLAGS
 from myxtts.inference.synthesizer import Synthesizer
@@ -78,6 +79,8 @@ class Trials:
         else:
             kept = preset_voices(self.model.preset)
             self.voices = [speaker.voice(one.name) for one in kept]
+        if not self.voices:
+            raise DataError("the preset has no voices of its own: name --recordings.")
 
     def speaker(self, **changes: Any) -> Synthesizer:
         """The model, speaking with some settings changed."""

@@ -1,10 +1,11 @@
 """XTTS-v2 here beside coqui-tts: same random weights, same text, same number of codes.
 
-    python benchmarks/xtts.py [--size small|full] [--measures NAME ...] [--xla]
+    python benchmarks/xtts.py [--size small|full] [--measures NAME ...] [--xla] [--int8]
 
-Needs torch and coqui-tts (`make reference`). Both sides run in float32 on two threads. One
-JSON line a measure: medians over the rounds, lower is better, and how many times faster
-than Coqui. The first line, ``agreement``, says how far apart the results of both lie.
+Needs torch and coqui-tts (`make reference`). Both sides run on two threads, in float32 but for
+``--int8``, by which ours speaks with ``--engine int8``, too. One JSON line a measure: medians over
+the rounds, lower is better, their ranges, and how many times faster than Coqui. The first line,
+``agreement``, says how far apart the results of both lie.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import functools
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,6 +66,8 @@ MEASURES = {
     "first_chunk": Measure(lambda side: seconds(next, side.stream(STREAMED)), "s", "stream"),
     "stream": Measure(lambda side: seconds(list, side.stream(STREAMED)), "s", "stream"),
 }
+# What of our side may be chosen beside its defaults.
+VARIANTS = {"xla": {"xla": True}, "int8": {"engine": "int8"}}
 # How many times faster than Coqui each shall be.
 AIMS = {
     "small": {"token": 2.0, "decoder": 1.8, "first_chunk": 2.0, "stream": 3.0},
@@ -74,19 +77,20 @@ AIMS = {
 
 def main(args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as temporary:
-        sides = make_sides(Path(args.workdir or temporary) / args.size, args.size, args.xla)
+        variants = [name for name in VARIANTS if getattr(args, name)]
+        sides = make_sides(Path(args.workdir or temporary) / args.size, args.size, variants)
         report({"measure": "agreement", "size": args.size, **agreement(sides)})
         for name in args.measures:
             report({"measure": name, "size": args.size, **compare(name, sides, args)})
 
 
-def make_sides(folder: Path, size: str, xla: bool) -> dict[str, Side]:
+def make_sides(folder: Path, size: str, variants: Iterable[str] = ()) -> dict[str, Side]:
     """Coqui's model and ours under the same weights; written to ``folder`` unless there."""
     # All live in one process. The threads of one library sleep while the other computes.
     reference = prepare(folder, size)
     model = convert_checkpoint(folder)
     sides = {"coqui": Coqui(folder, reference), "ours": MyXTTS(model, reference)}
-    return sides | ({"ours_xla": MyXTTS(model, reference, xla=True)} if xla else {})
+    return sides | {f"ours_{name}": MyXTTS(model, reference, **VARIANTS[name]) for name in variants}
 
 
 def agreement(sides: dict[str, Side]) -> dict:
@@ -113,7 +117,7 @@ def compare(name: str, sides: dict[str, Side], args: argparse.Namespace) -> dict
     calls = {
         key: functools.partial(measure.of, side)
         for key, side in sides.items()
-        if key != "ours_xla" or measure.call in side.XLA_CALLS
+        if key in ("coqui", "ours") or measure.call in side.changed
     }
     line = summary(in_turns(calls, args.rounds + 1))
     return {**line, "unit": measure.unit, "aim": AIMS[args.size].get(name)}
@@ -131,8 +135,13 @@ def summary(times: dict[str, list[tuple[float, float]]]) -> dict:
     own = [key for key in times if key != "coqui"]
     ratios = {key.replace("ours", "ratio"): round(value["coqui"] / value[key], 2) for key in own}
     extra = {key.replace("ours", "compile_s"): times[key][0][0] - wall[key] for key in own}
+    spread = {
+        key: [round(pick(pair[1] for pair in rounds[1:]), 4) for pick in (min, max)]
+        for key, rounds in times.items()
+    }
     return {
         **{key: round(number, 4) for key, number in value.items()},
+        "range": spread,
         **ratios,
         **{key: round(number, 1) for key, number in extra.items() if number > 1},
     }
@@ -144,6 +153,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="times each side runs")
     parser.add_argument("--measures", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--xla", action="store_true", help="time ours under XLA, too")
+    parser.add_argument("--int8", action="store_true", help="time ours by its int8 engine, too")
     parser.add_argument("--workdir", help="folder to keep the checkpoint in, and to find it in")
     return parser
 

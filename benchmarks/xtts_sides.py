@@ -7,6 +7,7 @@ code is never chosen, so that every speech is as long as it may be. :class:`Coqu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import tensorflow as tf
 from benchmarks.upstream.drawn import RATE, sound
 from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.generation.state import generate
+from myxtts.inference.coder import Coder, Request
+from myxtts.inference.compiled_decoder import vocode_of
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import train_tokenizer
@@ -103,24 +106,34 @@ class MyXTTS:
     Args:
         model: loses its stop code.
         reference: audio file of the voice.
-        xla: compile the GPT's steps; only ``XLA_CALLS`` have any.
+        xla: compile the GPT's steps.
+        engine: that computes these steps, and with ``int8`` the decoder.
+
+    Attributes:
+        changed: calls that ``xla`` and ``engine`` change.
     """
 
-    XLA_CALLS = ("generate", "speak", "stream")
-
-    def __init__(self, model: XTTS, reference: Path, xla: bool = False):
-        self.model, self.reference, self.xla = model, reference, xla
+    def __init__(self, model: XTTS, reference: Path, xla: bool = False, engine="tensorflow"):
+        self.model, self.reference, self.xla, self.engine = model, reference, xla, engine
+        self.changed = ("generate", "speak", "stream", *(() if xla else ("decode",)))
         bias = model.gpt.audio_head.bias
         bias.assign(tf.tensor_scatter_nd_update(bias, [[model.gpt.stop_audio_token]], [NEVER]))
         self.latents = tf.constant(random_latents(model.gpt.model_dim))
         self.synthesizers: dict[int, Synthesizer] = {}
         self._generate = tf.function(self._greedy, autograph=False, jit_compile=xla)
-        self._decode = tf.function(lambda *inputs: model.decoder(*inputs), autograph=False)
+        vocode = vocode_of(model.decoder, engine)
+        self._decode = tf.function(
+            lambda latents, voice: vocode(model.decoder.frames(latents, voice), voice),
+            autograph=False,
+        )
         self.voice = self.condition()
 
     def generate(self, codes: int) -> np.ndarray:
         """Greedy codes ``(codes,)``, together with their latents."""
         ids = np.array([self.model.tokenizer.encode(TEXT, "en")], "int32")
+        if self.engine != "tensorflow":
+            rng = np.random.default_rng(0)
+            return self._coder.whole(Request(ids[0], self.voice.latents, codes, codes, rng)).codes
         uniforms = np.zeros((1, codes), "float32")
         result = self._generate(*map(tf.constant, (ids, self.voice.latents, uniforms)))
         return result["codes"][0].numpy()
@@ -149,6 +162,11 @@ class MyXTTS:
             coqui_compatible=True,
         )
 
+    @functools.cached_property
+    def _coder(self) -> Coder:
+        greedy = {"temperature": 0.0, "repetition_penalty": GREEDY_PENALTY}
+        return Coder(self.model.gpt, SynthesisConfig(**greedy, engine=self.engine))
+
     def _synthesizer(self, codes: int) -> Synthesizer:
         """One that bounds the speech of the text to so many codes."""
         if codes not in self.synthesizers:
@@ -157,6 +175,7 @@ class MyXTTS:
                 coqui_compatible=True,
                 retries=0,
                 xla=self.xla,
+                engine=self.engine,
                 stream_codes=STREAM_CODES,
                 # Beside these, the bound has two seconds for any text.
                 seconds_per_character=((codes - 0.5) * SECONDS_PER_CODE - 2.0) / len(TEXT),

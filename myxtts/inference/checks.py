@@ -89,8 +89,10 @@ def read_kept_voice(path: Path, speaker: str | None, preset: Path, config: XTTSC
     Raises:
         CheckpointError: as :meth:`Voice.load`.
     """
-    fingerprint = read_record(preset, XTTS_KIND).sha256[MAIN]
-    facts = SimpleNamespace(fingerprint=fingerprint, config=config)
+    record = read_record(preset, XTTS_KIND)
+    facts = SimpleNamespace(
+        fingerprint=record.sha256[MAIN], quantised_from=record.quantised_from, config=config
+    )
     return Voice.load(path, facts, speaker)
 
 

@@ -115,20 +115,19 @@ class Int8Engine:
     def _read(self, handle, codes, step) -> np.ndarray:
         hidden = self._codes[codes] + self._positions[step + 1]
         speech = self._speeches[int(handle)]
-        if self.threads == 1:
-            return self._step(speech, hidden)[:, None]
-        return _WORKER.submit(self._step, speech, hidden).result()[:, None]
-
-    def _step(self, speech: Speech, hidden: np.ndarray) -> np.ndarray:
-        import numba
-
         # The compiled code would write behind the end.
         if speech.lengths.max() >= speech.keys.shape[3]:
             raise IndexError(f"there is no room behind {speech.lengths.max()} slots")
-        with _LOCK:
-            numba.set_num_threads(self.threads)
-            self._kernels.step(hidden, speech.lengths, self._blocks, speech.keys, speech.values)
-        return hidden
+        step = hidden, speech.lengths, self._blocks, speech.keys, speech.values
+        locked(self.threads, self._kernels.step, *step)
+        return hidden[:, None]
+
+
+def locked(threads: int, function: Callable, *arguments):
+    """What a function makes that calls compiled code with so many threads; one call at a time."""
+    if threads == 1:
+        return _locked(threads, function, *arguments)
+    return _WORKER.submit(_locked, threads, function, *arguments).result()
 
 
 def load_kernels() -> ModuleType:
@@ -166,20 +165,33 @@ def choose_threads(wanted: int, model_dim: int) -> int:
 
 
 def _warm_up(kernels: ModuleType) -> None:
-    """Have the step compiled, or read from where it is kept, and say so if that takes long."""
-    started, arrays = time.perf_counter(), _smallest(kernels)
-    future = _WORKER.submit(_locked, kernels.step, *arrays)
+    warm_up("the int8 engine", kernels.step, kernels.step, *_smallest(kernels))
+
+
+def warm_up(name: str, kept_by: Callable, function: Callable, *arguments) -> None:
+    """Have a function compiled, or read from where it is kept, and say so if that takes long.
+
+    Args:
+        name: of what is compiled.
+        kept_by: a compiled function whose file lies where all do.
+    """
+    started = time.perf_counter()
+    future = _WORKER.submit(_locked, None, function, *arguments)
     if concurrent.futures.wait([future], NOTED_S).not_done:
-        logger.info("compiling the int8 engine for this processor, once after an installation ...")
+        logger.info("compiling %s for this processor, once after an installation ...", name)
     future.result()
     # What comes from the disk is read in less than that.
     if (seconds := time.perf_counter() - started) > NOTED_S:
-        logger.info("compiled in %.0f s; kept in %s", seconds, kernels.step.stats.cache_path)
+        logger.info("compiled in %.0f s; kept in %s", seconds, kept_by.stats.cache_path)
 
 
-def _locked(function: Callable, *arguments) -> None:
+def _locked(threads: int | None, function: Callable, *arguments):
+    import numba
+
     with _LOCK:
-        function(*arguments)
+        if threads:
+            numba.set_num_threads(threads)
+        return function(*arguments)
 
 
 def _smallest(kernels: ModuleType) -> tuple:

@@ -9,6 +9,7 @@ by a linear interpolation of the latents, of which every one depends on two.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,10 +104,12 @@ class StreamingVocoder:
     Args:
         decoder: of the model.
         speed: how fast to speak, see :func:`myxtts.generation.vocoding.stretched`.
+        vocode: in the place of the decoder's own.
     """
 
-    def __init__(self, decoder: Decoder, speed: float = 1.0):
+    def __init__(self, decoder: Decoder, speed: float = 1.0, vocode: Callable | None = None):
         self.decoder = decoder
+        self.vocode = vocode or decoder.vocode
         self.speed = StreamingSpeed(speed)
         self.context = decoder.receptive_field
         self._window = tf.function(
@@ -158,7 +161,7 @@ class StreamingVocoder:
 
     def _vocode(self, latents, speaker_embedding, first_latent, first_frame, ready):
         frames = self.decoder.frames(latents, speaker_embedding, first_latent, first_frame)
-        return self.decoder.vocode(frames[:, : ready - first_frame], speaker_embedding)
+        return self.vocode(frames[:, : ready - first_frame], speaker_embedding)
 
     def _forget(self, state: VocoderState) -> VocoderState:
         """Drop the latents that no coming frame needs."""

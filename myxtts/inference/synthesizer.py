@@ -28,6 +28,7 @@ from myxtts.generation.vocoding import (
     stretched,
 )
 from myxtts.inference.coder import Coder, Codes, Request, joined
+from myxtts.inference.compiled_decoder import vocode_of
 from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
@@ -122,9 +123,14 @@ class Synthesizer:
         heard = {"input_signature": AUDIO, "autograph": False}
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
-        self._decode = tf.function(model.decoder, reduce_retracing=True, autograph=False)
+        vocode = vocode_of(model.decoder, self.settings.engine, self.settings.threads)
+
+        def decode(latents, speaker_embedding):
+            return vocode(model.decoder.frames(latents, speaker_embedding), speaker_embedding)
+
+        self._decode = tf.function(decode, reduce_retracing=True, autograph=False)
         self._ranking = Ranking(model, self._embedding)
-        self._streaming = StreamingVocoder(model.decoder, self.settings.speed)
+        self._streaming = StreamingVocoder(model.decoder, self.settings.speed, vocode)
 
     @property
     def engine(self) -> str:

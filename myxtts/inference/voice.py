@@ -118,8 +118,11 @@ class Voice:
         return cls(found.latents, found.speaker_embedding, fingerprint)
 
     def require(self, model: XTTS, name: str = "the voice") -> None:
-        """Raise ``CheckpointError`` unless it is a voice, and was made with ``model``."""
-        if self.model != model.fingerprint:
+        """Raise ``CheckpointError`` unless it is a voice, and was made with ``model``.
+
+        Or with the model that this one was quantised from.
+        """
+        if self.model not in (model.fingerprint, getattr(model, "quantised_from", None)):
             raise CheckpointError(
                 f"{name} was made with another model (weights {self.model[:12]}, these are "
                 f"{model.fingerprint[:12]}); make it again from its reference."

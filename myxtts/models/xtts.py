@@ -52,6 +52,8 @@ class XTTS(keras.Model):
         fingerprint: SHA-256 of the weights file of its preset, ``"unsaved"`` without one.
         quantised: ``int8`` where the GPT's matrices came from integers, else None; saved again,
             they are the same integers.
+        quantised_from: the fingerprint of the model they were rounded from, whose voices are
+            this one's, since its audio encoder is the same; None where there is none.
         preset: the folder that it was read from, None for one that was not.
         vocoder_errors: mel errors of ``griffin_lim`` and of the decoder's vocoder (``hifi`` or
             ``istft``) on validation speech, empty until the decoder stage has measured them.
@@ -67,6 +69,7 @@ class XTTS(keras.Model):
         self.licence: str | None = None
         self.fingerprint = "unsaved"
         self.quantised: str | None = None
+        self.quantised_from: str | None = None
         self.preset: Path | None = None
         self.dvae = DVAE.from_section(config.model.dvae)
         self.mel_norm = MelNorm(XTTS_DVAE.n_mels, name="mel_norm")
@@ -131,6 +134,7 @@ class XTTS(keras.Model):
             trained_steps=self.trained_steps,
             vocoder_errors=self.vocoder_errors,
             quantised=quantise or self.quantised,
+            quantised_from=self.quantised_from,
             parameters={name: part.count_params() for name, part in self.parts().items()},
         )
         writers = {TOKENIZER: self.tokenizer.save}
@@ -159,7 +163,7 @@ class XTTS(keras.Model):
         record = load(folder, XTTS_KIND, model.weight_files())
         model.take_record(record)
         model.fingerprint = record.sha256[MAIN]
-        model.quantised = record.quantised
+        model.quantised, model.quantised_from = record.quantised, record.quantised_from
         model.preset = folder
         return model
 

@@ -32,6 +32,7 @@ class Record:
         parameters: of each part of the model.
         sha256: of each weights file.
         quantised: how the matrices of the GPT are stored, ``int8``; None for floats.
+        quantised_from: SHA-256 of the weights file that they were rounded from, all else equal.
         files: SHA-256 of each other file of the preset; empty in presets of before it was kept.
         myxtts: version of the package that wrote the preset.
     """
@@ -47,6 +48,7 @@ class Record:
     sha256: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     quantised: str | None = None
+    quantised_from: str | None = None
     myxtts: str = myxtts.__version__
 
     def __post_init__(self) -> None:

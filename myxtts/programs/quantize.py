@@ -59,6 +59,7 @@ def quantise_preset(source: Path, output: Path) -> None:
     model, known = XTTS.from_preset(source), preset_voices(source)
     voices = [Voice.load(file_of(source, voice.name), model) for voice in known]
     halves = [keep_half(source / file, model.weight_files()[file]) for file in WEIGHTS]
+    model.quantised_from = model.fingerprint
     model.save_to_preset(output, half=any(halves), quantise=INT8)
     if (source / CARD).is_file():
         shutil.copy2(source / CARD, output / CARD)

@@ -90,6 +90,11 @@ def make_engine(settings: ServerSettings, preset: str | None):
     return LocalEngine(preset)
 
 
+def names_no_path(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's may be logged: those of sockets hold a query, and so any key."""
+    return "WebSocket %s" not in str(record.msg)
+
+
 def serve(engine, settings: ServerSettings, keys=None) -> None:
     """Serve until SIGTERM, after which running requests may end, or Ctrl-C.
 
@@ -112,6 +117,7 @@ def serve(engine, settings: ServerSettings, keys=None) -> None:
         ws_max_size=_MOST_MESSAGE,
         limit_concurrency=_MOST_CONNECTIONS,
     )
+    logging.getLogger("uvicorn.error").addFilter(names_no_path)
     # uvicorn raises its signal again once all has ended; that is no failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.Server(config).run()

@@ -74,7 +74,7 @@ class Guard:
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.requests.labels(route, str(seen.status)).inc()
             told = {
-                "method": scope["method"],
+                "method": scope.get("method", "WS"),
                 "route": route,
                 "status": seen.status,
                 "seconds": round(time.perf_counter() - started, 3),
@@ -85,12 +85,12 @@ class Guard:
     async def _socket(
         self, scope: Scope, receive: Receive, send: Send, refusal: ApiError | None
     ) -> None:
+        seen = _Seen(send)
         if refusal is None:
-            await self._app(scope, receive, send)
-            return
-        self._metrics.refusals.labels(refusal.code).inc()
-        await receive()
-        await send({"type": "websocket.close", "code": 1008, "reason": refusal.detail[:100]})
+            await self._logged(self._app, scope, receive, seen)
+        else:
+            self._metrics.refusals.labels(refusal.code).inc()
+            await self._logged(_closing(refusal), scope, receive, seen)
 
     def _refusal(self, scope: Scope, headers: Headers) -> ApiError | None:
         """Why a request is refused, and who it is of where it is not."""
@@ -137,15 +137,27 @@ class Guard:
         return counted
 
 
+def _closing(refusal: ApiError) -> ASGIApp:
+    """Closes a socket that is refused."""
+
+    async def close(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.detail[:100]})
+
+    return close
+
+
 class _Seen:
-    """``send`` that remembers the status and the bytes."""
+    """``send`` that remembers the status and the bytes, of a socket those of its speech."""
 
     def __init__(self, send: Send):
         self.status, self.bytes, self._send = 0, 0, send
 
     async def __call__(self, message: Message) -> None:
         self.status = message.get("status", self.status)
-        self.bytes += len(message.get("body", b""))
+        # A socket's closing code stands for its status.
+        self.status = message.get("code", self.status)
+        self.bytes += len(message.get("body") or message.get("bytes") or b"")
         await self._send(message)
 
 

@@ -32,7 +32,12 @@ def decoded(content: bytes, settings: ServerSettings) -> Iterator[Path]:
         source, target = Path(folder, "upload"), Path(folder, "decoded.wav")
         source.write_bytes(content)
         _decode(source, target, settings)
-        yield target
+        try:
+            yield target
+        except AudioError as error:
+            # The caller never heard of this file.
+            told = str(error).replace(str(target), "the recording")
+            raise AudioError(told) from error
 
 
 def _decode(source: Path, target: Path, settings: ServerSettings) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,19 @@ if MISSING:
 from benchmarks.server import table  # noqa: E402
 from benchmarks.server_load import _memory, bodies, load  # noqa: E402
 from benchmarks.server_mutations import mutate  # noqa: E402
+from benchmarks.server_process import KEY  # noqa: E402
+from benchmarks.server_uploads import refuse  # noqa: E402
+from myxtts.server.keys import read_keys  # noqa: E402
 from tests.server.stand_in import HummingEngine, served, settings  # noqa: E402
 
 
 class Here:
     """What the measurements want of a gateway, of one in this process."""
 
-    def __init__(self, address: str):
+    def __init__(self, address: str, folder: Path):
         self.address, self._memory = address, 100.0
+        self.voices, self.log = folder / "voices", folder / "log.txt"
+        self.log.touch()
 
     def is_ready(self) -> bool:
         return True
@@ -36,7 +42,7 @@ class Here:
 def gateway(tmp_path):
     given = settings(tmp_path, max_decode_seconds=60.0, queue=2)
     with served(HummingEngine(pause=0.002), given) as (address, _):
-        yield Here(address)
+        yield Here(address, tmp_path)
 
 
 @pytest.mark.slow
@@ -63,6 +69,18 @@ def test_mutated_requests_are_answered_in_sentences(gateway):
     told = mutate(gateway, 60, seed=0)
     assert told["faults"] == [] and sum(told["outcomes"].values()) == 60
     assert told["outcomes"]["400"] > 5
+
+
+@pytest.mark.slow
+def test_odd_uploads_are_refused_and_leave_nothing(tmp_path):
+    keys = tmp_path / "keys.txt"
+    keys.write_text(KEY)
+    given = settings(tmp_path, max_decode_seconds=60.0)
+    with served(HummingEngine(), given, read_keys(keys)) as (address, _):
+        told = refuse(Here(address, tmp_path))
+    # This one hears no silence.
+    assert [fault for fault in told["faults"] if not fault.startswith("silence")] == []
+    assert told["keys_in_the_log"] == 0 and told["uploads"] > 30
 
 
 def test_requests_are_drawn_from_seed_and_number():

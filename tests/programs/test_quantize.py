@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from myxtts.errors import CheckpointError
 from myxtts.flags import run
+from myxtts.inference.checks import read_kept_voice
 from myxtts.inference.voice import Voice
 from myxtts.models.xtts import XTTS
 from myxtts.presets.voices import PresetVoice, file_of, write_list
@@ -66,6 +68,22 @@ def test_its_voices_are_its_own(source, output):
     assert own.model == model.fingerprint != before.model
     np.testing.assert_array_equal(own.latents, before.latents)
     assert dataclasses.replace(own, model=before.model).references == before.references
+
+
+def test_it_takes_voices_of_the_preset_it_was_made_of(source, output, micro_config, tmp_path):
+    """Its audio encoder is the same; a voice of any other model is refused."""
+    model, path = XTTS.from_preset(output), file_of(source, "anna")
+    assert Voice.load(path, model).model == model.quantised_from
+    assert read_kept_voice(path, None, output, micro_config).model == model.quantised_from
+    # Not the other way round, and not what somebody else's model made.
+    with pytest.raises(CheckpointError, match="was made with another model"):
+        Voice.load(file_of(output, "anna"), XTTS.from_preset(source))
+    dataclasses.replace(Voice.load(path, model), model="0" * 64).save(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="was made with another model"):
+        Voice.load(tmp_path / "other", model)
+    # Saved once more it still knows.
+    model.save_to_preset(tmp_path / "again")
+    assert XTTS.from_preset(tmp_path / "again").quantised_from == model.quantised_from
 
 
 def test_training_from_it_is_one_sentence(output, monkeypatch, tmp_path, capsys):

@@ -43,7 +43,7 @@ class HummingEngine:
 
     def condition(self, recording: Path):
         if soundfile.info(recording).duration < 0.3:
-            raise AudioError("a reference needs at least 0.3 s.")
+            raise AudioError(f"{recording} is short; a reference needs at least 0.3 s.")
         return self.own_voice("")
 
     def save(self, voice, path):

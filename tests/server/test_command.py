@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from myxtts.errors import ConfigError
 from myxtts.server.command import parser
@@ -73,6 +74,20 @@ def test_sigterm_lets_running_requests_end(process):
     assert [answer.status_code for answer in found] == [200, 200]
     assert any(len(answer.content) == 30 * 2 * 2400 for answer in found)
     assert started.wait(10) == 0
+
+
+def test_a_key_in_an_address_is_not_logged(process):
+    started, address = process
+    secret = "a-key-that-nobody-should-put-there"
+    httpx.get(f"{address}/v1/models?key={secret}")
+    with connect(f"{address.replace('http', 'ws')}/v1/audio/stream?key={secret}") as opened:
+        opened.send('{"type": "end"}')
+        for _ in opened:
+            pass
+    started.terminate()
+    log = started.communicate(timeout=20)[1].decode()
+    assert '"method": "WS", "route": "/v1/audio/stream", "status": 1000' in log
+    assert secret not in log
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])

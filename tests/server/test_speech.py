@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import threading
 import time
 
@@ -172,3 +173,24 @@ def test_openai_as_a_client(humming, tmp_path):
     assert [model.id for model in client.models.list()] == ["humming"]
     with pytest.raises(openai.BadRequestError, match="no voice"):
         client.audio.speech.create(**call | {"voice": "nobody"})
+
+
+def test_openais_retries_wait_as_they_are_told(tmp_path):
+    """A place is taken for two seconds; the client of the package comes again until it is free."""
+    openai = pytest.importorskip("openai", reason="the package openai is not installed")
+    with served(HummingEngine(pause=0.1), settings(tmp_path, queue=0)) as (address, app):
+        calls = {"base_url": f"{address}/v1", "api_key": "none"}
+        call = {"model": "tts-1", "voice": "hana", "response_format": "pcm"}
+        patient, hasty = (openai.OpenAI(**calls, max_retries=n) for n in (20, 0))
+        with httpx.Client(base_url=address, timeout=60) as other:
+            body = call | {"input": "word " * 20, "stream_format": "audio"}
+            with other.stream("POST", "/v1/audio/speech", json=body) as taking:
+                next(taking.iter_raw())
+                with pytest.raises(openai.RateLimitError) as refused:
+                    hasty.audio.speech.create(**call, input="One.")
+                assert int(refused.value.response.headers["retry-after"]) >= 1
+                spoken = patient.audio.speech.create(**call, input="One.")
+        assert len(spoken.content) == 2 * CHUNK
+        metrics = httpx.get(f"{address}/metrics").text
+    refusals = re.search(r'refusals_total\{reason="busy"\} (\d+)', metrics)
+    assert 2 <= int(refusals[1]) < 10

@@ -129,6 +129,7 @@ UNFIT = {
     "playlist": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
     "page": b"<svg/>",
     "header": recording()[:44],
+    "short": recording(0.1),
 }
 
 
