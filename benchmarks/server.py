@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--requests", type=int, default=5000, metavar="N", help="mutated ones")
     parser.add_argument("--kills", type=int, default=100, metavar="N", help="SIGKILLs")
     parser.add_argument(
-        "--uploads", action=argparse.BooleanOptionalAction, default=True, help="odd ones"
+        "--no-uploads", dest="uploads", action="store_false", help="leave the odd uploads out"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--log", metavar="FILE", help="where to keep the log of the last gateway")

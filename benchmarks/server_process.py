@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import tempfile
 import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -107,6 +108,9 @@ def _begun(words: list[str], log: Path) -> BaseProcess:
 def _serve(words: list[str], log: Path) -> None:
     from myxtts.programs.entry import main
 
+    # What it leaves behind there is its own, and goes with the folder.
+    tempfile.tempdir = str(log.parent / "tmp")
+    Path(tempfile.tempdir).mkdir(exist_ok=True)
     with log.open("ab") as told:
         os.dup2(told.fileno(), sys.stderr.fileno())
     sys.argv = ["myxtts", "serve", *words]

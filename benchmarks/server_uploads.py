@@ -199,7 +199,6 @@ def _without_key(gateway: Gateway) -> list[str]:
 
 
 def _files(gateway: Gateway) -> set[str]:
-    """All that a stray upload could be: beside the voices, in /tmp, in the working folder."""
+    """All that a stray upload could be: among the gateway's own, or in the working folder."""
     rooms = [gateway.voices.parent.rglob("*"), Path.cwd().glob("*"), Path.cwd().parent.glob("*")]
-    rooms.append(Path(tempfile.gettempdir()).glob("myxtts-upload-*"))
-    return {str(path) for room in rooms for path in room if path.is_file() or "upload" in path.name}
+    return {str(path) for room in rooms for path in room if path.is_file()}

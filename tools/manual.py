@@ -1,6 +1,7 @@
 """The manual's own parts: pages' links to files beside ``docs/``, and its sounds.
 
-    python tools/manual.py    # makes docs/audio again, with the model that comes with MyXTTS
+    python tools/manual.py           # makes docs/audio again, by the model that comes with MyXTTS
+    python tools/manual.py cloned    # one of them
 
 MkDocs calls :func:`on_files` and :func:`on_page_markdown`.
 """
@@ -11,16 +12,24 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 AUDIO = ROOT / "docs" / "audio"
-# Voices of the model that comes with MyXTTS, and what each says.
+_CLIP = ROOT / "examples" / "demo_corpus" / "val" / "am_fenrir_10.ogg"
+# What each sound says.
 SAID = {
     "hana": "Good morning! The first train to the coast leaves at ten past seven.",
+    "oskar": "On 14 March 2026, 350 people paid $7.50 each.",
+    "cloned": "I have never said this sentence, but it is my voice.",
 }
-# The first take, whatever it became.
-FLAGS = ("--seed", "1", "--candidates", "1")
+# In whose voice, and how: the first take whatever it became, or what anybody gets without flags.
+FLAGS = {
+    "hana": ("--voice", "hana", "--seed", "1", "--candidates", "1"),
+    "oskar": ("--voice", "oskar"),
+    "cloned": ("--reference-audio", str(_CLIP)),
+}
 # A link of a page to what lies beside docs/: a file of the examples, say.
 _BESIDE = re.compile(r"\]\(\.\./([\w./-]+)\)")
 
@@ -41,15 +50,15 @@ def on_page_markdown(markdown: str, page, config, files) -> str:
     return _BESIDE.sub(r"](\1)", markdown)
 
 
-def make_sounds(folder: Path = AUDIO) -> None:
+def make_sounds(folder: Path = AUDIO, names: Iterable[str] = tuple(SAID)) -> None:
     """Let ``inference_main.py`` speak, and keep the speech as MP3 of about 5 kB a second."""
     import soundfile
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        for name, text in SAID.items():
+        for name, text in ((name, SAID[name]) for name in names):
             spoken = Path(temporary, f"{name}.wav")
-            words = ["--voice", name, "--text", text, *FLAGS, "--output", str(spoken)]
+            words = ["--text", text, *FLAGS[name], "--output", str(spoken)]
             subprocess.run([sys.executable, str(ROOT / "inference_main.py"), *words], check=True)
             samples, rate = soundfile.read(spoken)
             soundfile.write(
@@ -58,4 +67,4 @@ def make_sounds(folder: Path = AUDIO) -> None:
 
 
 if __name__ == "__main__":
-    make_sounds()
+    make_sounds(names=sys.argv[1:] or tuple(SAID))

@@ -16,6 +16,7 @@ from myxtts.server.failures import ApiError
 from myxtts.server.metrics import Metrics
 from myxtts.server.pool import Job, Pool
 from myxtts.server.settings import ServerSettings
+from myxtts.server.uploads import sweep
 from myxtts.server.voices import VoiceStore
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Service:
             settings.max_concurrent, settings.queue, settings.max_seconds, self.metrics
         )
         self.ready = False
+        sweep()
         self._decoders, self._uploads = asyncio.Semaphore(_DECODERS), 0
 
     async def warm_up(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,9 @@ from pathlib import Path
 from myxtts.errors import AudioError
 from myxtts.server.settings import ServerSettings
 
+_PREFIX = "myxtts-upload-"
+# An upload that is still in hand is younger.
+_OLD_S = 2 * 3600.0
 _PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
@@ -28,7 +33,7 @@ def decoded(content: bytes, settings: ServerSettings) -> Iterator[Path]:
     """
     if not content:
         raise AudioError("the recording is empty.")
-    with tempfile.TemporaryDirectory(prefix="myxtts-upload-") as folder:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         source, target = Path(folder, "upload"), Path(folder, "decoded.wav")
         source.write_bytes(content)
         _decode(source, target, settings)
@@ -38,6 +43,18 @@ def decoded(content: bytes, settings: ServerSettings) -> Iterator[Path]:
             # The caller never heard of this file.
             told = str(error).replace(str(target), "the recording")
             raise AudioError(told) from error
+
+
+def sweep() -> None:
+    """Take away the recordings that a gateway had in hand when it was killed, hours ago."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            facts = path.lstat()
+        except OSError:
+            continue
+        # It follows no link, and leaves what is somebody else's.
+        if facts.st_uid == os.getuid() and facts.st_mtime < time.time() - _OLD_S:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _decode(source: Path, target: Path, settings: ServerSettings) -> None:

@@ -1,8 +1,10 @@
 """Uploads, voices of owners, and what is no recording."""
 
 import io
+import os
 import struct
 import threading
+import time
 import zipfile
 
 import httpx
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from myxtts.server import uploads
 from myxtts.server.keys import Keys, read_keys
 from myxtts.server.voices import FILE, VoiceStore
 from tests.server.stand_in import HummingEngine, served, settings
@@ -206,6 +209,21 @@ def test_a_killed_writers_half_is_swept_away(tmp_path):
     store = VoiceStore(HummingEngine(), settings(tmp_path))
     assert [fact.id for fact in store.facts("anybody")] == ["hana"]
     assert list(room.iterdir()) == []
+
+
+def test_recordings_of_a_killed_gateway_are_swept_away_later(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    other = tmp_path / "other"
+    for folder in (other, tmp_path / "myxtts-upload-old", tmp_path / "myxtts-upload-new"):
+        folder.mkdir()
+        (folder / "upload").write_bytes(b"x")
+    (tmp_path / "myxtts-upload-link").symlink_to(other)
+    hours_ago = time.time() - 3 * 3600
+    for name in ("other", "myxtts-upload-old", "myxtts-upload-link"):
+        os.utime(tmp_path / name, (hours_ago, hours_ago), follow_symlinks=False)
+    uploads.sweep()
+    assert not (tmp_path / "myxtts-upload-old").exists()
+    assert (tmp_path / "myxtts-upload-new" / "upload").is_file() and (other / "upload").is_file()
 
 
 def test_two_uploads_of_one_name(gateway):
