@@ -59,6 +59,8 @@ def main(args: argparse.Namespace) -> None:
     if args.list:
         print("\n".join(told(figure, args.quick) for figure in figures))
         return
+    # Whoever ends this program ends the row's with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(args.output)
     given = {name: getattr(args, name) for name in MATERIALS}
     rows = [

@@ -102,7 +102,7 @@ class Bench:
         }
 
     def _spoken(self, vocoder: str) -> list[dict]:
-        work = pairs(self.sentences, self.voices, len(self.voices))
+        work = pairs(self.sentences, self.voices, self.args.each or len(self.voices))
         jobs = [(f"{s.number:03d}-{v.name}", s, v) for s, v in work]
         return self._kept(vocoder, jobs, self._speak)
 
@@ -116,7 +116,7 @@ class Bench:
         return row | heard | self._alike(voice, spoken.waveform, path)
 
     def _copies(self, vocoder: str) -> list[dict]:
-        paths = [(v, path) for v in self.voices for path in v.others[:COPIES] or [v.reference]]
+        paths = [(v, path) for v in self.voices for path in v.others[: self.args.copies]]
         jobs = [(f"copy-{v.name}-{path.stem}", v, path) for v, path in paths]
         return self._kept(vocoder, jobs, self._copy)
 
@@ -208,6 +208,8 @@ def parser() -> argparse.ArgumentParser:
     add("--sentence-file", default=HELD_OUT, help="one sentence a line")
     add("--sentences", type=int, default=20, help="of the file, evenly spread (default: 20)")
     add("--voices", type=int, default=6, help="to speak in (default: 6)")
+    add("--each", type=int, default=0, help="voices of a sentence, in rotation; 0: all")
+    add("--copies", type=int, default=COPIES, help="recordings of a voice (default: %(default)s)")
     add("--seed", type=int, default=1, help="of the speech (default: 1)")
     add("--worst", type=int, default=10, help="clips to show (default: 10)")
     add("--output", default="outputs/sv2tts", help="folder of what is kept")

@@ -19,7 +19,7 @@ from benchmarks.upstream.drawn import RATE, sound
 from myxtts.config import SynthesisConfig, XTTSConfig
 from myxtts.generation.state import generate
 from myxtts.inference.coder import Coder, Request
-from myxtts.inference.compiled_decoder import vocode_of
+from myxtts.inference.compiled_decoder import decoding, vocode_of
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.text.tokenizer import train_tokenizer
@@ -121,11 +121,8 @@ class MyXTTS:
         self.latents = tf.constant(random_latents(model.gpt.model_dim))
         self.synthesizers: dict[int, Synthesizer] = {}
         self._generate = tf.function(self._greedy, autograph=False, jit_compile=xla)
-        vocode = vocode_of(model.decoder, engine)
-        self._decode = tf.function(
-            lambda latents, voice: vocode(model.decoder.frames(latents, voice), voice),
-            autograph=False,
-        )
+        decode = decoding(model.decoder, vocode_of(model.decoder, engine))
+        self._decode = tf.function(lambda *inputs: decode(*inputs), autograph=False)
         self.voice = self.condition()
 
     def generate(self, codes: int) -> np.ndarray:

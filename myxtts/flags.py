@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import logging
 import os
 import sys
@@ -17,9 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import yaml
+
 from myxtts.errors import ConfigError, MyXTTSError
 from myxtts.files import is_full
-from myxtts.settings import AnySettings, Settings, field_types, without_none
+from myxtts.settings import AnySettings, Settings, field_types, to_dict, without_none
 
 # Set it to have the whole traceback of an error that nobody foresaw.
 TRACEBACK = "MYXTTS_TRACEBACK"
@@ -113,6 +116,33 @@ def refuse_idle(args: argparse.Namespace, reasons: Mapping[str, str]) -> None:
         for idle, reason in reasons.items():
             if name == idle or (idle.endswith(".") and name.startswith(idle)):
                 raise ConfigError(f"{_flag(name.split('.'))} {reason}")
+
+
+def refuse_unread(
+    args: argparse.Namespace, parser: argparse.ArgumentParser, reasons: Mapping[str, str]
+) -> None:
+    """Refuse options of a program's own that were given and that nothing would read.
+
+    Args:
+        args: the command line.
+        parser: that read it. An option is given where its value is not the default.
+        reasons: what a sentence on an option says behind its name, by the option.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for option, reason in reasons.items():
+        name = option.lstrip("-").replace("-", "_")
+        if getattr(args, name) != parser.get_default(name):
+            raise ConfigError(f"{option} {reason}")
+
+
+def print_settings(settings: Settings, as_json: bool) -> None:
+    """Print what ``--dry-run`` has resolved: YAML, or with ``--json`` a line of JSON."""
+    values = to_dict(settings)
+    print(json.dumps(values) if as_json else yaml.safe_dump(values, sort_keys=False), end="")
+    if as_json:
+        print()
 
 
 def _flag(path: Sequence[str]) -> str:

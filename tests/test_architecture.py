@@ -22,7 +22,7 @@ import pytest
 FLOORS = """
 myxtts/__init__
 myxtts/errors myxtts/timing myxtts/recipes myxtts/trackers myxtts/replicas
-myxtts/locks myxtts/deadlines myxtts/children
+myxtts/locks myxtts/deadlines myxtts/children myxtts/limits
 myxtts/files
 myxtts/digests
 myxtts/plots myxtts/settings

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from myxtts.errors import ConfigError
-from myxtts.flags import make_parser, run
+from myxtts.flags import make_parser, refuse_unread, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +98,8 @@ def open_hearing(args: argparse.Namespace) -> Hearing:
     from tools.styletts2_kokoro.style_weights import find_style_weights
 
     if args.hearing != STYLETTS2:
+        told = f"is for --hearing {STYLETTS2}; give that too."
+        refuse_unread(args, parser(), {"--style-weights": told})
         return open_speakers(args.hearing)
     path = find_style_weights(args.style_weights)
     if path is None:

@@ -130,6 +130,9 @@ def speech(args: argparse.Namespace) -> tuple[Job, list[dict]]:
     Raises:
         DataError: the file cannot be read, names something twice, or has no text.
     """
+    from myxtts.audio.io import check_output
+
+    check_output(f"speech{args.suffix}")
     folder = writable_folder(args.output, DataError)
     items: dict[str, dict] = {}
     for number, line in enumerate(_lines(args.texts), 1):
@@ -177,10 +180,13 @@ def embeddings(args: argparse.Namespace) -> tuple[Job, list[dict]]:
     """Recordings below a folder.
 
     Raises:
+        ConfigError: weights are given for a preset, which has its own.
         DataError: there are none.
     """
     from myxtts.data.speakers import recordings_below
 
+    if args.encoder_weights and Path(args.encoder).is_dir():
+        raise ConfigError(f"--encoder-weights is for named encoders; {args.encoder} is a preset.")
     top, folder = Path(args.audio), writable_folder(args.output, DataError)
     paths = recordings_below(top) if top.is_dir() else []
     if not paths:

@@ -21,7 +21,7 @@ from myxtts.audio.io import read_audio, resample, write_audio
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import XTTSConfig
 from myxtts.data.formats import Utterance, find_utterances
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle, run
 from myxtts.plots import new_figure, save_figure, show_matrix
 from myxtts.training.logs import read_history
 
@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.models.xtts import XTTS
     from myxtts.training.run import train
 
+    refuse_idle(args, {"training.output_dir": "is for train_main.py; here it is --output."})
     output = Path(args.output)
     config = config_from_flags(args, XTTSConfig.preset("tiny")).merged(
         {

@@ -19,16 +19,25 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.errors import ConfigError
+from myxtts.errors import ConfigError, WeightsError
 from myxtts.files import check_writable, write_whole
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    make_parser,
+    refuse_idle,
+    refuse_unread,
+    run,
+)
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from tools.styletts2_kokoro.config import OnePassConfig
     from tools.styletts2_kokoro.one_pass import VoiceMaker
 
 SUFFIXES = (".pt", ".npz", ".bin")
+TO_SPEAK = ("--weights", "--device", "--language")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
     config = config_from_flags(args, OnePassConfig())
     output = Path(args.output)
     parts = parse_blend(args.mix or [])
-    check(args, output)
+    check(args, output, config)
     maker = VoiceMaker.open(config)
     began = time.perf_counter()
     voice = maker.blend(parts) if parts else maker.voice(args.references)
@@ -77,24 +86,38 @@ def main(args: argparse.Namespace) -> None:
     print(json.dumps(result) if args.json else report(result))
 
 
-def check(args: argparse.Namespace, output: Path) -> None:
+def check(args: argparse.Namespace, output: Path, config: OnePassConfig) -> None:
     """Refuse what cannot come to a voice, before anything is loaded or fetched.
 
     Raises:
-        ConfigError, CheckpointError, AudioError, TextError: there is such.
+        ConfigError, CheckpointError, WeightsError, AudioError, TextError: there is such.
     """
     if bool(args.references) == bool(args.mix):
         raise ConfigError("give recordings, or --mix, and not both.")
+    if args.speak is None:
+        refuse_unread(args, parser(), dict.fromkeys(TO_SPEAK, "is for --speak; give that too."))
+    if config.encoder == "speaker":
+        refuse_idle(args, {"style_weights": "is for StyleTTS2's encoders, not --encoder speaker."})
     if output.suffix not in SUFFIXES:
         raise ConfigError(f"--output {output}: a voice is written as {', '.join(SUFFIXES)}.")
     check_writable(output)
-    from tools.kokoro.phonemes import phonemize
     from tools.styletts2_kokoro.hearing import read_reference
 
     if args.speak is not None:
-        phonemize(args.speak, args.language)
+        check_speech(args)
     for reference in args.references:
         read_reference(reference)
+
+
+def check_speech(args: argparse.Namespace) -> None:
+    """As :func:`check`, of what the voice is to say, and by what."""
+    from tools.kokoro.device import usable_device
+    from tools.kokoro.phonemes import phonemize
+
+    if args.weights is not None and not Path(args.weights).exists():
+        raise WeightsError(f"the Kokoro weights {args.weights} do not exist.")
+    usable_device(args.device)
+    phonemize(args.speak, args.language)
 
 
 def record(args: argparse.Namespace, maker: VoiceMaker) -> dict:

@@ -20,7 +20,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    make_parser,
+    refuse_idle,
+    refuse_unread,
+    run,
+)
 from myxtts.settings import to_dict
 from tools.kokoro.voice_sources import NPM_PACKAGE, find_voices
 from tools.kokoro.voices import load_voices
@@ -88,6 +95,7 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(
             "with --hours 0, --kokoro-hours 0 and no --recordings there is nothing to make."
         )
+    check_flags(args, config)
     recordings = find_recordings(args.recordings, args.leave_out, config.val_share, config.seed)
     texts = corpus_texts(config, args.austen_package, args.held_out)
     if args.dry_run:
@@ -96,6 +104,23 @@ def main(args: argparse.Namespace) -> None:
     plan = prepared(config, texts, recordings, args.voices)
     result = make(plan, texts, args.output, args.workers)
     print(json.dumps(result) if args.json else report(result, args.output))
+
+
+def check_flags(args: argparse.Namespace, config: VoiceCorpusConfig) -> None:
+    """Raise ConfigError for a flag that was given and that nothing would read."""
+    unread, idle = {}, {}
+    if not args.recordings:
+        told = "is for --recordings; give those too."
+        unread["--leave-out"] = idle["recording_tempos"] = told
+    if not config.kokoro_hours:
+        told = "is for --kokoro-hours; give those too."
+        unread["--voices"] = idle["kokoro_mixtures"] = idle["kokoro_tempos"] = told
+    if not config.hours:
+        idle["speakers"] = "is for --hours of pseudo-speakers, of which there are none here."
+    if not config.austen:
+        unread["--austen-package"] = "is for --austen."
+    refuse_unread(args, parser(), unread)
+    refuse_idle(args, idle)
 
 
 def prepared(

@@ -21,7 +21,15 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    make_parser,
+    refuse_idle,
+    refuse_unread,
+    run,
+)
 from tools.kokoro_voice.config import OptimizerConfig
 
 if TYPE_CHECKING:
@@ -29,6 +37,17 @@ if TYPE_CHECKING:
 
 PCA_PICTURE = "voices_pca.png"
 MAP = "map"
+# What alone an analysis reads of the settings.
+OF_ANALYSIS = ("voices", "target_frame_idx")
+# Settings by the methods that read them.
+OF_METHODS = {
+    "fd_epsilon": ("finite-diff", "spsa"),
+    "cma_sigma": ("cma",),
+    "batch_size": ("finite-diff", "spsa", "cma"),
+    "learning_rate": ("autograd", "finite-diff", "spsa"),
+    "plateau": ("autograd", "finite-diff", "spsa"),
+    "optimizer_type": ("autograd", "finite-diff", "spsa"),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Fit or analyse, and print the result."""
     config = config_from_flags(args, OptimizerConfig())
+    check_flags(args, config)
     if args.analyze:
         return analyze(args, config)
     if not args.target_audio:
@@ -66,6 +86,21 @@ def main(args: argparse.Namespace) -> None:
     result = optimizer.optimize(args.target_audio, args.output_dir, resume=args.resume)
     print(json.dumps(result) if args.json else summary(result))
     return None
+
+
+def check_flags(args: argparse.Namespace, config: OptimizerConfig) -> None:
+    """Raise ConfigError for a flag that was given and that nothing would read."""
+    if args.analyze:
+        told = "is for a fit; --analyze reads nothing of it."
+        refuse_unread(args, parser(), dict.fromkeys(("--target-audio", "--resume"), told))
+        refuse_idle(args, {name: told for name in given_flags(args) if name not in OF_ANALYSIS})
+    method, idle = config.gradient_method, {}
+    for name, readers in OF_METHODS.items():
+        if method not in readers:
+            idle[name] = f"is for --gradient-method {' or '.join(readers)}; it is {method} here."
+    if config.phonemes:
+        idle |= dict.fromkeys(("texts", "language"), "is for texts; --phonemes are in their place.")
+    refuse_idle(args, idle)
 
 
 def map_voice(target: str, config: OptimizerConfig) -> np.ndarray:

@@ -20,7 +20,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle, run
 from myxtts.settings import to_dict
 from tools.styletts2_kokoro.config import TrainingConfig
 
@@ -47,6 +47,10 @@ def main(args: argparse.Namespace) -> None:
     from tools.styletts2_kokoro.voice_training import VoiceTrainer, check_inputs
 
     config = config_from_flags(args, TrainingConfig())
+    if config.encoder == "speaker":
+        refuse_idle(args, {"style_weights": "is for StyleTTS2's encoders, not --encoder speaker."})
+    if not config.wandb:
+        refuse_idle(args, {"wandb_project": "is for --wandb; give that too."})
     check_inputs(args.data, args.out, args.name, config)
     if args.dry_run:
         settings = to_dict(config)

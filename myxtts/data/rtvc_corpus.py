@@ -141,13 +141,13 @@ def _write(utterance: Utterance, task: _Task, tokenizer: SymbolTokenizer) -> str
     if not peak:
         raise AudioError("it is silent.")
     wave = wave / peak * np.float32(hparams["rescaling_max"])
-    text = utterance.text
-    if utterance.phonemes and not chosen.letters:
+    text, spelt = utterance.text, bool(utterance.phonemes) and not chosen.letters
+    if spelt:
         text = words_apart(f"[{''.join(utterance.phonemes)}]")
     ids, name = tokenizer.encode(text), name_of(utterance)
     speaker = Speaker(Path(), task.out, hparams, aligned=False, known=frozenset())
     line = write_utterance(speaker, name, wave, text)
-    if utterance.timed_phonemes and len(ids) == len(utterance.durations) + 1:
+    if spelt and utterance.timed_phonemes and len(ids) == len(utterance.durations) + 1:
         frames = [seconds * FRAMES_A_SECOND for seconds in utterance.durations]
         save_array(task.out / "durations" / f"duration-{name}.npy", np.array([*frames, END_FRAMES]))
     return line

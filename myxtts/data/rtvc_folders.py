@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from pathlib import Path
@@ -19,6 +21,9 @@ from myxtts.files import replacing
 REFUSED = "refused.txt"
 # What mels, embeddings, durations and waves never reach; beyond it is damage.
 LARGEST = 2.0**31
+# Errors of the machine, which tell nothing of the file; a read is tried again after these seconds.
+OF_MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
+PAUSES_S = (0.05, 0.5)
 # A file's name need not be UTF-8, and is written and read as it is.
 NAMES = {"encoding": "utf-8", "errors": "surrogateescape"}
 
@@ -42,22 +47,39 @@ def load_array(path: Path, axes: int, mapped: bool = False) -> np.ndarray:
         mapped: leave it on the disk, and the look at its values to :func:`check_numbers`.
 
     Raises:
-        DataError: it cannot be read, or holds anything else.
+        DataError: it cannot be read, or holds anything else. Of an error that :func:`is_of_machine`
+            it was tried three times.
     """
-    try:
-        if path.is_fifo():
-            raise OSError("it is a pipe, no file")
-        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    # Damaged headers are read by Python's own parser, which raises what it likes.
-    except Exception as error:
-        told = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{path} cannot be read: {told.rstrip('.')}.") from error
+    array = _read(path, mapped)
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu" or array.ndim != axes:
         told = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "several arrays"
         raise DataError(f"{path} holds {told}; numbers along {axes} axes are wanted.")
     if not mapped:
         check_numbers(path, array)
     return array
+
+
+def _read(path: Path, mapped: bool) -> Any:
+    for pause in (*PAUSES_S, None):
+        try:
+            if path.is_fifo():
+                raise OSError("it is a pipe, no file")
+            return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        # Damaged headers are read by Python's own parser, which raises what it likes.
+        except Exception as error:
+            told = " ".join(str(error).split())[:200] or type(error).__name__
+            refused = DataError(f"{path} cannot be read: {told.rstrip('.')}.")
+            refused.__cause__ = error
+            if pause is None or not is_of_machine(refused):
+                raise refused from error
+        time.sleep(pause)
+    raise AssertionError("the last try ends by a return or an error")
+
+
+def is_of_machine(error: DataError) -> bool:
+    """Whether an error of :func:`load_array` tells of the machine, not of the file."""
+    cause = error.__cause__
+    return isinstance(cause, MemoryError) or getattr(cause, "errno", None) in OF_MACHINE
 
 
 def check_numbers(path: Path, array: np.ndarray) -> None:
@@ -75,13 +97,14 @@ def check_numbers(path: Path, array: np.ndarray) -> None:
         raise DataError(f"{path} holds values up to {max(-low, high):.3g}; prepare it anew.")
 
 
-def array_problem(path: Path, axes: int, least: int = 0) -> str | None:
+def array_problem(path: Path, axes: int, least: int = 0, width: int | None = None) -> str | None:
     """Why a file is of no use, by its header and size; None for no reason.
 
     Args:
         path: of the file.
         axes: as of :func:`load_array`.
         least: how long the first axis has to be.
+        width: how long the last axis has to be; None for any.
     """
     if not path.is_file():
         return f"unreadable: there is no {path}"
@@ -89,6 +112,8 @@ def array_problem(path: Path, axes: int, least: int = 0) -> str | None:
         array = load_array(path, axes, mapped=True)
     except DataError as error:
         return f"unreadable: {error}"
+    if width is not None and array.shape[-1] != width:
+        return f"of another width: {path} is of {array.shape}; the model wants {width}"
     short = len(array) < least
     return f"unreadable: {path} is of {array.shape}; {least} are wanted" if short else None
 

@@ -11,6 +11,7 @@ from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.data.batches import Builder
 from myxtts.data.rtvc_encoder import PARTIAL_FRAMES, SOURCES, frames_of
 from myxtts.data.rtvc_folders import check_numbers, folders_in, load_array, read_names
+from myxtts.data.substitutes import Substitutes
 from myxtts.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,19 @@ class MelCorpus:
         speaker_names: of all.
         speakers: int32 ``(utterances,)``, places in ``speaker_names``.
         lengths: int64 ``(utterances,)``, one each: what is taken of all is equally long.
+        substitutes: who of the same speaker stands in for utterances that are damaged.
     """
 
     def __init__(self, paths: list[Path], speakers: np.ndarray, names: list[str]):
         self.paths, self.speaker_names = paths, names
         self.speakers = np.asarray(speakers, "int32")
         self.lengths = np.ones(len(paths), "int64")
+        self.substitutes = Substitutes(self._same_speaker)
+
+    def _same_speaker(self, index: int) -> list[int]:
+        """The speaker's utterances, those behind the place first."""
+        own = np.flatnonzero(self.speakers == self.speakers[index])
+        return np.roll(own, -int(np.searchsorted(own, index, side="right"))).tolist()
 
     def window(self, index: int, rng: np.random.Generator | None) -> np.ndarray:
         """160 frames at a random place, or without ``rng`` the first.
@@ -100,7 +108,13 @@ def mel_batches(corpus: MelCorpus, seed: int | None) -> Builder:
             None if seed is None else np.random.default_rng([seed, step, number])
             for number in range(first, first + len(indices))
         ]
-        rows = [corpus.window(int(i), rng) for i, rng in zip(indices, drawn, strict=True)]
+        rows = []
+        for index, rng in zip(indices, drawn, strict=True):
+
+            def window(place: int, rng: np.random.Generator | None = rng) -> np.ndarray:
+                return corpus.window(place, rng)
+
+            rows.append(corpus.substitutes.read(int(index), window))
         return {"mels": np.stack(rows), "speakers": corpus.speakers[indices]}
 
     return build

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -18,8 +19,14 @@ from myxtts.data.corpus import held_out
 from myxtts.data.plan import BatchPlan
 from myxtts.data.rtvc_folders import NAMES, array_problem, load_array
 from myxtts.data.screening import Report
+from myxtts.data.substitutes import Substitutes
 from myxtts.errors import DataError, TextError
-from myxtts.synthesizer_config import Phase, SynthesizerConfig, SynthesizerDataConfig
+from myxtts.synthesizer_config import (
+    Phase,
+    SynthesizerConfig,
+    SynthesizerDataConfig,
+    TacotronConfig,
+)
 from myxtts.text.symbols import SymbolTokenizer
 
 TABLE = "train.txt"
@@ -104,6 +111,7 @@ class SynthesizerCorpus:
         speakers: zeros; no batch asks for them.
         r: frames a decoder step of validation batches, of the phase that the training is in.
         start: steps made before this run.
+        substitutes: who stands in for utterances that turn out to be damaged.
     """
 
     def __init__(self, folder: Path, lines: list[tuple[Line, list[int]]]):
@@ -111,6 +119,7 @@ class SynthesizerCorpus:
         self.lengths = np.array([line.frames for line, _ in lines], "int64")
         self.speakers = np.zeros(len(lines), "int32")
         self.r, self.start = 1, 0
+        self.substitutes = Substitutes(self._alike)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -121,6 +130,10 @@ class SynthesizerCorpus:
             return self, self
         rest, held = held_out(self.lines, every)
         return SynthesizerCorpus(self.folder, rest), SynthesizerCorpus(self.folder, held)
+
+    def _alike(self, index: int) -> list[int]:
+        """All, those nearest in length first."""
+        return np.argsort(np.abs(self.lengths - self.lengths[index]), kind="stable").tolist()
 
     def ids(self, index: int) -> np.ndarray:
         """Text ids int32."""
@@ -161,9 +174,18 @@ class SynthesizerCorpus:
 
 
 def open_synthesizer_data(
-    folder: str | Path, data: SynthesizerDataConfig, tokenizer: SymbolTokenizer
+    folder: str | Path,
+    data: SynthesizerDataConfig,
+    tokenizer: SymbolTokenizer,
+    sizes: TacotronConfig | None = None,
 ) -> tuple[SynthesizerCorpus, Report]:
-    """Utterances below ``folder`` that can be learned from.
+    """Utterances below ``folder`` that can be learned from, by the headers of their arrays.
+
+    Args:
+        folder: of the table.
+        data: which utterances are learned from.
+        tokenizer: of the texts.
+        sizes: of the model, which the arrays have to fit; None for any.
 
     Raises:
         DataError: the table is not as it should be, or no utterance remains.
@@ -172,7 +194,7 @@ def open_synthesizer_data(
     report, kept = Report(str(folder)), []
     for line in read_table(folder / TABLE):
         try:
-            reason = _unfit(folder, line, data)
+            reason = _unfit(folder, line, data, sizes)
             ids = [] if reason else tokenizer.encode(line.text)
         except TextError as error:
             reason = f"no text: {error}"
@@ -183,18 +205,19 @@ def open_synthesizer_data(
     report.kept = len(kept)
     report.seconds = sum(line.frames for line, _ in kept) / FRAMES_A_SECOND
     if not kept:
-        told = f" ({report.reasons()})" if report.skipped else ""
+        told = f" ({report.reasons()}; first {report.skipped[0][1]})" if report.skipped else ""
         raise DataError(f"{folder / TABLE} names no utterance to learn from{told}.")
     return SynthesizerCorpus(folder, kept), report
 
 
-def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig) -> str | None:
+def _unfit(folder: Path, line: Line, data: SynthesizerDataConfig, sizes) -> str | None:
     if line.frames > data.max_frames:
         return f"too long: {line.frames} frames"
     if not line.text.strip():
         return "no text"
     mel, embed = folder / "mels" / line.mel, folder / "embeds" / line.embed
-    return array_problem(mel, 2, line.frames) or array_problem(embed, 1)
+    channels, dims = (sizes.n_mels, sizes.speaker_dims) if sizes else (None, None)
+    return array_problem(mel, 2, line.frames, channels) or array_problem(embed, 1, width=dims)
 
 
 class Shuffled(BatchPlan):
@@ -245,43 +268,59 @@ def place(phases: tuple[Phase, ...], step: int) -> int:
     return min(ended, len(phases) - 1)
 
 
+@dataclass(frozen=True)
+class Example:
+    """An utterance as it is learned: ``ids``, ``mel``, ``embedding`` and ``path``."""
+
+    ids: np.ndarray
+    mel: np.ndarray
+    embedding: np.ndarray
+    path: np.ndarray
+
+
 def batches(corpus: SynthesizerCorpus, config: SynthesizerConfig) -> Builder:
     """Builder of batches; the number that comes with the indices is r, 0 for the corpus's own.
 
     It gives ``ids`` and ``characters`` (their counts), ``embedding``, ``mels`` ``(batch, frames,
     mels)`` padded by one frame and to a multiple of ``r``, their ``lengths``, ``stops`` ``(batch,
-    frames)``, ``paths`` ``(batch, steps)`` and ``r`` itself.
+    frames)``, ``paths`` ``(batch, steps)`` and ``r`` itself. Another utterance stands in for one
+    that is damaged.
     """
     sizes = config.model
 
     def build(indices: np.ndarray, r: int) -> dict[str, np.ndarray]:
         r = r or corpus.r
-        rows = [int(index) for index in indices]
-        ids, mels = [corpus.ids(i) for i in rows], [corpus.mel(i) for i in rows]
-        embeddings = [corpus.embedding(i) for i in rows]
-        _check(corpus, rows, mels, embeddings, sizes)
+        read = partial(example, corpus, sizes, r)
+        rows = [corpus.substitutes.read(int(index), read) for index in indices]
+        ids, mels = [row.ids for row in rows], [row.mel for row in rows]
         lengths = np.array([len(mel) for mel in mels], "int32")
         size = -(-(int(lengths.max()) + 1) // r) * r
         frames = np.arange(size)[None]
         return {
             "ids": pad(ids, 1, 0, "int32"),
             "characters": np.array([len(row) for row in ids], "int32"),
-            "embedding": np.stack(embeddings),
+            "embedding": np.stack([row.embedding for row in rows]),
             "mels": pad(mels, 1, MEL_PADDING, size=size),
             "lengths": lengths,
             "stops": (frames >= lengths[:, None] - 1).astype("float32"),
-            "paths": pad([corpus.path(i, r) for i in rows], 1, UNKNOWN, size=size // r),
+            "paths": pad([row.path for row in rows], 1, UNKNOWN, size=size // r),
             "r": np.array(r, "int32"),
         }
 
     return build
 
 
-def _check(corpus: SynthesizerCorpus, rows: list, mels: list, embeddings: list, sizes) -> None:
-    for row, mel, embedding in zip(rows, mels, embeddings, strict=True):
-        if mel.shape[1] != sizes.n_mels or embedding.shape != (sizes.speaker_dims,):
-            raise DataError(
-                f"{corpus.folder}, {corpus.lines[row][0].mel}: mels of {mel.shape[1]} channels and "
-                f"an embedding of {embedding.shape}; the model wants {sizes.n_mels} and "
-                f"({sizes.speaker_dims},)."
-            )
+def example(corpus: SynthesizerCorpus, sizes: TacotronConfig, r: int, row: int) -> Example:
+    """Read an utterance for a model of these sizes.
+
+    Raises:
+        DataError: a file of it cannot be read, or does not fit.
+    """
+    mel, embedding = corpus.mel(row), corpus.embedding(row)
+    if mel.shape[1] != sizes.n_mels or embedding.shape != (sizes.speaker_dims,):
+        raise DataError(
+            f"{corpus.folder}, {corpus.lines[row][0].mel}: mels of {mel.shape[1]} channels and "
+            f"an embedding of {embedding.shape}; the model wants {sizes.n_mels} and "
+            f"({sizes.speaker_dims},)."
+        )
+    return Example(corpus.ids(row), mel, embedding, corpus.path(row, r))

@@ -18,6 +18,7 @@ from myxtts.data.batches import Builder
 from myxtts.data.corpus import held_out
 from myxtts.data.rtvc_folders import array_problem, load_array
 from myxtts.data.screening import Report
+from myxtts.data.substitutes import Substitutes
 from myxtts.data.synthesizer import TABLE, read_table
 from myxtts.errors import DataError
 from myxtts.vocoder_config import MEL_SCALE, VocoderConfig, VocoderDataConfig, WaveRNNConfig
@@ -78,7 +79,7 @@ def open_vocoder_data(
     rows, report = read_rows(table, folder / AUDIO, mels), Report(str(folder))
     least, kept = least_frames(sizes, data), []
     for row in rows:
-        reason = _unfit(row, least, sizes.hop_length)
+        reason = _unfit(row, least, sizes)
         if reason:
             report.skipped.append((str(row.mel), reason))
         else:
@@ -86,7 +87,7 @@ def open_vocoder_data(
     report.kept = len(kept)
     report.seconds = sum(row.frames for row in kept) * sizes.hop_length / sizes.sample_rate
     if not kept:
-        told = f" ({report.reasons()})" if report.skipped else ""
+        told = f" ({report.reasons()}; first {report.skipped[0][1]})" if report.skipped else ""
         raise DataError(
             f"{table} names no utterance that a vocoder can learn from: {least} mel frames are "
             f"the least{told}."
@@ -105,12 +106,18 @@ class VocoderCorpus:
     Attributes:
         lengths: int64 ``(utterances,)``, in mel frames.
         speakers: zeros; a vocoder asks for none.
+        substitutes: who stands in for utterances that turn out to be damaged.
     """
 
     def __init__(self, rows: Sequence[Row], sizes: WaveRNNConfig, crop_frames: int):
         self.rows, self.sizes, self.crop_frames = list(rows), sizes, crop_frames
         self.lengths = np.array([row.frames for row in rows], "int64")
         self.speakers = np.zeros(len(rows), "int32")
+        self.substitutes = Substitutes(self._following)
+
+    def _following(self, index: int) -> list[int]:
+        """All others, from the next one on."""
+        return [(index + step) % len(self) for step in range(1, len(self))]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -182,13 +189,19 @@ def crops(corpus: VocoderCorpus, config: VocoderConfig) -> Builder:
 
     It gives ``samples`` float32 ``(batch, samples)``, ``targets`` of the same shape (int32
     classes; float32 samples for MOL) and ``mels`` ``(batch, crop_frames + 2 * pad, feat_dims)``.
+    Another utterance stands in for one that is damaged.
     """
 
     def build(indices: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
         parts = []
         for index in indices.tolist():
-            rng = np.random.default_rng([config.training.seed, epoch, index])
-            parts.append(corpus.crop(index, int(rng.integers(corpus.offsets(index)))))
+            seed = [config.training.seed, epoch, index]
+
+            def drawn(place: int, seed: list[int] = seed) -> tuple[np.ndarray, np.ndarray]:
+                rng = np.random.default_rng(seed)
+                return corpus.crop(place, int(rng.integers(corpus.offsets(place))))
+
+            parts.append(corpus.substitutes.read(index, drawn))
         return batch(parts, corpus.sizes)
 
     return build
@@ -203,9 +216,11 @@ def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) 
     return {"samples": values[:, :-1], "targets": targets[:, 1:], "mels": mels}
 
 
-def _unfit(row: Row, least: int, hop: int) -> str | None:
+def _unfit(row: Row, least: int, sizes: WaveRNNConfig) -> str | None:
     if row.frames < least:
         return f"too short: {row.frames} mel frames"
     # Of the last frame, what is missing is taken as silence.
-    samples = (row.frames - 1) * hop
-    return array_problem(row.mel, 2, row.frames) or array_problem(row.audio, 1, samples)
+    samples = (row.frames - 1) * sizes.hop_length
+    return array_problem(row.mel, 2, row.frames, sizes.feat_dims) or array_problem(
+        row.audio, 1, samples
+    )

@@ -15,7 +15,13 @@ from myxtts.audio.io import check_output, write_growing
 from myxtts.config import SPEAKER_ENCODER_TYPES, XTTSConfig
 from myxtts.errors import ConfigError, TextError
 from myxtts.files import check_writable
-from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    make_parser,
+    refuse_idle,
+    refuse_unread,
+)
 from myxtts.presets.finding import add_preset_flag, find_preset
 from myxtts.presets.voices import PresetVoice, preset_voices, voice_path
 from myxtts.timing import OUTPUT_RATE
@@ -28,6 +34,16 @@ OF_REFERENCES = (
     "synthesis.gpt_cond_chunk_len",
     "synthesis.max_ref_length",
     "synthesis.sound_norm_refs",
+)
+# What --list-voices does not read, the output aside, which another program has by default.
+OF_SPEECH = (
+    "--reference-audio",
+    "--speaker",
+    "--save-voice",
+    "--stream",
+    "--language",
+    "--use-pretrained-speaker-encoder",
+    "--speaker-encoder-type",
 )
 OF_STREAMS = ("synthesis.first_codes", "synthesis.stream_codes")
 
@@ -113,6 +129,9 @@ def main(args: argparse.Namespace) -> None:
         logger.info("--checkpoint is called --preset now; both do the same.")
     name = args.preset or args.checkpoint or args.checkpoint_dir
     if args.list_voices:
+        told = "is for speaking; --list-voices does not."
+        refuse_unread(args, parser(), dict.fromkeys(OF_SPEECH, told))
+        refuse_idle(args, {"synthesis.": told})
         list_voices(find_preset(name), args.json, args.voice)
         return
     text, preset = read_text(args), find_preset(name)

@@ -160,8 +160,19 @@ def _upsampling(kernels, layer, rate: int) -> Upsampling:
     return Upsampling(packed, kernels.single(layer.bias), taps, rate, (size - rate) // 2)
 
 
-def vocode_of(decoder: Decoder, engine: str, threads: int = 0) -> Callable:
-    """What makes waveforms of frames as ``decoder.vocode``, by this engine where it has code."""
+def vocode_of(decoder: Decoder, engine: str, threads: int = 0) -> Callable | None:
+    """What makes waveforms as ``decoder.vocode`` by this engine; None where it has no code."""
     if engine == "int8" and can_compile(decoder):
         return CompiledDecoder(decoder, threads).vocode
-    return decoder.vocode
+    return None
+
+
+def decoding(decoder: Decoder, vocode: Callable | None) -> Callable:
+    """The decoder from latents to waveforms, with ``vocode`` of :func:`vocode_of` in it."""
+    if vocode is None:
+        return decoder
+
+    def decode(latents, speaker_embedding):
+        return vocode(decoder.frames(latents, speaker_embedding), speaker_embedding)
+
+    return decode

@@ -28,7 +28,7 @@ from myxtts.generation.vocoding import (
     stretched,
 )
 from myxtts.inference.coder import Coder, Codes, Request, joined
-from myxtts.inference.compiled_decoder import vocode_of
+from myxtts.inference.compiled_decoder import decoding, vocode_of
 from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
 from myxtts.inference.voice import Voice
@@ -124,10 +124,7 @@ class Synthesizer:
         self._embedding = tf.function(self._speaker_embedding, **heard)
         self._latents = tf.function(self._conditioning_latents, **heard)
         vocode = vocode_of(model.decoder, self.settings.engine, self.settings.threads)
-
-        def decode(latents, speaker_embedding):
-            return vocode(model.decoder.frames(latents, speaker_embedding), speaker_embedding)
-
+        decode = decoding(model.decoder, vocode)
         self._decode = tf.function(decode, reduce_retracing=True, autograph=False)
         self._ranking = Ranking(model, self._embedding)
         self._streaming = StreamingVocoder(model.decoder, self.settings.speed, vocode)

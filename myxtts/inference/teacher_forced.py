@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, read_table
+from myxtts.data.rtvc_folders import is_of_machine
+from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, example, read_table
 from myxtts.data.vocoder import SYNTHESIZED, SYNTHESIZED_MELS
 from myxtts.errors import DataError
 from myxtts.files import locked, replacing, writable_folder, write_whole
@@ -36,7 +37,8 @@ def synthesize_mels(
 
     The synthesizer is teacher-forced, without dropout and in the batches of
     Real-Time-Voice-Cloning, which its post-net hears; each mel is cut to its frames. Utterances
-    without frames are left out. What a killed run of the same synthesizer has written stays.
+    without frames, and damaged ones, which are told, are left out. What a killed run of the same
+    synthesizer has written stays.
 
     Args:
         model: of the synthesizer.
@@ -46,7 +48,7 @@ def synthesize_mels(
         tokenizer: of the texts; by default that of the model's symbols.
 
     Raises:
-        DataError: the folder is none of a synthesizer's, its files do not fit the model, or
+        DataError: the folder is none of a synthesizer's, none of its files fits the model, or
             another process writes to ``out``.
         TextError: nothing of a text is a symbol.
     """
@@ -57,8 +59,7 @@ def synthesize_mels(
         raise DataError(f"{folder / TABLE} names no utterance that has frames.")
     writable_folder(mels, DataError)
     with locked(out, DataError):
-        _synthesize(model, folder, out, lines, batch_size, tokenizer)
-    return len(lines)
+        return _synthesize(model, folder, out, lines, batch_size, tokenizer)
 
 
 def _synthesize(
@@ -68,18 +69,37 @@ def _synthesize(
     lines: list[Line],
     batch_size: int,
     tokenizer: SymbolTokenizer,
-) -> None:
+) -> int:
     mels = out / SYNTHESIZED_MELS
     _begin(out, model)
     corpus = SynthesizerCorpus(folder, [(line, tokenizer.encode(line.text)) for line in lines])
     build = batches(corpus, SynthesizerConfig(model=model.config))
-    forward = _forward(model)
-    for rows in tqdm(_cuts(lines, batch_size, mels), "mels", delay=2, disable=None):
+    forward, bad = _forward(model), set()
+    for whole in tqdm(_cuts(lines, batch_size, mels), "mels", delay=2, disable=None):
+        rows = np.array([row for row in whole if _is_sound(corpus, model, row)], "int64")
+        bad |= {lines[row].mel for row in set(whole.tolist()) - set(rows.tolist())}
+        if not len(rows):
+            continue
         made = build(rows, model.r)
         spoken = forward(made["ids"], made["embedding"], made["mels"]).numpy()
         for row, mel in zip(rows.tolist(), spoken, strict=True):
             _save(mels / lines[row].mel, mel[: lines[row].frames].astype("float32"))
-    write_whole(out / SYNTHESIZED, "".join(f"{line}\n" for line in _kept(folder / TABLE)))
+    if len(bad) == len(lines):
+        raise DataError(f"{folder / TABLE}: no utterance can be read; the log names each.")
+    write_whole(out / SYNTHESIZED, "".join(f"{line}\n" for line in _kept(folder / TABLE, bad)))
+    return len(lines) - len(bad)
+
+
+def _is_sound(corpus: SynthesizerCorpus, model: Tacotron, row: int) -> bool:
+    """Whether an utterance can be read; one that is damaged is told."""
+    try:
+        example(corpus, model.config, model.r, int(row))
+    except DataError as error:
+        if is_of_machine(error):
+            raise
+        logger.warning("left out: %s", error)
+        return False
+    return True
 
 
 def _save(path: Path, mel: np.ndarray) -> None:
@@ -118,7 +138,8 @@ def _cuts(lines: list[Line], size: int, mels: Path) -> Iterator[np.ndarray]:
             yield rows
 
 
-def _kept(table: Path) -> list[str]:
-    """Lines of a table as they are, without those that have no frames."""
+def _kept(table: Path, bad: set[str]) -> list[str]:
+    """Lines of a table as they are, without those that have no frames or are ``bad`` mels."""
     lines = table.read_text(encoding="utf-8").split("\n")
-    return [line.rstrip("\r") for line in lines if line.strip() and int(line.split("|")[4])]
+    lines = [line.rstrip("\r") for line in lines if line.strip() and int(line.split("|")[4])]
+    return [line for line in lines if line.split("|")[1] not in bad]

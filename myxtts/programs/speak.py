@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from myxtts.errors import ConfigError, TextError
+from myxtts.flags import refuse_unread
 from myxtts.inference import command
 from myxtts.programs.playing import play, require_player
 
@@ -37,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
             raise ConfigError("give the text once, as TEXT or by one of its flags.")
         args.text = _standard_input() if args.words == STANDARD else args.words
     if args.list_voices:
+        refuse_unread(args, parser(), {"--play": "is for speaking; --list-voices does not."})
         command.main(args)
     elif args.play:
         _speak_aloud(args)

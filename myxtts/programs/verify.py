@@ -155,8 +155,8 @@ def make_verifier(args: argparse.Namespace):
             f"--encoder {args.encoder}: neither {', '.join(ENCODER_NAMES)} nor the folder "
             "of a preset."
         )
-    if args.encoder_weights or args.trim_silences:
-        flag = "--encoder-weights" if args.encoder_weights else "--trim-silences"
+    if args.encoder_weights or args.trim_silences is not None:
+        flag = "--encoder-weights" if args.encoder_weights else "--[no-]trim-silences"
         raise ConfigError(f"{flag} is for named encoders; {args.encoder} is a preset.")
     preset = find_preset(args.encoder)
     return SpeakerVerifier.from_preset(preset), preset

@@ -13,7 +13,7 @@ from pathlib import Path
 from myxtts.config import XTTSConfig
 from myxtts.errors import CheckpointError, ConfigError
 from myxtts.files import check_writable
-from myxtts.flags import add_config_flags, config_from_flags, make_parser
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
 from myxtts.presets.finding import add_preset_flag
 from myxtts.server.settings import ServerSettings
 
@@ -35,6 +35,9 @@ def parser(prog: str = "myxtts serve") -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     """Load the model and serve until SIGTERM or Ctrl-C."""
     settings = config_from_flags(args, ServerSettings())
+    if settings.backend == "local":
+        told = "is for --backend tf-serving; give that too."
+        refuse_idle(args, dict.fromkeys(("tf_serving", "tf_model"), told))
     check_packages()
     from myxtts.server.keys import check_address, read_keys
 

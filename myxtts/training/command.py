@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from pathlib import Path
-
-import yaml
 
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, refuse_idle
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    make_parser,
+    print_settings,
+    refuse_idle,
+)
+from myxtts.limits import require_address_space
 from myxtts.recipes import FINE_TUNING, PRESETS
-from myxtts.settings import read_yaml, to_dict
+from myxtts.settings import read_yaml
 
 DEFAULT_PRESET = "small"
 ENCODER_RATE = "training.speaker_encoder_learning_rate"
@@ -63,10 +68,11 @@ def parser() -> argparse.ArgumentParser:
         "--preset", choices=PRESETS, help=f"sizes to start from (default: {DEFAULT_PRESET})"
     )
     parser.add_argument("--config", metavar="YAML", help="configuration laid over the preset")
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
         "--dry-run", action="store_true", help="print the resolved configuration and stop"
     )
-    parser.add_argument(
+    only.add_argument(
         "--estimate-memory",
         action="store_true",
         help="print what the gpt stage will take of memory and stop",
@@ -151,8 +157,9 @@ def main(args: argparse.Namespace) -> None:
     check_encoder_flags(args, config)
     check_decoder_flags(args, config)
     if args.dry_run:
-        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        print_settings(config, args.json)
         return
+    require_address_space()
     # Imported late: --help and --dry-run need no TensorFlow.
     if args.estimate_memory:
         from myxtts.training.memory import estimate_memory

@@ -19,7 +19,7 @@ DURATIONS = [0.3, 0.1, 0.2, 0.2, 0.1, 0.3]
 def write(folder, seconds=(1.2, 1.2, 3.0)):
     rows = []
     for number, length in enumerate(seconds):
-        write_audio(folder / "a" / f"{number}.wav", hum(length, 24_000), 24_000)
+        write_audio(folder / "a" / f"{number}.wav", hum(length, 120.0, 24_000), 24_000)
         row = {"file_name": f"a/{number}.wav", "text": "Ha hm.", "speaker": "s"}
         row |= {"phonemes": "hˈɑ m.", "word_phonemes": ["hˈɑ", "m."]}
         row["durations"] = [part * length / 1.2 for part in DURATIONS]

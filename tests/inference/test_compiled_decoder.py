@@ -11,7 +11,7 @@ from myxtts.models.istft_decoder import IstftDecoder
 pytest.importorskip("numba", reason="numba, of the int8 engine, is not installed")
 
 from myxtts.inference import convolution_kernels as kernels
-from myxtts.inference.compiled_decoder import CompiledDecoder, can_compile, vocode_of
+from myxtts.inference.compiled_decoder import CompiledDecoder, can_compile, decoding, vocode_of
 from myxtts.inference.streaming import StreamingVocoder
 
 SLOPE = np.float32(0.1)
@@ -116,10 +116,15 @@ def test_a_stream_is_the_whole(decoder, compiled):
 def test_sizes_without_compiled_code_are_left_to_tensorflow(sizes):
     decoder = make_decoder(**sizes)
     assert not can_compile(decoder)
-    assert vocode_of(decoder, "int8") == decoder.vocode
+    assert vocode_of(decoder, "int8") is None
 
 
 def test_the_engine_chooses(decoder):
-    assert vocode_of(decoder, "tensorflow") == decoder.vocode
-    assert vocode_of(decoder, "int8") != decoder.vocode
+    assert vocode_of(decoder, "tensorflow") is None
+    assert decoding(decoder, None) is decoder
+    vocode = vocode_of(decoder, "int8")
+    latents, speaker = np.ones((1, 3, 24), "float32"), np.ones((1, 8), "float32")
+    wanted = np.asarray(decoder(latents, speaker))
+    made = np.asarray(decoding(decoder, vocode)(latents, speaker))
+    assert np.abs(made - wanted).max() <= 1e-5 * np.abs(wanted).max()
     assert not can_compile(object.__new__(IstftDecoder))

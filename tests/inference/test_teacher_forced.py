@@ -97,3 +97,20 @@ def test_an_empty_table_is_refused(model, tmp_path):
     (tmp_path / "train.txt").write_text("a|b|c|0|0|Mm.\n")
     with pytest.raises(DataError, match="names no utterance"):
         synthesize_mels(model, tmp_path, tmp_path / "out")
+
+
+def test_a_damaged_utterance_is_left_out_and_told(model, folder, tmp_path, caplog):
+    lines = [line.split("|") for line in (folder / "train.txt").read_text().splitlines()]
+    kept = [line for line in lines if int(line[4])]
+    bad = folder / "mels" / kept[1][1]
+    np.save(bad, np.full(np.load(bad).shape, np.nan, "float32"))
+    out = tmp_path / "out"
+    assert synthesize_mels(model, folder, out, batch_size=2) == 2
+    told = [line.split("|")[1] for line in (out / "synthesized.txt").read_text().splitlines()]
+    assert told == [kept[0][1], kept[2][1]]
+    assert not (out / "mels_gta" / bad.name).exists()
+    assert f"left out: {bad} holds NaN" in caplog.text
+    for line in kept:
+        np.save(folder / "mels" / line[1], np.ones((60, 3), "float32"))
+    with pytest.raises(DataError, match="no utterance can be read"):
+        synthesize_mels(model, folder, tmp_path / "none", batch_size=2)

@@ -14,16 +14,29 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.errors import ConfigError
-from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, run
-from myxtts.settings import to_dict
+from myxtts.flags import (
+    add_config_flags,
+    config_from_flags,
+    given_flags,
+    make_parser,
+    print_settings,
+    refuse_idle,
+    run,
+)
+from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
+from myxtts.training.command import ENCODER_SECTIONS
 from tools.speaker_encoder.device import use
 
+# Settings by what is mixed in.
+OF_NOISES = {
+    "noise": ("noise_snr",),
+    "music": ("music_snr",),
+    "babble": ("babble_snr", "babble_voices"),
+}
 # Settings that only one of the losses reads.
 OF_LOSSES = {"aam_": "aam_softmax", "ge2e_": "ge2e"}
 
@@ -63,6 +76,7 @@ def resolve(args: argparse.Namespace) -> tuple[SpeakerConfig, str]:
         config = SpeakerConfig.from_yaml(args.config)
     config = config_from_flags(args, config)
     refuse_other_losses(args, config)
+    refuse_unread_settings(args, config)
     return config, device
 
 
@@ -77,12 +91,28 @@ def refuse_other_losses(args: argparse.Namespace, config: SpeakerConfig) -> None
                 )
 
 
+def refuse_unread_settings(args: argparse.Namespace, config: SpeakerConfig) -> None:
+    """Raise ConfigError for a flag of another encoder, or of noises that there are none of."""
+    own, mixed = config.model.speaker_encoder_type, config.data.augmentation
+    idle = {
+        section: f"is for --speaker-encoder-type {kind}; it is {own} here."
+        for kind, section in ENCODER_SECTIONS.items()
+        if kind != own
+    }
+    for kind, names in OF_NOISES.items():
+        if not getattr(mixed, f"{kind}_paths"):
+            told = f"is for --augmentation-{kind}-paths; give those too."
+            idle |= dict.fromkeys((f"data.augmentation.{name}" for name in names), told)
+    refuse_idle(args, idle)
+
+
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the preset lies and what its trial EER is."""
     config, device = resolve(args)
     if args.dry_run:
-        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        print_settings(config, args.json)
         return
+    require_address_space()
     use(device)
     # Imported late: --help and --dry-run need no TensorFlow.
     from myxtts.training.run import train

@@ -156,7 +156,10 @@ def check(args: argparse.Namespace) -> None:
         MyXTTSError: there is such.
     """
     from myxtts.audio.io import check_output, read_audio
+    from myxtts.generation.vocoders import GRIFFIN_LIM
 
+    if args.voc_model_fpath == GRIFFIN_LIM and args.vocoder_weights != "float32":
+        raise ConfigError(f"--vocoder-weights is for a WaveRNN, and {GRIFFIN_LIM} has none.")
     if args.seed is not None and not 0 <= args.seed < 2**31:
         raise ConfigError(f"--seed must be in 0..{2**31 - 1}, not {args.seed}.")
     if args.text is not None and not args.text.strip():

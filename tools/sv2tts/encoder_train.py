@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
+from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
-from tools.sv2tts.runs import move_aside
+from tools.sv2tts.runs import has_export, move_aside
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
         "checkpoint_every": min(rhythms, default=ENDLESS),
         "resume": True,
     }
-    if not started and not args.force_restart and (run_dir / EXPORT).is_file():
+    if not started and not args.force_restart and has_export(run_dir / EXPORT):
         training["init_from"] = str(run_dir / EXPORT)
     values = {
         "model": {"speaker_encoder_type": "resemblyzer"},
@@ -96,6 +97,7 @@ def main(args: argparse.Namespace) -> None:
     run_dir = args.models_dir / args.run_id
     if args.visdom_server and not args.no_visdom:
         logger.warning("visdom is not drawn to: tensorboard --logdir %s shows the curves.", run_dir)
+    require_address_space()
     # Imported late: --help needs no TensorFlow.
     from myxtts.training.start import refuse_other_runs
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from myxtts.errors import ConfigError
-from myxtts.settings import AnySettings, to_dict
+from myxtts.flags import print_settings
+from myxtts.limits import require_address_space
+from myxtts.settings import AnySettings
 from myxtts.training.folders import has_checkpoints
 
 if TYPE_CHECKING:
@@ -55,9 +55,22 @@ def run_values(args: argparse.Namespace, stage: str, export: str) -> dict[str, A
         "backup_every": args.backups,
         "resume": resume,
     }
-    if not resume and not args.force_restart and (run_dir / export).is_file():
+    if not resume and not args.force_restart and has_export(run_dir / export):
         values["init_from"] = str(run_dir / export)
     return values
+
+
+def has_export(path: Path) -> bool:
+    """Whether a run has a file of RTVC to begin with.
+
+    Raises:
+        ConfigError: something else is in its place.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigError(
+            f"{path} is no file; remove it, or give --force_restart, which moves the run aside."
+        )
+    return path.is_file()
 
 
 def move_aside(run_dir: Path) -> None:
@@ -93,8 +106,9 @@ def train_run(
         MyXTTSError: the folder is a run of another stage, or as training says.
     """
     if args.dry_run:
-        yaml.safe_dump(to_dict(config), sys.stdout, sort_keys=False)
+        print_settings(config, args.json)
         return
+    require_address_space()
     from myxtts.training.start import refuse_other_runs
 
     run_dir = Path(config.training.output_dir)

@@ -79,8 +79,13 @@ def check_sizes(text: str, hparams: Mapping[str, Any], sizes: Any) -> None:
 def main(args: argparse.Namespace) -> None:
     """Speak, and print how many utterances there are."""
     from myxtts.data.rtvc_hparams import read_hparams
+    from myxtts.data.synthesizer import TABLE, read_table
 
     hparams = read_hparams(args.hparams)
+    root = args.datasets_root / "SV2TTS"
+    source = args.in_dir or root / "synthesizer"
+    # What is wrong with it should be known before the model is read.
+    read_table(source / TABLE)
     if args.cpu:
         import tensorflow as tf
 
@@ -94,11 +99,10 @@ def main(args: argparse.Namespace) -> None:
     own = path / "preset" if (path / "preset").is_dir() else path
     model = Tacotron.from_preset(own) if own.is_dir() else read(path)
     check_sizes(args.hparams, hparams, model.config)
-    root = args.datasets_root / "SV2TTS"
     out = args.out_dir or root / "vocoder"
     tokenizer = SymbolTokenizer(model.config.symbols, hparams["tts_cleaner_names"])
     size = int(hparams["synthesis_batch_size"])
-    count = synthesize_mels(model, args.in_dir or root / "synthesizer", out, size, tokenizer)
+    count = synthesize_mels(model, source, out, size, tokenizer)
     print(f"{count} utterances in {out}")
 
 

@@ -11,6 +11,7 @@ options of the original where both say the same.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from tools.sv2tts.runs import add_run_options, goes_on, run_values, train_run
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
+
+logger = logging.getLogger(__name__)
 
 # Of the original: passes over the data at most.
 EPOCHS = 349
@@ -64,6 +67,8 @@ def resolve(args: argparse.Namespace) -> VocoderConfig:
     stored, resume = args.models_dir / args.run_id / "config.yaml", goes_on(args, "vocoder")
     config = VocoderConfig.from_yaml(stored) if resume else VocoderConfig()
     root = args.datasets_root / "SV2TTS"
+    if args.ground_truth and args.voc_dir:
+        logger.warning("--voc_dir is not read: --ground_truth takes the recordings' own mels.")
     training = run_values(args, "vocoder", EXPORT)
     flags = given_flags(args).get("training", {})
     if "steps" in flags.get("vocoder", {}):

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from myxtts.audio.io import check_output, write_growing
 from myxtts.config import SynthesisConfig
 from myxtts.errors import ConfigError, TextError
-from myxtts.flags import add_config_flags, config_from_flags, make_parser
+from myxtts.flags import add_config_flags, config_from_flags, make_parser, refuse_idle
 from myxtts.serving.client.record import recorded_settings
 from myxtts.serving.client.speech_client import OWN_SETTINGS, SpeechClient
 from myxtts.serving.contract import OPTIONS
@@ -21,6 +21,7 @@ from myxtts.timing import OUTPUT_RATE
 logger = logging.getLogger(__name__)
 
 ADJUSTABLE = (*OPTIONS, *OWN_SETTINGS)
+OF_STREAMS = ("first_codes", "stream_codes")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def main(args: argparse.Namespace) -> None:
     """Speak, write the audio and say how it went."""
     if args.timeout <= 0:
         raise ConfigError(f"--timeout {args.timeout:g}: must be above 0.")
+    if not args.stream:
+        refuse_idle(args, dict.fromkeys(OF_STREAMS, "is for --stream; give that too."))
     # Whatever is wrong here should be known before the server's long work.
     check_output(args.output)
     if not is_speakable(args.text):

@@ -91,9 +91,10 @@ def prepare(
     network, source = start(config, run_dir)
     before = _before(network, run_dir)
     tokenizer = SymbolTokenizer(config.model.symbols, config.data.cleaners)
-    train, validation = open_corpora(
-        config, run_dir, partial(open_synthesizer_data, data=config.data, tokenizer=tokenizer)
+    opened = partial(
+        open_synthesizer_data, data=config.data, tokenizer=tokenizer, sizes=config.model
     )
+    train, validation = open_corpora(config, run_dir, opened)
     phases = config.training.phases
     left = phases[-1].until - before
     if left <= 0:

@@ -109,17 +109,28 @@ class VocoderTask(Task):
         """A recording through the classes and back: the best that can be said."""
         if number not in self._targets:
             corpus, sizes = self.model.validation, self.network.sizes
-            wave = corpus.wave(number)
+            place = self._place(number)
+            wave = corpus.wave(place)
             if sizes.mode == "RAW":
-                wave = from_classes(corpus.labels(number), sizes.bits)
+                wave = from_classes(corpus.labels(place), sizes.bits)
                 wave = decode_mu_law(wave, 2**sizes.bits) if sizes.mu_law else wave
             self._targets[number] = deemphasised(wave, sizes.preemphasis)
         return self._targets[number]
 
+    def _place(self, number: int) -> int:
+        """Of an utterance, or of one that can be read in its place."""
+        corpus = self.model.validation
+
+        def whole(place: int) -> int:
+            corpus.mel(place), corpus.wave(place)
+            return place
+
+        return corpus.substitutes.read(number, whole)
+
     def _said(self, number: int) -> np.ndarray:
         return generate(
             KernelEngine(self.network),
-            self.model.validation.mel(number),
+            self.model.validation.mel(self._place(number)),
             target=TARGET,
             overlap=TRAINING_OVERLAP,
             honest=self.training.heard_honestly,
