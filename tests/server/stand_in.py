@@ -44,6 +44,8 @@ class HummingEngine:
     def condition(self, recording: Path):
         if soundfile.info(recording).duration < 0.3:
             raise AudioError(f"{recording} is short; a reference needs at least 0.3 s.")
+        if not soundfile.read(recording)[0].any():
+            raise AudioError(f"{recording} is silent.")
         return self.own_voice("")
 
     def save(self, voice, path):
