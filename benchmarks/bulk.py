@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from itertools import cycle, islice
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -25,7 +26,8 @@ from benchmarks.measuring import DEMO_CORPUS, ROOT, recordings, report, seconds
 from myxtts.errors import MyXTTSError
 from myxtts.flags import make_parser, run
 
-JOBS = ("features", "embed", "synthesise")
+# Items of the long run of each job: enough that they outweigh what a start takes more or less.
+JOBS = {"features": 400, "embed": 200, "synthesise": 32}
 WORKERS = (1, 2)
 # Items of the short run, one a worker at least.
 FEW = 2
@@ -34,7 +36,8 @@ FEW = 2
 def main(args: argparse.Namespace) -> None:
     for job in args.only or JOBS:
         with tempfile.TemporaryDirectory() as folder:
-            report({"job": job, "items": args.items, **measured(job, args.items, Path(folder))})
+            items = args.items or JOBS[job]
+            report({"job": job, "items": items, **measured(job, items, Path(folder))})
 
 
 def measured(job: str, items: int, folder: Path) -> dict:
@@ -61,15 +64,15 @@ def per_core(alone: float, together: float) -> float:
 
 
 def material(job: str, folder: Path, count: int) -> list[str]:
-    """Arguments that name so many items of the demo corpus."""
-    clips = recordings(DEMO_CORPUS)[:count]
+    """Arguments that name so many items of the demo corpus, each as often as need be."""
+    clips = list(islice(cycle(recordings(DEMO_CORPUS)), count))
     folder.mkdir(parents=True)
     if job == "synthesise":
-        texts = [item["text"] for item in lines()][:count]
+        texts = [item["text"] for item in islice(cycle(lines()), count)]
         (folder / "texts.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
         return ["--texts", str(folder / "texts.txt")]
     for number, clip in enumerate(clips):
-        shutil.copy(clip, folder / f"{number:02d}_{clip.name}")
+        shutil.copy(clip, folder / f"{number:03d}_{clip.name}")
     if job == "embed":
         return ["--audio", str(folder), "--encoder", "resemblyzer"]
     named = [{"file_name": path.name, "text": "A sentence."} for path in recordings(folder)]
@@ -112,8 +115,8 @@ def processors() -> float:
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("bulk.py", __doc__)
-    parser.add_argument("--only", action="append", choices=JOBS, help="repeatable")
-    parser.add_argument("--items", type=int, default=32, help="of the long runs, 40 at most")
+    parser.add_argument("--only", action="append", choices=tuple(JOBS), help="repeatable")
+    parser.add_argument("--items", type=int, default=0, help="of the long runs")
     return parser
 
 

@@ -146,7 +146,7 @@ FIGURES = (
         "bulk",
         "Bulk work",
         "benchmarks/bulk.py",
-        "benchmarks/bulk.py --only features --items 12",
+        "benchmarks/bulk.py --only features --items 100",
         ("resemblyzer",),
         minutes=15,
     ),

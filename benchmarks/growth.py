@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # Sizes of each axis, and what they count.
 SIZES = {
-    "clips": ("clips", (1_000, 10_000, 100_000)),
+    "clips": ("clips", (1_000, 10_000, 30_000, 100_000)),
     "speakers": ("speakers", (100, 1_000, 10_000)),
     "text": ("characters", (1_000, 10_000, 100_000, 1_000_000)),
     "speech": ("sentences", (1, 4, 16)),
@@ -52,7 +52,7 @@ Costs = dict[str, list[float]]
 def main(args: argparse.Namespace) -> None:
     found, steep = {}, []
     for axis in args.only or SIZES:
-        sizes = sizes_of(axis, args.quick)
+        sizes = [size for size in sizes_of(axis, args.quick) if size <= args.most]
         found[axis] = sizes, measured(axis, sizes)
         slopes = slopes_of(sizes, found[axis][1])
         report({"axis": axis, SIZES[axis][0]: sizes, **rounded(found[axis][1]), "slopes": slopes})
@@ -133,6 +133,7 @@ def parser() -> argparse.ArgumentParser:
     parser = make_parser("growth.py", __doc__)
     parser.add_argument("--only", action="append", choices=tuple(SIZES), help="repeatable")
     parser.add_argument("--quick", action="store_true", help="the smaller sizes")
+    parser.add_argument("--most", type=int, default=10**9, metavar="N", help="no larger sizes")
     parser.add_argument("--output", default="outputs/growth.png", metavar="PNG", help="picture")
     return parser
 
