@@ -48,7 +48,7 @@ from tools import judges
 HELD_OUT = ROOT / "tools" / "voice_corpus" / "held_out.txt"
 TEMPERATURES = (0.4, 0.75, 1.5, 2.5)
 SPEEDS = (0.7, 0.85, 1.0, 1.2, 1.5)
-LIMITS = (60, 100, 150, 200, 250)
+LIMITS = (45, 60, 75, 90, 250)
 PARAGRAPH = 8  # sentences
 GOOD, BAD = 0.2, 0.5
 COUNTED = (*FLAGS, "any")
