@@ -135,6 +135,22 @@ FIGURES = (
         "benchmarks/stream_profile.py --size tiny --codes 100 --output {workdir}/stream.png",
     ),
     Figure(
+        "growth",
+        "Growth",
+        "benchmarks/growth.py --output {workdir}/growth.png",
+        "benchmarks/growth.py --quick --only clips --only speakers --only text "
+        "--output {workdir}/growth.png",
+        minutes=15,
+    ),
+    Figure(
+        "bulk",
+        "Bulk work",
+        "benchmarks/bulk.py",
+        "benchmarks/bulk.py --only features --items 100",
+        ("resemblyzer",),
+        minutes=15,
+    ),
+    Figure(
         "memorise",
         "Learned by heart",
         "benchmarks/memorise.py --corpus {corpus} --output {workdir}/memorise",

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from myxtts.data.formats import Utterance
+from myxtts.data.plan import members_of
 from myxtts.data.readings import Readings
 from myxtts.data.store import Feature, FeatureStore
 
@@ -61,7 +62,7 @@ class Corpus:
         names, numbers = np.unique([item.speaker for item in utterances], return_inverse=True)
         self.speaker_names = names.tolist()
         self.speakers = numbers.astype("int32")
-        self._members = [np.flatnonzero(numbers == number) for number in range(len(names))]
+        self._members = members_of(self.speakers)
         self._memory: dict[tuple[int, str], np.ndarray] = {}
         self._memory_bytes = 0
         self.lengths = np.array([len(self.feature(i, measure)) for i in range(len(utterances))])
@@ -101,6 +102,15 @@ class Corpus:
         """Other utterances of the same speaker."""
         members = self._members[int(self.speakers[index])]
         return members[members != index]
+
+    def companion(self, index: int, rng: np.random.Generator) -> int:
+        """Any of the :meth:`companions`, or the utterance itself where there are none."""
+        members = self._members[int(self.speakers[index])]
+        if len(members) < 2:
+            return int(index)
+        # As a choice among the others would draw, without a list of them.
+        place = int(rng.integers(len(members) - 1))
+        return int(members[place + (place >= np.searchsorted(members, index))])
 
     def split(self, every: int) -> tuple[Corpus, Corpus]:
         """All but every so many-th utterance, and those; one utterance alone is both."""

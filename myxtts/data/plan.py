@@ -10,6 +10,9 @@ from myxtts.data.buckets import Buckets
 
 # Batches are cut from pools this many batches long, sorted by length.
 POOL_BATCHES = 16
+# Of a speaker with more utterances a batch draws its few alone: to shuffle all of them for every
+# batch would cost an epoch the square of their number.
+SHUFFLED = 4096
 
 
 class BatchPlan:
@@ -78,13 +81,38 @@ class BatchPlan:
     def _balanced(self, rng: np.random.Generator) -> list[np.ndarray]:
         """Every utterance about once an epoch, drawn speaker by speaker."""
         each = max(1, self.batch_size // self.speakers_per_batch)
-        names = np.unique(self.speakers)
-        members = {name: np.flatnonzero(self.speakers == name) for name in names}
+        names, members = np.unique(self.speakers), members_of(self.speakers)
+        members = dict(zip(names.tolist(), members, strict=True))
         count = max(1, round(len(self.lengths) / (each * self.speakers_per_batch)))
         batches = []
         for _ in range(count):
             chosen = rng.choice(names, self.speakers_per_batch, replace=False)
-            # All of a speaker's utterances before any a second time.
-            rows = [np.resize(rng.permutation(members[name]), each) for name in chosen]
+            rows = [_some(members[name], each, rng) for name in chosen.tolist()]
             batches.append(np.concatenate(rows))
         return batches
+
+
+def members_of(speakers: np.ndarray) -> list[np.ndarray]:
+    """Places of each speaker's utterances, growing, speakers in the order of their numbers.
+
+    Args:
+        speakers: int ``(utterances,)``.
+    """
+    order = np.argsort(speakers, kind="stable")
+    _, firsts = np.unique(np.asarray(speakers)[order], return_index=True)
+    return np.split(order, firsts[1:])
+
+
+def _some(members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """So many of ``members``: all of them before any a second time."""
+    if len(members) > max(SHUFFLED, count):
+        return members[_distinct(len(members), count, rng)]
+    return np.resize(rng.permutation(members), count)
+
+
+def _distinct(below: int, count: int, rng: np.random.Generator) -> list[int]:
+    """So many different numbers below a much larger one."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found.setdefault(int(rng.integers(below)))
+    return list(found)

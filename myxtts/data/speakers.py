@@ -16,6 +16,7 @@ from tqdm import tqdm
 from myxtts.audio.decoding import duration
 from myxtts.audio.io import ALSO_READ, SUFFIXES, read_audio, read_span, resample
 from myxtts.data.formats import find_utterances
+from myxtts.data.plan import members_of
 from myxtts.errors import AudioError, DataError, UnreadableError
 from myxtts.timing import SPEAKER_RATE
 
@@ -271,7 +272,7 @@ class SpeakerPlan:
                 f"a batch is to have {speakers_per_batch} speakers, and there are "
                 f"{len(self.names)}; lower data.speakers_per_batch."
             )
-        self.members = {name: np.flatnonzero(speakers == name) for name in self.names}
+        self.members = dict(zip(self.names, members_of(speakers), strict=True))
         self.speakers_per_batch, self.utterances, self.seed = speakers_per_batch, utterances, seed
         size = speakers_per_batch * utterances
         cycle = len(self.names) // speakers_per_batch

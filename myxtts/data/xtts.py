@@ -302,9 +302,8 @@ def _references(corpus: Corpus, indices: np.ndarray, epoch: int, options: BatchO
     chosen, draws = [], []
     for index in indices:
         rng = options.rng(epoch, index)
-        others = corpus.companions(index)
-        if options.data.reference == "same_speaker" and len(others):
-            index = int(rng.choice(others))
+        if options.data.reference == "same_speaker":
+            index = corpus.companion(index, rng)
         chosen.append(index)
         draws.append(_reference_span(int(corpus.lengths[index]), options, rng))
     spans = [span for span, _ in draws]

@@ -1,5 +1,6 @@
 """A corpus knows its utterances, and keeps their features at hand."""
 
+import numpy as np
 import pytest
 
 import myxtts.data.corpus as module
@@ -23,6 +24,15 @@ def test_a_corpus_knows_texts_speakers_and_lengths(corpus, micro_config, tmp_pat
         "This is clip number 3.", "en"
     )
     assert opened.lengths.tolist() == [len(opened.feature(i, "dvae_mel")) for i in range(6)]
+
+
+def test_a_companion_is_drawn_as_a_choice_among_all(corpus, micro_config, tmp_path):
+    opened, _ = reopen(corpus, micro_config, tmp_path)
+    for seed in range(20):
+        drawn, chosen = (np.random.default_rng(seed) for _ in range(2))
+        index = seed % 6
+        assert opened.companion(index, drawn) == chosen.choice(opened.companions(index))
+        assert drawn.random() == chosen.random()
 
 
 def test_features_stay_in_memory_up_to_a_bound(corpus, micro_config, tmp_path, monkeypatch):

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from myxtts.data.plan import BatchPlan
+import myxtts.data.plan as plan_module
+from myxtts.data.plan import BatchPlan, members_of
 
 LENGTHS = np.random.default_rng(1).integers(50, 500, 103)
 SPEAKERS = np.arange(103) % 5
@@ -81,3 +82,19 @@ def test_a_speaker_with_few_utterances_is_heard_in_all_of_them_before_one_comes_
             _, times = np.unique(batch, return_counts=True)
             assert sorted(times[:3].tolist()) == [1, 2, 2]
             assert times[3:].tolist() == [1] * 5
+
+
+def test_members_of_speakers_are_their_utterances():
+    speakers = np.random.default_rng(0).integers(0, 40, 500)
+    found = members_of(speakers)
+    assert same(found, [np.flatnonzero(speakers == name) for name in np.unique(speakers)])
+
+
+def test_of_speakers_with_many_utterances_a_batch_draws_its_own(monkeypatch):
+    monkeypatch.setattr(plan_module, "SHUFFLED", 10)
+    plan = BatchPlan(LENGTHS, SPEAKERS, 8, seed=0, speakers_per_batch=2)
+    batches = plan.epoch(1)
+    assert same(batches, plan.epoch(1)) and len(batches) == round(103 / 8)
+    for batch in batches:
+        assert len(set(batch.tolist())) == 8
+        assert [len(set(SPEAKERS[part])) for part in (batch[:4], batch[4:])] == [1, 1]

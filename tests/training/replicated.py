@@ -174,7 +174,7 @@ def places(count: int) -> list[str]:
     return [json.dumps({"cluster": {"worker": workers}, "task": task}) for task in tasks]
 
 
-def finished(process: subprocess.Popen, seconds: float = 900) -> str:
+def finished(process: subprocess.Popen, seconds: float = 3600) -> str:
     """What a process said; it must end well."""
     said, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0, said[-3000:]

@@ -146,7 +146,7 @@ def test_a_killed_worker_ends_the_run_which_goes_on_with_another_number(tmp_path
     while not list(run.glob("checkpoints/vocoder/step-*0")) and chief.poll() is None:
         time.sleep(0.1)
     worker.kill()
-    said, _ = chief.communicate(timeout=300)
+    said, _ = chief.communicate(timeout=1800)
     assert chief.returncode == 1, said[-3000:]
     assert "another worker of this training has ended" in said and "Traceback" not in said
     worker.communicate()
@@ -166,7 +166,7 @@ def test_one_writes_and_resumed_runs_end_as_unbroken_ones(tmp_path):
     # Asked in one process, all end with a checkpoint.
     worker.send_signal(signal.SIGTERM)
     for process in (chief, worker):
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=1800)
         assert process.returncode in (0, 130), said[-3000:]
     finished(start("vocoder", "none", data, run, {"resume": True}))
     assert max(difference(tmp_path / "whole", run).values()) < TOLERANCE
@@ -184,6 +184,6 @@ def test_workers_of_other_corpora_are_refused(tmp_path):
         for folder, run, place in zip(data, runs, places(2), strict=True)
     ]
     for process in both:
-        said, _ = process.communicate(timeout=300)
+        said, _ = process.communicate(timeout=1800)
         assert process.returncode == 1 and "must have the same" in said, said[-3000:]
         assert "Traceback" not in said
