@@ -150,7 +150,8 @@ def test_a_text_that_takes_too_long_is_given_up(tmp_path):
     with served(engine, settings(tmp_path, max_seconds=0.2)) as (address, _):
         body = {"input": "word " * 100, "response_format": "pcm"}
         answer = httpx.post(f"{address}/v1/audio/speech", json=body)
-        assert answer.status_code == 503 and engine.stopped == 1
+        # On a busy machine it may not even have begun.
+        assert answer.status_code == 503 and engine.stopped == len(engine.spoken)
 
 
 def test_the_log_has_no_text(client, caplog):

@@ -395,7 +395,7 @@ def test_the_command_takes_recordings(speakers, told, tmp_path, monkeypatch, cap
     ("flags", "sentence"),
     [
         (("--recordings", "no/such/folder"), "no/such/folder does not exist"),
-        (("--hours", "1", "--leave-out", "ann"), "--leave-out names speakers of --recordings"),
+        (("--hours", "1", "--leave-out", "ann"), "--leave-out is for --recordings"),
         ((), "no --recordings there is nothing to make"),
     ],
 )
