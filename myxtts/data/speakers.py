@@ -73,9 +73,19 @@ def find_recordings(folder: str | Path, layout: str = "auto") -> list[Recording]
         wanted = {"sessions": "SPEAKER/SESSION/FILE"}.get(layout, "SPEAKER/FILE")
         raise DataError(
             f"{folder} holds no recordings of speakers: {wanted} is looked for, with "
-            f"{', '.join(AUDIO_SUFFIXES)}."
+            f"{', '.join(AUDIO_SUFFIXES)}.{_elsewhere(top)}"
         )
     return found
+
+
+def _elsewhere(folder: Path) -> str:
+    """What to say where recordings lie deeper or higher than was asked for."""
+    if not recordings_below(folder):
+        return ""
+    return (
+        " There are recordings at another depth: multi_rec_session (layout sessions) is for "
+        "SPEAKER/SESSION/FILE, layout auto for any."
+    )
 
 
 def recordings_below(folder: Path) -> list[Path]:

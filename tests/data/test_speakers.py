@@ -69,6 +69,12 @@ def test_folders_without_speakers_are_refused(tmp_path, content):
         find_recordings(folder)
 
 
+def test_recordings_at_another_depth_are_told_of(tmp_path):
+    write(tmp_path / "anna" / "chapter" / "a.wav")
+    with pytest.raises(DataError, match=r"SPEAKER/FILE is looked for.*multi_rec_session"):
+        find_recordings(tmp_path, "speakers")
+
+
 def test_what_cannot_be_used_is_listed(tmp_path):
     write(tmp_path / "anna" / "a.wav"), write(tmp_path / "anna" / "b.wav", 0.2)
     (tmp_path / "anna" / "c.wav").write_bytes(b"no audio at all")
