@@ -159,6 +159,23 @@ FIGURES = (
         long=True,
     ),
     Figure(
+        "training_speed",
+        "Speech a second of training",
+        "benchmarks/training_speed.py {checkout}",
+        "benchmarks/training_speed.py {checkout} --rounds 1 --steps 16",
+        minutes=40,
+        long=True,
+    ),
+    Figure(
+        "voice_trials",
+        "The settings of speaking, tried on a model that reads",
+        "benchmarks/voice_trials.py --sentences 48",
+        "benchmarks/voice_trials.py --sentences 8 --only lengths streams",
+        ("faster_whisper",),
+        minutes=40,
+        long=True,
+    ),
+    Figure(
         "voice",
         "A voice that reads",
         "benchmarks/voice.py --recordings {recordings} --transcribed {corpus} --json",
@@ -271,6 +288,13 @@ FIGURES = (
         packages=("resemblyzer", "faster_whisper", "speechmos"),
         minutes=180,
         long=True,
+    ),
+    Figure(
+        "tacotron",
+        "Speed of the synthesizer",
+        "benchmarks/tacotron.py --rounds 3",
+        "benchmarks/tacotron.py --rounds 1",
+        ("torch",),
     ),
     Figure(
         "wavernn",
