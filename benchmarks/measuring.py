@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from myxtts.audio.io import SUFFIXES
 from myxtts.data.formats import Utterance
 from myxtts.errors import DataError
@@ -46,6 +48,26 @@ def in_turns(
     for _ in range(rounds):
         for name, call in sides.items():
             rows[name].append(timed(call))
+    return rows
+
+
+def kept_rows(
+    folder: Path, title: str, jobs: Iterable[tuple], work: Callable[..., dict]
+) -> list[dict]:
+    """Rows of the jobs, each kept in the folder by its name: a broken run goes on where it was.
+
+    Args:
+        folder: that holds them.
+        title: of the progress bar.
+        jobs: each a name and what ``work`` gets, with the path of that name behind it.
+        work: makes a row.
+    """
+    rows = []
+    for name, *arguments in tqdm(list(jobs), desc=title, delay=2, disable=None):
+        path = folder / f"{name}.json"
+        if not path.is_file():
+            write_whole(path, json.dumps(work(*arguments, path)) + "\n")
+        rows.append(json.loads(path.read_text(encoding="utf-8")))
     return rows
 
 

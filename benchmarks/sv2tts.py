@@ -20,7 +20,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -28,9 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from tqdm import tqdm
 
-from benchmarks.measuring import ROOT, report, taken
+from benchmarks.measuring import ROOT, kept_rows, report, taken
 from benchmarks.voice_material import (
     ReferenceVoice,
     Sentence,
@@ -104,7 +103,7 @@ class Bench:
     def _spoken(self, vocoder: str) -> list[dict]:
         work = pairs(self.sentences, self.voices, self.args.each or len(self.voices))
         jobs = [(f"{s.number:03d}-{v.name}", s, v) for s, v in work]
-        return self._kept(vocoder, jobs, self._speak)
+        return kept_rows(self._place(vocoder), vocoder, jobs, self._speak)
 
     def _speak(self, sentence: Sentence, voice: ReferenceVoice, path: Path) -> dict:
         started, known = time.process_time(), self.embeddings[voice.name]
@@ -118,7 +117,7 @@ class Bench:
     def _copies(self, vocoder: str) -> list[dict]:
         paths = [(v, path) for v in self.voices for path in v.others[: self.args.copies]]
         jobs = [(f"copy-{v.name}-{path.stem}", v, path) for v, path in paths]
-        return self._kept(vocoder, jobs, self._copy)
+        return kept_rows(self._place(vocoder), vocoder, jobs, self._copy)
 
     def _copy(self, voice: ReferenceVoice, recording: Path, path: Path) -> dict:
         wave, _ = read_audio(recording, RTVC_SYNTHESIZER.sample_rate)
@@ -146,16 +145,10 @@ class Bench:
             show_matrix(one, matrix)
         save_figure(figure, path.with_suffix(".png"))
 
-    def _kept(self, vocoder: str, jobs: Iterable[tuple], work: Callable[..., dict]) -> list[dict]:
-        """Rows of the jobs, each a name and what ``work`` gets with the path of that name."""
-        folder, rows = self.folder / Path(vocoder).name, []
+    def _place(self, vocoder: str) -> Path:
+        folder = self.folder / Path(vocoder).name
         folder.mkdir(parents=True, exist_ok=True)
-        for name, *arguments in tqdm(list(jobs), desc=vocoder, delay=2, disable=None):
-            path = folder / f"{name}.json"
-            if not path.is_file():
-                write_whole(path, json.dumps(work(*arguments, path)) + "\n")
-            rows.append(json.loads(path.read_text(encoding="utf-8")))
-        return rows
+        return folder
 
 
 def figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tqdm import tqdm
 
 from benchmarks import voice_tables as tables
-from benchmarks.measuring import ROOT, report, taken
+from benchmarks.measuring import ROOT, kept_rows, report, taken
 from benchmarks.voice_material import (
     KOKORO,
     ReferenceVoice,
@@ -173,7 +173,7 @@ class Bench:
             spoken = self.ours.speak(sentence, voice)
             return self._judged(sentence, spoken, path) | {"voice": voice.name}
 
-        return self._kept(self.folder, "ours", jobs, speak)
+        return kept_rows(self.folder, "ours", jobs, speak)
 
     def _hibari(self) -> list[dict]:
         jobs = [(f"hibari-{s.number:03d}", s) for s in self.sentences]
@@ -181,7 +181,7 @@ class Bench:
         def speak(sentence: Sentence, path: Path) -> dict:
             return self._judged(sentence, self.hibari.speak(sentence), path, alike=False)
 
-        return self._kept(self.anchors, "hibari", jobs, speak)
+        return kept_rows(self.anchors, "hibari", jobs, speak)
 
     @functools.cached_property
     def hibari(self) -> Hibari:
@@ -195,7 +195,7 @@ class Bench:
             spoken = self.kokoro.speak(sentence.text, name)
             return self._judged(sentence, spoken, path) | {"voice": name}
 
-        return self._kept(self.anchors, "Kokoro", jobs, speak)
+        return kept_rows(self.anchors, "Kokoro", jobs, speak)
 
     def _recordings(self) -> list[dict]:
         """Other recordings of the voices, whose words nobody wrote down, and a corpus's."""
@@ -207,7 +207,7 @@ class Bench:
             likeness = self.judges.likeness(audio, rate)
             return likeness | quality(audio, rate) | {"voice": voice.name}
 
-        rows = self._kept(self.anchors, "recordings", jobs, hear)
+        rows = kept_rows(self.anchors, "recordings", jobs, hear)
         # Kokoro's own speech is not a recording of anybody.
         rows = [row for row in rows if self.kinds[row["voice"]] == "real"]
         return rows + (self._transcribed(self.args.transcribed) if self.args.transcribed else [])
@@ -220,7 +220,7 @@ class Bench:
             audio, rate = read_audio(item.path)
             return self.judges.heard(item.text, audio, rate) | {"voice": item.speaker}
 
-        return self._kept(self.anchors, "corpus", jobs, hear)
+        return kept_rows(self.anchors, "corpus", jobs, hear)
 
     def _stock(self) -> dict[str, list]:
         """For each voice the best of Kokoro's own, by one sentence of each."""
@@ -254,18 +254,6 @@ class Bench:
         row = {"sentence": sentence.number, "kind": sentence.kind, "text": sentence.text}
         row |= spoken.facts | self.judges.heard(sentence.text, spoken.waveform)
         return row | (self.judges.likeness(spoken.waveform) if alike else {})
-
-    def _kept(
-        self, folder: Path, title: str, jobs: Iterable[tuple], work: Callable[..., dict]
-    ) -> list[dict]:
-        """Rows of the jobs, each a name and what ``work`` gets with the path of that name."""
-        rows = []
-        for name, *arguments in tqdm(list(jobs), desc=title, delay=2, disable=None):
-            path = folder / f"{name}.json"
-            if not path.is_file():
-                write_whole(path, json.dumps(work(*arguments, path)) + "\n")
-            rows.append(json.loads(path.read_text(encoding="utf-8")))
-        return rows
 
 
 def parser() -> argparse.ArgumentParser:

@@ -118,12 +118,8 @@ class Judges:
 
     def heard(self, text: str, audio: np.ndarray, rate: int = OUTPUT_RATE) -> dict[str, Any]:
         """Words and quality of speech ``(samples,)``."""
-        if len(audio) < LEAST_SECONDS * rate:
-            errors, words = judges.word_errors(text, "")
-            return {"heard": "", "errors": errors, "words": words}
-        heard = judges.transcribe(audio, rate)
-        errors, words = judges.word_errors(text, heard)
-        return {"heard": heard, "errors": errors, "words": words, **quality(audio, rate)}
+        found = words_heard(text, audio, rate)
+        return found if len(audio) < LEAST_SECONDS * rate else found | quality(audio, rate)
 
     def likeness(self, audio: np.ndarray, rate: int = OUTPUT_RATE) -> dict[str, Any]:
         """Cosine to the reference of each voice."""
@@ -145,6 +141,13 @@ class Judges:
             )
             for name, own in self._references.items()
         }
+
+
+def words_heard(text: str, audio: np.ndarray, rate: int) -> dict[str, Any]:
+    """What Whisper hears in speech, and the word errors; nothing where there is hardly any."""
+    heard = judges.transcribe(audio, rate) if len(audio) >= LEAST_SECONDS * rate else ""
+    errors, words = judges.word_errors(text, heard)
+    return {"heard": heard, "errors": errors, "words": words}
 
 
 def quality(audio: np.ndarray, rate: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import argparse
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from tqdm import tqdm
 
 from benchmarks.measuring import ROOT, report, taken
 from benchmarks.voice_material import read_sentences, real_voices, spread
-from benchmarks.voice_sides import LEAST_SECONDS
+from benchmarks.voice_sides import words_heard
+from benchmarks.voice_tables import error_rate
 from myxtts.errors import DataError
 from myxtts.flags import make_parser, run
 from myxtts.generation.driver import FLAGS
@@ -43,7 +44,6 @@ from myxtts.models.xtts import XTTS
 from myxtts.presets.finding import add_preset_flag, find_preset
 from myxtts.presets.voices import preset_voices
 from myxtts.timing import OUTPUT_RATE
-from tools import judges
 
 HELD_OUT = ROOT / "tools" / "voice_corpus" / "held_out.txt"
 TEMPERATURES = (0.4, 0.75, 1.5, 2.5)
@@ -97,12 +97,8 @@ class Trials:
     def heard(speaker: Synthesizer, text: str, voice: Voice) -> dict:
         """A text spoken and transcribed."""
         spoken = speaker.speak(text, voice)
-        short = len(spoken.waveform) < LEAST_SECONDS * OUTPUT_RATE
-        heard = "" if short else judges.transcribe(spoken.waveform, OUTPUT_RATE)
-        errors, words = judges.word_errors(text, heard)
         return {
-            "errors": errors,
-            "words": words,
+            **words_heard(text, spoken.waveform, OUTPUT_RATE),
             "seconds": len(spoken.waveform) / OUTPUT_RATE,
             "characters": len(text),
             "pieces": len(spoken.flags),
@@ -149,7 +145,7 @@ def speed(trials: Trials) -> list[dict]:
     return [
         {
             "speed": value,
-            "wer": _rate(said),
+            "wer": error_rate(said),
             "times as long": round(sum(row["seconds"] for row in said) / natural, 3),
             "flagged": _share(said, "any"),
         }
@@ -168,7 +164,7 @@ def pieces(trials: Trials) -> list[dict]:
         found.append(
             {
                 "characters": limit,
-                "wer": _rate(said),
+                "wer": error_rate(said),
                 "pieces": sum(row["pieces"] for row in said),
                 "seconds": round(sum(row["seconds"] for row in said), 1),
                 "flagged": _share(said, "any"),
@@ -190,11 +186,6 @@ def streams(trials: Trials) -> list[dict]:
 
 
 TRIALS = {each.__name__: each for each in (guards, lengths, speed, pieces, streams)}
-
-
-def _rate(rows: Iterable[dict]) -> float:
-    rows = list(rows)
-    return round(sum(r["errors"] for r in rows) / max(sum(r["words"] for r in rows), 1), 4)
 
 
 def _share(rows: Sequence[dict], flag: str) -> float | None:

@@ -1,7 +1,6 @@
 """What ``benchmarks/voice.py`` has said by whom, how it counts, and that it goes on."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,9 +141,9 @@ def test_what_is_done_is_not_done_again(tmp_path):
         return {"number": number, "path": path.name}
 
     jobs = [("one", 1), ("two", 2)]
-    kept = bench.Bench._kept
-    first = kept(SimpleNamespace(), tmp_path, "x", jobs[:1], work)
-    rows = kept(SimpleNamespace(), tmp_path, "x", jobs, work)
+    kept = bench.kept_rows
+    first = kept(tmp_path, "x", jobs[:1], work)
+    rows = kept(tmp_path, "x", jobs, work)
     assert calls == [1, 2]
     assert rows == [*first, {"number": 2, "path": "two.json"}]
     assert json.loads((tmp_path / "one.json").read_text()) == first[0]
