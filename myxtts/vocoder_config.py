@@ -1,4 +1,4 @@
-"""Settings of a WaveRNN: its sizes, its data, its training."""
+"""Settings of the vocoders of mels, WaveRNN and HiFi-GAN: sizes, data, training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from myxtts.config import MOST_TOKENS, StageConfig
-from myxtts.decoder_config import DEEPEST, WIDEST
+from myxtts.decoder_config import DEEPEST, WIDEST, Discriminators, Sizes
 from myxtts.replicas import STRATEGY_HELP, Strategy
 from myxtts.settings import Settings, setting
 
@@ -131,3 +131,101 @@ class VocoderConfig(Settings):
     model: WaveRNNConfig = WaveRNNConfig()
     data: VocoderDataConfig = VocoderDataConfig()
     training: VocoderTrainingConfig = VocoderTrainingConfig()
+
+
+@dataclass(frozen=True)
+class HifiGanConfig(Settings, section="model"):
+    """Sizes of a HiFi-GAN of mels; the defaults learn on a processor."""
+
+    # As it is heard, and with no frames beside a crop: what a corpus asks of a vocoder.
+    preemphasis: ClassVar[float] = 0.0
+    pad: ClassVar[int] = 0
+
+    sample_rate: int = setting(16_000, "of the waveform", "hertz", at_least=1000, at_most=192_000)
+    feat_dims: int = setting(80, "mel channels", at_least=1, at_most=WIDEST)
+    initial_channels: int = setting(256, "channels before upsampling", at_least=1, at_most=WIDEST)
+    upsample_rates: Sizes = setting(
+        (5, 5), "upsampling factors; times spectra_hop they are the hop length", at_least=1
+    )
+    upsample_kernels: Sizes = setting((10, 10), "kernel of each upsampling", at_least=1)
+    resblock_kernels: Sizes = setting(
+        (3, 7), "kernels of the parallel residual blocks", at_least=1, at_most=256
+    )
+    resblock_dilations: Sizes = setting(
+        (1, 3), "dilations inside each residual block", at_least=1, at_most=256
+    )
+    spectra_hop: int = setting(
+        8,
+        "samples of the last step, which is an inverse Fourier transform; 0: there is none, as in "
+        "the published model",
+        "samples",
+        at_least=0,
+        at_most=4096,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = len(self.upsample_kernels) == len(self.upsample_rates)
+        self.require(fits, "upsample_kernels", "as long as upsample_rates")
+        self.require(self.spectra_hop % 2 == 0, "spectra_hop", "even")
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of a mel frame."""
+        return math.prod(self.upsample_rates) * max(self.spectra_hop, 1)
+
+
+@dataclass(frozen=True)
+class HifiGanTrainingConfig(Settings, section="training"):
+    """Rates, lengths and weights of the losses."""
+
+    stage: ClassVar[str] = "all"
+    mixed_precision: ClassVar[bool] = False
+    xla: ClassVar[bool] = False
+
+    output_dir: str = setting("runs/hifigan", "folder of the run")
+    init_from: str | None = setting(None, "preset folder of a HiFi-GAN to go on from")
+    hifigan: StageConfig = StageConfig(
+        steps=20_000, batch_size=16, learning_rate=5e-4, warmup_steps=100
+    )
+    seed: int = setting(0, "seed of weights and crops", at_least=0)
+    weight_decay: float = setting(1e-2, "AdamW weight decay", at_least=0)
+    gradient_clip: float = setting(10.0, "largest global gradient norm", above=0)
+    gradient_accumulation: int = setting(
+        1, "batches whose gradients are averaged for one step", at_least=1, at_most=MOST_TOKENS
+    )
+    mel_loss_weight: float = setting(20.0, "loss of mels", at_least=0)
+    stft_loss_weight: float = setting(5.0, "loss on spectra of three sizes", at_least=0)
+    feature_loss_weight: float = setting(2.0, "feature-matching loss", at_least=0)
+    discriminators: Discriminators = setting(
+        ("multi_resolution", "multi_period"), "judges: multi_{period,scale,resolution}"
+    )
+    discriminator_width: float = setting(
+        0.125, "their channels as a multiple of the published", above=0, at_most=64
+    )
+    adversarial_objective: Literal["least_squares", "hinge"] = setting(
+        "least_squares", "what judges and vocoder play for"
+    )
+    adversarial_start: int = setting(
+        2000, "step from which judges take part; beyond its steps: never", "steps", at_least=0
+    )
+    heard: int = setting(
+        3, "validation utterances that are spoken at every validation", at_least=0, at_most=100
+    )
+    validate_every: int = setting(1000, "steps between validations", "steps", at_least=1)
+    checkpoint_every: int = setting(1000, "steps between checkpoints", "steps", at_least=1)
+    keep_checkpoints: int = setting(3, "latest checkpoints kept", at_least=1)
+    early_stopping: int = setting(
+        0, "validations without progress before stopping; 0: never", at_least=0
+    )
+    strategy: Strategy = setting("none", STRATEGY_HELP)
+    resume: bool = setting(False, "continue the run in output_dir")
+
+
+@dataclass(frozen=True)
+class HifiGanSettings(Settings):
+    """Everything that a training of a HiFi-GAN of mels is told."""
+
+    model: HifiGanConfig = HifiGanConfig()
+    data: VocoderDataConfig = VocoderDataConfig(crop_frames=32)
+    training: HifiGanTrainingConfig = HifiGanTrainingConfig()

@@ -7,6 +7,7 @@ A signal of ``frames * hop`` samples has ``frames`` spectra, each centred on its
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 from keras import ops
@@ -40,6 +41,19 @@ def spectra_of(audio, n_fft: int, hop: int) -> tuple:
     hops = ops.reshape(padded, (-1, count + parts - 1, hop))
     frames = ops.concatenate([hops[:, part : part + count] for part in range(parts)], axis=2)
     return ops.rfft(frames * ops.convert_to_tensor(hann_window(n_fft)))
+
+
+def drawn_spectra(hidden, n_fft: int) -> tuple:
+    """Real and imaginary parts of spectra that a network makes.
+
+    Args:
+        hidden: ``(batch, frames, n_fft + 2)``: logarithms of magnitudes, and phases.
+        n_fft: size of the spectra.
+    """
+    magnitude, phase = ops.split(hidden, 2, axis=-1)
+    # No louder than a sine of full scale; an exponential would overflow.
+    magnitude = ops.exp(ops.minimum(magnitude, math.log(n_fft / 4)))
+    return magnitude * ops.cos(phase), magnitude * ops.sin(phase)
 
 
 def inverse_stft(real, imaginary, n_fft: int, hop: int, own=None):

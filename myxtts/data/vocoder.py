@@ -7,7 +7,7 @@ and ``mels_gta``, what the synthesizer makes of the recordings' own mels. A line
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,18 @@ from myxtts.data.screening import Report
 from myxtts.data.substitutes import Substitutes
 from myxtts.data.synthesizer import TABLE, read_table
 from myxtts.errors import DataError
-from myxtts.vocoder_config import MEL_SCALE, VocoderConfig, VocoderDataConfig, WaveRNNConfig
+from myxtts.vocoder_config import (
+    MEL_SCALE,
+    HifiGanConfig,
+    HifiGanSettings,
+    VocoderConfig,
+    VocoderDataConfig,
+    WaveRNNConfig,
+)
 
 SYNTHESIZED = "synthesized.txt"
 AUDIO, MELS, SYNTHESIZED_MELS = "audio", "mels", "mels_gta"
+Sizes = WaveRNNConfig | HifiGanConfig
 # MOL models samples of 16 bits.
 MOL_BITS = 16
 
@@ -52,13 +60,13 @@ def read_rows(table: str | Path, audio: str | Path, mels: str | Path) -> list[Ro
     return [Row(Path(audio) / line.audio, Path(mels) / line.mel, line.frames) for line in lines]
 
 
-def least_frames(sizes: WaveRNNConfig, data: VocoderDataConfig) -> int:
+def least_frames(sizes: Sizes, data: VocoderDataConfig) -> int:
     """Mel frames that an utterance needs for a crop."""
     return data.crop_frames + 4 * sizes.pad + 3
 
 
 def open_vocoder_data(
-    folder: str | Path, data: VocoderDataConfig, sizes: WaveRNNConfig
+    folder: str | Path, data: VocoderDataConfig, sizes: Sizes
 ) -> tuple[VocoderCorpus, Report]:
     """Utterances below a synthesizer's folder that a vocoder can learn from.
 
@@ -109,7 +117,7 @@ class VocoderCorpus:
         substitutes: who stands in for utterances that turn out to be damaged.
     """
 
-    def __init__(self, rows: Sequence[Row], sizes: WaveRNNConfig, crop_frames: int):
+    def __init__(self, rows: Sequence[Row], sizes: Sizes, crop_frames: int):
         self.rows, self.sizes, self.crop_frames = list(rows), sizes, crop_frames
         self.lengths = np.array([row.frames for row in rows], "int64")
         self.speakers = np.zeros(len(rows), "int32")
@@ -183,6 +191,12 @@ class VocoderCorpus:
         start = (offset + sizes.pad) * sizes.hop_length
         return mel, self.labels(index)[start : start + self.crop_frames * sizes.hop_length + 1]
 
+    def segment(self, index: int, offset: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mel ``(crop_frames, feat_dims)`` and its waveform ``(crop_frames * hop_length,)``."""
+        size, hop = self.crop_frames, self.sizes.hop_length
+        mel = self.mel(index)[offset : offset + size]
+        return mel, self.wave(index)[offset * hop : (offset + size) * hop]
+
 
 def crops(corpus: VocoderCorpus, config: VocoderConfig) -> Builder:
     """Builder of batches of crops, drawn of the seed, the epoch and the utterance.
@@ -193,18 +207,39 @@ def crops(corpus: VocoderCorpus, config: VocoderConfig) -> Builder:
     """
 
     def build(indices: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
-        parts = []
-        for index in indices.tolist():
-            seed = [config.training.seed, epoch, index]
-
-            def drawn(place: int, seed: list[int] = seed) -> tuple[np.ndarray, np.ndarray]:
-                rng = np.random.default_rng(seed)
-                return corpus.crop(place, int(rng.integers(corpus.offsets(place))))
-
-            parts.append(corpus.substitutes.read(index, drawn))
+        parts = _drawn(corpus, config.training.seed, epoch, indices, corpus.crop)
         return batch(parts, corpus.sizes)
 
     return build
+
+
+def segments(corpus: VocoderCorpus, config: HifiGanSettings) -> Builder:
+    """As :func:`crops`, of ``mels`` ``(batch, crop_frames, feat_dims)`` and their ``wave``.
+
+    The latter is float32 ``(batch, crop_frames * hop_length)``.
+    """
+
+    def build(indices: np.ndarray, epoch: int) -> dict[str, np.ndarray]:
+        parts = _drawn(corpus, config.training.seed, epoch, indices, corpus.segment)
+        mels, waves = (np.stack(part).astype("float32") for part in zip(*parts, strict=True))
+        return {"mels": mels, "wave": waves}
+
+    return build
+
+
+def _drawn(
+    corpus: VocoderCorpus, seed: int, epoch: int, indices: np.ndarray, cut: Callable
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What ``cut`` makes of each utterance at an offset that is drawn."""
+    parts = []
+    for index in indices.tolist():
+
+        def one(place: int, own: int = index) -> tuple[np.ndarray, np.ndarray]:
+            rng = np.random.default_rng([seed, epoch, own])
+            return cut(place, int(rng.integers(corpus.offsets(place))))
+
+        parts.append(corpus.substitutes.read(index, one))
+    return parts
 
 
 def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) -> dict:
@@ -216,7 +251,7 @@ def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) 
     return {"samples": values[:, :-1], "targets": targets[:, 1:], "mels": mels}
 
 
-def _unfit(row: Row, least: int, sizes: WaveRNNConfig) -> str | None:
+def _unfit(row: Row, least: int, sizes: Sizes) -> str | None:
     if row.frames < least:
         return f"too short: {row.frames} mel frames"
     # Of the last frame, what is missing is taken as silence.

@@ -11,8 +11,10 @@ from myxtts.audio.frontends import RTVC_SYNTHESIZER, MelSpec
 from myxtts.audio.rtvc_griffin_lim import rtvc_griffin_lim
 from myxtts.errors import AudioError, ConfigError
 from myxtts.generation.wavernn import Engine, KernelEngine, ModelEngine, Weights, generate
+from myxtts.models.mel_hifigan import KIND as HIFIGAN
+from myxtts.models.mel_hifigan import MelHifiGan
 from myxtts.models.wavernn import WaveRNN
-from myxtts.presets.record import MANIFEST
+from myxtts.presets.record import MANIFEST, kind_of
 from myxtts.vocoder_config import MEL_SCALE, OVERLAP, TARGET
 from myxtts.weights import rtvc_vocoder
 
@@ -125,6 +127,36 @@ class GriffinLimVocoder:
         return rtvc_griffin_lim(frames, self.spec, seed=seed).astype("float32")
 
 
+class HifiGanVocoder:
+    """A HiFi-GAN: all samples at once, and nothing drawn.
+
+    Args:
+        model: built, with trained weights.
+    """
+
+    def __init__(self, model: MelHifiGan):
+        self.model, self.sample_rate = model, model.sizes.sample_rate
+        self.n_mels = model.sizes.feat_dims
+
+    def vocode(
+        self,
+        mel: np.ndarray,
+        seed: int = 0,
+        batched: bool = True,
+        target: int = TARGET,
+        overlap: int = OVERLAP,
+    ) -> np.ndarray:
+        """See :meth:`Vocoder.vocode`."""
+        frames = _turned(mel)
+        if len(frames) < 2 or frames.shape[1] != self.n_mels:
+            raise AudioError(
+                f"this HiFi-GAN wants mels of {self.n_mels} channels and 2 frames at least, this "
+                f"one is {np.shape(mel)}."
+            )
+        wave = np.asarray(self.model(frames[None] / MEL_SCALE)[0], "float32")
+        return np.clip(wave[: (len(frames) - 1) * self.model.sizes.hop_length], -1.0, 1.0)
+
+
 def open_vocoder(
     name: str | Path, honest: bool = True, weights: Weights = "float32", how: How = "kernel"
 ) -> Vocoder:
@@ -142,6 +174,9 @@ def open_vocoder(
     """
     if str(name) == GRIFFIN_LIM:
         return GriffinLimVocoder()
+    folder = _preset_in(Path(name))
+    if folder is not None and kind_of(folder) == HIFIGAN:
+        return HifiGanVocoder(MelHifiGan.from_preset(folder))
     return WaveRNNVocoder(open_wavernn(name), honest, weights, how)
 
 
@@ -150,13 +185,18 @@ def open_wavernn(name: str | Path) -> WaveRNN:
     path = Path(name)
     if path.is_file():
         return rtvc_vocoder.open_vocoder(path)[0]
-    for folder in (path / "preset", path):
-        if (folder / MANIFEST).is_file():
-            return WaveRNN.from_preset(folder)
+    if folder := _preset_in(path):
+        return WaveRNN.from_preset(folder)
     raise ConfigError(
         f"no vocoder {name}: a vocoder.pt, the folder of a preset or of a run, or {GRIFFIN_LIM} "
         "is wanted."
     )
+
+
+def _preset_in(path: Path) -> Path | None:
+    """The preset that a folder has or is; None where there is none."""
+    places = (path / "preset", path)
+    return next((place for place in places if (place / MANIFEST).is_file()), None)
 
 
 def _turned(mel: np.ndarray) -> np.ndarray:

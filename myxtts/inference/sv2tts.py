@@ -18,6 +18,7 @@ from myxtts.errors import AudioError, CheckpointError, ConfigError, TextError, W
 from myxtts.generation.vocoders import GRIFFIN_LIM, Vocoder, open_vocoder
 from myxtts.generation.wavernn import Weights
 from myxtts.inference.spectrograms import PAUSE_FRAMES, SILENCE, SpectrogramSynthesizer
+from myxtts.models.mel_hifigan import KIND as HIFIGAN
 from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.presets.record import MANIFEST, kind_of
@@ -28,7 +29,12 @@ logger = logging.getLogger(__name__)
 
 # Kinds of models as presets call them, what a sentence calls them, and RTVC's files of them.
 ENCODER, SYNTHESIZER, VOCODER = "speaker_encoder", "synthesizer", "vocoder"
-TOLD = {ENCODER: "speaker encoder", SYNTHESIZER: "synthesizer", VOCODER: "vocoder"}
+TOLD = {
+    ENCODER: "speaker encoder",
+    SYNTHESIZER: "synthesizer",
+    VOCODER: "vocoder",
+    HIFIGAN: "vocoder",
+}
 FILES = {ENCODER: "encoder.pt", SYNTHESIZER: "synthesizer.pt", VOCODER: "vocoder.pt"}
 PUBLISHED = "https://huggingface.co/CorentinJ/SV2TTS"
 HIGHEST_SEED = 2**31 - 1
@@ -236,7 +242,8 @@ def locate(name: str | Path, kind: str) -> Path:
         )
     presets = [place for place in (path / "preset", path) if (place / MANIFEST).is_file()]
     kinds = {place: kind_of(place) for place in presets}
-    fitting = [place for place in presets if kinds[place] == kind]
+    wanted = (VOCODER, HIFIGAN) if kind == VOCODER else (kind,)
+    fitting = [place for place in presets if kinds[place] in wanted]
     fitting += [path / FILES[kind]] if (path / FILES[kind]).is_file() else []
     if fitting:
         return fitting[0]

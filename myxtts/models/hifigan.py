@@ -13,6 +13,7 @@ from fractions import Fraction
 import keras
 from keras import ops
 
+from myxtts.audio.stft import drawn_spectra, inverse_stft
 from myxtts.config import ModelConfig
 from myxtts.models.layer import Layer
 from myxtts.settings import to_dict
@@ -21,6 +22,8 @@ from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 LEAK = 0.1
 # The last activation of the reference keeps torch's default slope.
 FINAL_LEAK = 0.01
+# Spectra that a sample is in, where the last step makes them.
+OVERLAPPING = 4
 
 
 class HifiDecoder(keras.Model):
@@ -36,6 +39,10 @@ class HifiDecoder(keras.Model):
             multiply to 256.
         resblock_kernels: of the parallel residual blocks behind each upsampling.
         resblock_dilations: inside each residual block.
+        spectra_hop: 0, or the samples of a last step that is made by an inverse Fourier
+            transform (iSTFTNet, Kaneko et al. 2022); the rates times it are then the hop.
+
+    Without a speaker (``speaker_dim`` 0) it has no layers that hear one.
     """
 
     vocoder = "hifi"
@@ -54,10 +61,12 @@ class HifiDecoder(keras.Model):
         upsample_kernels: tuple[int, ...] = (16, 16, 4, 4),
         resblock_kernels: tuple[int, ...] = (3, 7, 11),
         resblock_dilations: tuple[int, ...] = (1, 3, 5),
+        spectra_hop: int = 0,
         name: str = "decoder",
         **kwargs,
     ):
         super().__init__(name=name, **kwargs)
+        self.spectra_hop = spectra_hop
         self.latent_dim = latent_dim
         self.speaker_dim = speaker_dim
         self.initial_channels = initial_channels
@@ -78,7 +87,7 @@ class HifiDecoder(keras.Model):
     def _make_layers(self) -> None:
         conv = keras.layers.Conv1D
         self.conv_pre = conv(self.initial_channels, 7, padding="same", name="conv_pre")
-        self.cond_pre = keras.layers.Dense(self.initial_channels, name="cond_pre")
+        self.cond_pre = self._speaker_layer(self.initial_channels, "cond_pre")
         self.ups, self.conds, self.resblocks = [], [], []
         for stage, (rate, kernel) in enumerate(
             zip(self.upsample_rates, self.upsample_kernels, strict=True)
@@ -89,25 +98,35 @@ class HifiDecoder(keras.Model):
                     channels, kernel, strides=rate, padding="same", name=f"up_{stage}"
                 )
             )
-            self.conds.append(keras.layers.Dense(channels, name=f"cond_{stage}"))
+            self.conds.append(self._speaker_layer(channels, f"cond_{stage}"))
             self.resblocks.append(
                 [
                     HifiResBlock(channels, size, self.resblock_dilations, name=f"res_{stage}_{j}")
                     for j, size in enumerate(self.resblock_kernels)
                 ]
             )
-        self.conv_post = conv(1, 7, padding="same", use_bias=False, name="conv_post")
+        # A sample, or magnitude and phase of a spectrum.
+        outputs = self.spectra_size + 2 if self.spectra_hop else 1
+        self.conv_post = conv(outputs, 7, padding="same", use_bias=False, name="conv_post")
+
+    def _speaker_layer(self, channels: int, name: str) -> keras.layers.Dense | None:
+        return keras.layers.Dense(channels, name=name) if self.speaker_dim else None
+
+    @property
+    def spectra_size(self) -> int:
+        """Samples of a spectrum, where the last step makes them."""
+        return OVERLAPPING * self.spectra_hop
 
     def _channels(self, stage: int) -> int:
         return self.initial_channels // 2 ** (stage + 1)
 
     def build(self, input_shape=None, speaker_shape=None):
         self.conv_pre.build((None, None, self.latent_dim))
-        self.cond_pre.build((None, self.speaker_dim))
+        for layer in filter(None, (self.cond_pre, *self.conds)):
+            layer.build((None, self.speaker_dim))
         channels = self.initial_channels
-        for stage, (up, cond) in enumerate(zip(self.ups, self.conds, strict=True)):
+        for stage, up in enumerate(self.ups):
             up.build((None, None, channels))
-            cond.build((None, self.speaker_dim))
             channels = self._channels(stage)
             for block in self.resblocks[stage]:
                 block.build((None, None, channels))
@@ -131,28 +150,32 @@ class HifiDecoder(keras.Model):
         hidden = interpolate(latents, Fraction(FRAMES_PER_CODE), first_latent)
         return interpolate(hidden, RATE_RATIO, first_latent * FRAMES_PER_CODE, first_frame)
 
-    def vocode(self, frames, speaker_embedding, lengths=None):
-        """Waveform ``(batch, 256 * frames)`` of what :meth:`frames` gives.
+    def vocode(self, frames, speaker_embedding=None, lengths=None):
+        """Waveform ``(batch, hop * frames)`` of what :meth:`frames` gives.
 
         A sample depends on :attr:`receptive_field` frames before and behind its own.
 
         Args:
             frames: ``(batch, frames, latent_dim)``.
-            speaker_embedding: ``(batch, speaker_dim)``.
+            speaker_embedding: ``(batch, speaker_dim)``; None where it hears no speaker.
             lengths: frames of each row; those behind them change nothing, and what the
                 waveform holds there means nothing. None: there is no padding.
         """
         rate, own = 1, own_steps(frames, lengths, 1)
-        hidden = self.conv_pre(kept(frames, own)) + self.cond_pre(speaker_embedding)[:, None]
+        hidden = _told(self.conv_pre(kept(frames, own)), self.cond_pre, speaker_embedding)
         stages = zip(self.ups, self.upsample_rates, self.conds, self.resblocks, strict=True)
         for up, factor, cond, blocks in stages:
             hidden = up(kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
             rate *= factor
             own = own_steps(hidden, lengths, rate)
-            hidden = hidden + cond(speaker_embedding)[:, None]
+            hidden = _told(hidden, cond, speaker_embedding)
             hidden = sum(block(hidden, own=own) for block in blocks) / len(blocks)
         hidden = self.conv_post(kept(ops.leaky_relu(hidden, negative_slope=FINAL_LEAK), own))
-        return ops.tanh(ops.cast(hidden[..., 0], "float32"))
+        hidden = ops.cast(hidden, "float32")
+        if self.spectra_hop:
+            size = self.spectra_size
+            return inverse_stft(*drawn_spectra(hidden, size), size, self.spectra_hop, own)
+        return ops.tanh(hidden[..., 0])
 
     @property
     def receptive_field(self) -> int:
@@ -163,7 +186,8 @@ class HifiDecoder(keras.Model):
             reach += Fraction(-(-kernel // (2 * factor)), rate)
             rate *= factor
             reach += Fraction(sum(widest * (d + 1) for d in self.resblock_dilations), rate)
-        return math.ceil(reach + Fraction(3, rate))
+        around = Fraction(OVERLAPPING, rate) if self.spectra_hop else 0
+        return math.ceil(reach + Fraction(3, rate) + around)
 
     @property
     def lookahead(self) -> int:
@@ -178,7 +202,7 @@ class HifiDecoder(keras.Model):
         dims = ("latent_dim", "speaker_dim", "initial_channels")
         convolutions = ("upsample_rates", "upsample_kernels")
         blocks = ("resblock_kernels", "resblock_dilations")
-        names = ("name", *dims, *convolutions, *blocks)
+        names = ("name", *dims, *convolutions, *blocks, "spectra_hop")
         return {name: getattr(self, name) for name in names}
 
 
@@ -208,6 +232,11 @@ class HifiResBlock(Layer):
             hidden = dilated(kept(ops.leaky_relu(inputs, negative_slope=LEAK), own))
             inputs = inputs + plain(kept(ops.leaky_relu(hidden, negative_slope=LEAK), own))
         return inputs
+
+
+def _told(hidden, layer, speaker_embedding):
+    """``hidden`` with what ``layer`` says of a speaker, where there is one."""
+    return hidden if layer is None else hidden + layer(speaker_embedding)[:, None]
 
 
 def own_steps(hidden, lengths, rate: int):

@@ -17,7 +17,7 @@ import math
 import keras
 from keras import ops
 
-from myxtts.audio.stft import inverse_stft, spectra_of
+from myxtts.audio.stft import drawn_spectra, inverse_stft, spectra_of
 from myxtts.config import ModelConfig
 from myxtts.models.harmonic_source import (
     PitchHead,
@@ -214,17 +214,10 @@ class IstftDecoder(keras.Model):
         if self.harmonic:
             real, imaginary = self._filtered(hidden, frames[..., self.dim :], own)
         else:
-            real, imaginary = self._drawn(hidden)
+            real, imaginary = drawn_spectra(hidden, self.n_fft)
         if own is not None:
             own = own_steps(real, lengths * self.spectra, 1)
         return inverse_stft(real, imaginary, self.n_fft, self.hop, own)
-
-    def _drawn(self, hidden) -> tuple:
-        """Spectra of magnitude and phase."""
-        magnitude, phase = ops.split(hidden, 2, axis=-1)
-        # No louder than a sine of full scale; an exponential would overflow.
-        magnitude = ops.exp(ops.minimum(magnitude, math.log(self.n_fft / 4)))
-        return magnitude * ops.cos(phase), magnitude * ops.sin(phase)
 
     def _filtered(self, hidden, channels, own) -> tuple:
         """Spectra of harmonics and noise, each multiplied by its gains."""

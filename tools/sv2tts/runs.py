@@ -22,19 +22,49 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def add_run_options(parser: argparse.ArgumentParser, export: str) -> None:
-    """Add the original's options of a run that leaves a file called ``export``."""
+def add_run_options(parser: argparse.ArgumentParser, export: str | None) -> None:
+    """Add the original's options of a run.
+
+    Args:
+        parser: of the program.
+        export: file in the original's format that it leaves; None where there is none.
+    """
     add = parser.add_argument
     runs = "folder of the runs (default: %(default)s)"
     add("-m", "--models_dir", type=Path, default=Path("saved_models"), help=runs)
-    saved = f"steps between validations, with checkpoint and {export} (default: %(default)s)"
+    left = f"checkpoint and {export}" if export else "checkpoint"
+    saved = f"steps between validations, with {left} (default: %(default)s)"
     add("-s", "--save_every", type=int, default=1000, help=saved)
-    kept = f"steps between copies of {export} that stay; 0: none (default: %(default)s)"
-    add("-b", "--backup_every", dest="backups", type=int, default=25_000, help=kept)
+    if export:
+        kept = f"steps between copies of {export} that stay; 0: none (default: %(default)s)"
+        add("-b", "--backup_every", dest="backups", type=int, default=25_000, help=kept)
     anew = "begin anew; what the run has is moved aside"
     add("-f", "--force_restart", action="store_true", help=anew)
     dry = "print the resolved configuration and stop"
     add("--dry-run", action="store_true", help=dry)
+
+
+def add_vocoder_data(parser: argparse.ArgumentParser) -> None:
+    """Add the original's options of what a vocoder learns from."""
+    add = parser.add_argument
+    root = "folder with SV2TTS/synthesizer and SV2TTS/vocoder; --syn_dir and --voc_dir win"
+    add("datasets_root", type=Path, help=root)
+    add("--syn_dir", type=Path, help="folder of audio, mels and train.txt of the synthesizer")
+    add("--voc_dir", type=Path, help="folder of mels_gta and synthesized.txt of the vocoder")
+    truth = "learn from the recordings' own mels (train.txt, mels), not a synthesizer's"
+    add("-g", "--ground_truth", action="store_true", help=truth)
+
+
+def vocoder_data(args: argparse.Namespace) -> dict[str, Any]:
+    """What these say of the ``data`` section."""
+    root = args.datasets_root / "SV2TTS"
+    if args.ground_truth and args.voc_dir:
+        logger.warning("--voc_dir is not read: --ground_truth takes the recordings' own mels.")
+    return {
+        "train_data": str(args.syn_dir or root / "synthesizer"),
+        "vocoder_dir": str(args.voc_dir or root / "vocoder"),
+        "ground_truth": args.ground_truth,
+    }
 
 
 def goes_on(args: argparse.Namespace, stage: str) -> bool:
@@ -42,19 +72,22 @@ def goes_on(args: argparse.Namespace, stage: str) -> bool:
     return has_checkpoints(args.models_dir / args.run_id, stage) and not args.force_restart
 
 
-def run_values(args: argparse.Namespace, stage: str, export: str) -> dict[str, Any]:
+def run_values(args: argparse.Namespace, stage: str, export: str | None) -> dict[str, Any]:
     """What the original's options say of the ``training`` section.
 
-    A run without checkpoints starts from the ``export`` that lies in its folder.
+    A run without checkpoints starts from the ``export`` that lies in its folder, if there can be
+    one.
     """
     run_dir, resume = args.models_dir / args.run_id, goes_on(args, stage)
     values = {
         "output_dir": str(run_dir),
         "validate_every": args.save_every,
         "checkpoint_every": args.save_every,
-        "backup_every": args.backups,
         "resume": resume,
     }
+    if export is None:
+        return values
+    values["backup_every"] = args.backups
     if not resume and not args.force_restart and has_export(run_dir / export):
         values["init_from"] = str(run_dir / export)
     return values

@@ -17,23 +17,12 @@ from myxtts.data.store import Feature
 from myxtts.data.xtts import PADDING, batch_options, decoder_batch
 from myxtts.data.xtts_features import pitches
 from myxtts.generation.vocoding import GRIFFIN_LIM, codes_to_waveform
-from myxtts.losses import (
-    adversarial_loss,
-    discriminator_loss,
-    feature_matching_loss,
-    masked_mean,
-    stft_loss,
-    whole_mean,
-)
-from myxtts.models.discriminators import (
-    MultiPeriodDiscriminator,
-    MultiResolutionDiscriminator,
-    MultiScaleDiscriminator,
-)
+from myxtts.losses import masked_mean, stft_loss, whole_mean
 from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
+from myxtts.training.adversary import Adversary
 from myxtts.training.consistency import SpeakerConsistency
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.segments import BareSegments, SegmentsInContext
@@ -46,11 +35,6 @@ LOSS_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE, f_max=12_000.
 # Griffin-Lim knows nothing above the 8 kHz of the codes' mels; both vocoders are judged below.
 JUDGE_MEL = dataclasses.replace(XTTS_DVAE, sample_rate=OUTPUT_RATE)
 JUDGED_UTTERANCES = 8
-DISCRIMINATORS = {
-    "multi_period": MultiPeriodDiscriminator,
-    "multi_scale": MultiScaleDiscriminator,
-    "multi_resolution": MultiResolutionDiscriminator,
-}
 
 
 class DecoderTask(Task):
@@ -86,12 +70,11 @@ class DecoderTask(Task):
         if self.config.speaker_loss_weight:
             encoder = model.audio_encoder.speaker_encoder.encoder
             self.consistency = SpeakerConsistency(encoder, self.config.segments_per_utterance)
-        self.discriminators = _discriminators(config)
+        self.adversary = _adversary(config)
         generator = model.decoder.trainable_variables + model.audio_encoder.speaker_variables
-        judges = [var for item in self.discriminators for var in item.trainable_variables]
         self.groups = [
             (make_optimizer(config.training.decoder, config.training, variables), variables)
-            for variables in (generator, judges)
+            for variables in (generator, self.adversary.trainable_variables)
         ]
 
     @property
@@ -101,9 +84,7 @@ class DecoderTask(Task):
         Conditioning stands still here: going on with this stage must not set it back.
         """
         states = self.model.decoder.variables + self.model.audio_encoder.speaker_state
-        for item in self.discriminators:
-            states += item.variables
-        return [*states, self.segments.state]
+        return [*states, *self.adversary.variables, self.segments.state]
 
     def train_step(self, batch: dict) -> dict:
         inputs, wave = self._segments(batch, self._latents(batch))
@@ -116,7 +97,7 @@ class DecoderTask(Task):
             if self.consistency is not None:
                 numbers["speaker_loss"] = self.consistency(self._swap(wave, swapped), fake)
             adversarial, features = self._once_started(
-                lambda: self._adversarial(wave, fake, swapped), (0.0, 0.0)
+                lambda: self.adversary.fooled(wave, fake, swapped), (0.0, 0.0)
             )
             loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
             loss += self.config.feature_loss_weight * features
@@ -264,21 +245,9 @@ class DecoderTask(Task):
     def _mel_loss(self, real, fake):
         return whole_mean(tf.abs(self.mel(real) - self.mel(fake)))
 
-    def _judge(self, wave) -> list:
-        wave = wave[..., None]
-        return [output for item in self.discriminators for output in item(wave)]
-
-    def _adversarial(self, real, fake, swapped) -> tuple:
-        judged_fake = self._judge(fake)
-        rendered = tf.nest.map_structure(lambda item: item[swapped:], judged_fake)
-        features = feature_matching_loss(self._judge(real[swapped:]), rendered)
-        return adversarial_loss(judged_fake, self.config.adversarial_objective), features
-
     def _train_discriminators(self, real, fake):
-        fake = tf.stop_gradient(fake)
-        objective = self.config.adversarial_objective
         with tf.GradientTape() as tape:
-            loss = discriminator_loss(self._judge(real), self._judge(fake), objective)
+            loss = self.adversary.loss(real, tf.stop_gradient(fake))
         apply_gradients(self.groups[1:], tape, loss)
         return loss
 
@@ -308,15 +277,12 @@ def _features(model: XTTS) -> dict[str, Feature]:
     return code_features(model) | ({"pitch": pitches()} if model.decoder.harmonic else {})
 
 
-def _discriminators(config: XTTSConfig) -> list:
+def _adversary(config: XTTSConfig) -> Adversary:
     """The discriminators, as wide as the configuration says or as the decoder is."""
     training, decoder = config.training, config.model.decoder
     width = decoder.istft.dim if decoder.kind == "istft" else decoder.initial_channels
     scale = training.discriminator_width or width / 512
-    items = [DISCRIMINATORS[kind](channels=scale, name=kind) for kind in training.discriminators]
-    for item in items:
-        item.build((None, None, 1))
-    return items
+    return Adversary(training.discriminators, scale, training.adversarial_objective)
 
 
 STAGE = Stage(

@@ -141,7 +141,7 @@ def broken_at_two(config: XTTSConfig) -> None:
 def test_the_judges_are_those_that_were_named(micro_config, changes, expected):
     config = istft_config(micro_config).merged({"training": changes})
     task = DecoderTask(XTTS(config), config)
-    widths = {item.name: item.judges[0].convs[0].filters for item in task.discriminators}
+    widths = {item.name: item.judges[0].convs[0].filters for item in task.adversary.judges}
     assert widths == expected
 
 
