@@ -10,10 +10,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 logger = logging.getLogger(__name__)
 
 COMET_KEY = "COMET_API_KEY"
+VISDOM_PORT = 8097
 
 
 class Tracker(Protocol):
@@ -60,6 +62,8 @@ class Trackers:
         except (Exception, SystemExit) as error:  # noqa: BLE001
             self._open.pop(name, None)
             reason = " ".join(str(error).split())[:200] or type(error).__name__
+            if isinstance(error, ModuleNotFoundError):
+                reason = f"{error.name} is not installed"
             logger.warning("%s is not told of this run: %s", name, reason)
             return None
 
@@ -129,3 +133,41 @@ class Comet:
 
     def close(self) -> None:
         self._run.end()
+
+
+class Visdom:
+    """Curves on a visdom server, in an environment of the run's name.
+
+    Args:
+        server: its address, ``http://localhost:8097`` say; 8097 is its port where none is named.
+        name: of the run.
+
+    Raises:
+        RuntimeError: no such server answers.
+    """
+
+    def __init__(self, server: str, name: str) -> None:
+        import visdom
+
+        parts = urlsplit(server if "//" in server else f"http://{server}")
+        host = f"{parts.scheme}://{parts.hostname}"
+        port = parts.port or VISDOM_PORT
+        # Nothing is asked of its page, so that no thread listens to it.
+        own = {"env": name, "use_incoming_socket": False, "raise_exceptions": True}
+        try:
+            self._board = visdom.Visdom(server=host, port=port, **own)
+            answers = self._board.check_connection()
+        except OSError:
+            answers = False
+        if not answers:
+            raise RuntimeError(
+                f"no visdom server answers at {host}:{port}; `python -m visdom.server` starts one"
+            )
+
+    def tell(self, step: int, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            shown = {"title": name, "xlabel": "step"}
+            self._board.line(Y=[value], X=[step], win=name, update="append", opts=shown)
+
+    def close(self) -> None:
+        self._board.save([self._board.env])

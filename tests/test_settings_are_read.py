@@ -10,7 +10,7 @@ from myxtts.config import XTTSConfig
 from myxtts.generation.sampling import RULES
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.synthesizer_config import SynthesizerConfig
-from myxtts.vocoder_config import VocoderConfig
+from myxtts.vocoder_config import HifiGanSettings, VocoderConfig
 
 PACKAGE = Path(__file__).resolve().parents[1] / "myxtts"
 # Of sampling each rule is read by its name in RULES; of augmentation a kind's ratio and folder
@@ -24,6 +24,7 @@ BY_NAME = {
     },
     SynthesizerConfig: set(),
     VocoderConfig: set(),
+    HifiGanSettings: set(),
 }
 
 

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from myxtts.trackers import COMET_KEY, Comet, Trackers, WandB
+from myxtts.trackers import COMET_KEY, Comet, Trackers, Visdom, WandB
 
 
 class Broken:
@@ -82,13 +82,68 @@ def test_without_a_key_comet_is_not_asked(comet, monkeypatch, caplog):
 
 def test_a_package_that_is_absent_is_a_line(monkeypatch, caplog, tmp_path):
     caplog.set_level(logging.WARNING)
-    for name in ("comet_ml", "wandb"):
+    for name in ("comet_ml", "wandb", "visdom"):
         monkeypatch.setitem(sys.modules, name, None)
     Trackers(
         {
             "Comet": lambda: Comet("p", "n", {}),
             "Weights & Biases": lambda: WandB("p", "n", tmp_path, {}),
+            "visdom": lambda: Visdom("http://localhost", "n"),
         }
     )
-    assert "Comet is not told of this run" in caplog.text
-    assert "Weights & Biases is not told of this run" in caplog.text
+    assert "Comet is not told of this run: comet_ml is not installed" in caplog.text
+    assert "Weights & Biases is not told of this run: wandb is not installed" in caplog.text
+    assert "visdom is not told of this run: visdom is not installed" in caplog.text
+
+
+@pytest.fixture
+def board(monkeypatch):
+    """A stand-in for visdom that keeps what it is told."""
+    board = SimpleNamespace(lines=[], saved=None, answers=True)
+    board.check_connection = lambda: board.answers
+    board.line = lambda **given: board.lines.append(given)
+    board.save = lambda envs: setattr(board, "saved", envs)
+
+    def make(**given):
+        board.given, board.env = given, given["env"]
+        return board
+
+    module = ModuleType("visdom")
+    module.Visdom = make
+    monkeypatch.setitem(sys.modules, "visdom", module)
+    return board
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "port"),
+    [
+        ("http://localhost", "http://localhost", 8097),
+        ("https://host.name:9000/", "https://host.name", 9000),
+        ("host:81", "http://host", 81),
+    ],
+)
+def test_visdom_draws_a_line_a_figure(board, server, host, port):
+    tracker = Visdom(server, "mine")
+    tracker.tell(10, {"speaker/train/loss": 1.5, "speaker/train/eer": 0.1})
+    tracker.close()
+    assert (board.given["server"], board.given["port"], board.env) == (host, port, "mine")
+    told = [(line["win"], line["X"], line["Y"], line["update"]) for line in board.lines]
+    assert told == [
+        ("speaker/train/loss", [10], [1.5], "append"),
+        ("speaker/train/eer", [10], [0.1], "append"),
+    ]
+    assert board.saved == ["mine"]
+
+
+def test_a_visdom_server_that_does_not_answer_is_a_line(board, caplog, monkeypatch):
+    board.answers = False
+    Trackers({"visdom": lambda: Visdom("http://localhost", "mine")}).tell(1, {"loss": 1.0})
+    assert "visdom is not told of this run: no visdom server answers at" in caplog.text
+
+    def refuse(**given):
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(sys.modules["visdom"], "Visdom", refuse)
+    caplog.clear()
+    Trackers({"visdom": lambda: Visdom("http://localhost", "mine")}).tell(1, {"loss": 1.0})
+    assert "http://localhost:8097" in caplog.text and not board.lines

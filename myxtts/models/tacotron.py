@@ -16,7 +16,7 @@ from keras import ops
 from myxtts import replicas
 from myxtts.errors import CheckpointError
 from myxtts.models.cbhg import CBHG, PreNet
-from myxtts.models.tacotron_decoder import Decoder
+from myxtts.models.tacotron_decoder import ConfiguredPart, Decoder
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
@@ -64,11 +64,11 @@ class Spoken(NamedTuple):
     ended: object = None
 
 
-class TextEncoder(keras.layers.Layer):
+class TextEncoder(ConfiguredPart):
     """Ids ``(batch, characters)`` to ``(batch, characters, encoder_dims)``."""
 
     def __init__(self, config: TacotronConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(config, **kwargs)
         width = config.encoder_dims
         self.embedding = keras.layers.Embedding(
             len(config.symbols),

@@ -7,6 +7,7 @@ from keras import ops
 
 from myxtts.models.cbhg import PreNet, dense, uniform
 from myxtts.models.layer import Layer
+from myxtts.settings import to_dict
 from myxtts.synthesizer_config import TacotronConfig
 
 # Of the convolution over the attention so far.
@@ -73,8 +74,8 @@ class LSTMCell(Layer):
         return ops.sigmoid(out) * ops.tanh(cell), cell
 
 
-class Decoder(Layer):
-    """Mel frames from what the encoder made, r at a step.
+class ConfiguredPart(Layer):
+    """A part of a Tacotron, made of the whole model's configuration.
 
     Args:
         config: of the model.
@@ -83,6 +84,25 @@ class Decoder(Layer):
     def __init__(self, config: TacotronConfig, **kwargs):
         super().__init__(**kwargs)
         self.config = config
+
+    def get_config(self) -> dict:
+        return {"name": self.name, "config": to_dict(self.config)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> ConfiguredPart:
+        """Make the part that ``get_config`` describes."""
+        return cls(TacotronConfig().merged(config["config"]), name=config["name"])
+
+
+class Decoder(ConfiguredPart):
+    """Mel frames from what the encoder made, r at a step.
+
+    Args:
+        config: of the model.
+    """
+
+    def __init__(self, config: TacotronConfig, **kwargs):
+        super().__init__(config, **kwargs)
         self.memory_dims = config.encoder_dims + config.speaker_dims
         width, lstm = config.decoder_dims, config.lstm_dims
         self.prenet = PreNet(config.n_mels, config.prenet_dims, config.dropout, name="prenet")

@@ -95,13 +95,12 @@ def _cbhg(source: str, target: str, kernels: int, highways: int, wider: bool) ->
     return found
 
 
-def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = None, max_r=20):
+def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = None):
     """Configuration that fits ``arrays``, with RTVC's attention and stop.
 
     Args:
         arrays: state of the model.
         symbols: of its texts; RTVC's when None, which are 66.
-        max_r: most frames a step; RTVC's is 20 and stands in no file.
 
     Raises:
         WeightsError: the arrays are of another kind, or the symbols are not as many.
@@ -116,20 +115,28 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
         )
     hidden = _shape(arrays, "encoder.pre_net.fc1.weight")[0]
     memory = _shape(arrays, "encoder_proj.weight")
+    # A frame goes into the decoder's pre-net, and max_r of them come out of a step.
+    prenet_dims, n_mels = _shape(arrays, "decoder.prenet.fc1.weight")
+    made = _shape(arrays, "decoder.mel_proj.weight")[0]
+    if made % n_mels:
+        raise WeightsError(
+            f"the synthesizer makes {made} values a step, which are no whole frames of {n_mels} "
+            "mel channels."
+        )
     return TacotronConfig(
         symbols=tuple(symbols),
         embed_dims=width,
         encoder_dims=hidden,
         decoder_dims=memory[0],
         speaker_dims=memory[1] - hidden,
-        n_mels=_shape(arrays, "decoder.mel_proj.weight")[0] // max_r,
-        max_r=max_r,
+        n_mels=n_mels,
+        max_r=made // n_mels,
         postnet_dims=_shape(arrays, "post_proj.weight")[1],
         encoder_kernels=_count(arrays, "encoder.cbhg.conv1d_bank.{}.conv.weight"),
         postnet_kernels=_count(arrays, "postnet.conv1d_bank.{}.conv.weight"),
         num_highways=_count(arrays, "postnet.highways.{}.W1.weight"),
         lstm_dims=_shape(arrays, "decoder.rnn_input.weight")[0],
-        prenet_dims=_shape(arrays, "decoder.prenet.fc1.weight")[0],
+        prenet_dims=prenet_dims,
         masked_attention=False,
         stop_by_rows=False,
     )

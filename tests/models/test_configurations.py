@@ -23,6 +23,7 @@ from myxtts.models import (
     ecapa_tdnn,
     harmonic_source,
     istft_decoder,
+    mel_hifigan,
     tacotron,
     tacotron_decoder,
     wavernn,
@@ -36,7 +37,7 @@ from myxtts.models.masked_batch_norm import MaskedBatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.synthesizer_config import TacotronConfig
-from myxtts.vocoder_config import WaveRNNConfig
+from myxtts.vocoder_config import HifiGanConfig, WaveRNNConfig
 from myxtts.wavlm_config import WavLMConfig
 
 # A layer of each class, with arguments that are not the defaults, and the shape it is built for.
@@ -85,6 +86,7 @@ LAYERS = [
     (GPT(2, 8, 2, 20, 9, 12, 16, start_text_token=3, dropout=0.2), None),
     (GPTBlock(8, 2, depth=3, dropout=0.2, name="block"), FRAMES),
     (HifiDecoder(8, 6, 16, (8, 32), (16, 64), (3,), (1, 2)), None),
+    (HifiDecoder(8, 0, 16, (5,), (10,), (3,), (1,), spectra_hop=4), None),
     (HifiResBlock(8, 3, dilations=(1, 2)), FRAMES),
     (istft_decoder.IstftDecoder(8, 6, 12, 1, 3, 1, 2, 5, 2, 2, 512, 128), None),
     (istft_decoder.IstftDecoder(8, 6, 12, 1, 3, 1, 2, 5, 2, 2, 512, source="harmonic"), None),
@@ -111,15 +113,16 @@ LAYERS = [
     (cbhg.CBHG(2, 8, 6, 8, 1, name="cbhg"), FRAMES),
     (tacotron_decoder.Attention(6, masked=True), FRAMES),
     (tacotron_decoder.LSTMCell(6), (None, 6)),
+    (tacotron.TextEncoder(TacotronConfig(embed_dims=6, encoder_dims=8), name="texts"), None),
+    (tacotron_decoder.Decoder(TacotronConfig(lstm_dims=6, max_r=3), name="frames"), None),
+    (mel_hifigan.MelHifiGan(HifiGanConfig(initial_channels=8), name="hifi"), None),
     (tacotron.Tacotron(TacotronConfig(lstm_dims=12, postnet_dims=8), r=3, name="taco"), None),
     (ResemblyzerEncoder(name="lstm"), None),
     (PretrainedSpeakerEncoder("ecapa_tdnn", freeze=False, sizes=ECAPA), None),
 ]
 # Their configuration is an XTTS's, and their way to a disk a preset.
 OF_PRESETS = {"XTTS", "BaseAudioEncoder", "OriginalAudioEncoder", "PretrainedAudioEncoder"}
-# Parts of a Tacotron, made of its configuration.
-OF_PRESETS |= {"TextEncoder", "Decoder"}
-BASES = {"Layer"}
+BASES = {"Layer", "ConfiguredPart"}
 
 
 def names_and_shapes(layer) -> list[tuple]:

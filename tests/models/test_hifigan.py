@@ -141,3 +141,22 @@ def test_config_gives_the_same_decoder_back():
     paths = [[weight.path for weight in item.weights] for item in (decoder, again)]
     assert paths[0] == paths[1]
     assert len(set(paths[0])) == len(paths[0])
+
+
+@pytest.mark.parametrize("spectra_hop", [0, 4])
+def test_without_a_speaker_padding_changes_nothing(spectra_hop):
+    decoder = HifiDecoder(8, 0, 16, (5, 2), (10, 4), (3,), (1, 3), spectra_hop=spectra_hop)
+    decoder.build()
+    assert not any("cond" in item.path for item in decoder.weights)
+    frames = np.random.default_rng(0).normal(size=(2, 20, 8)).astype("float32")
+    hop = 10 * max(spectra_hop, 1)
+    whole = np.asarray(decoder.vocode(frames, lengths=np.array([20, 13], "int32")))
+    alone = np.asarray(decoder.vocode(frames[1:, :13]))
+    assert whole.shape == (2, 20 * hop)
+    np.testing.assert_allclose(whole[1, : 13 * hop], alone[0], atol=1e-5)
+    reach = decoder.receptive_field
+    changed = frames[:1].copy()
+    changed[:, 15:] += 1.0
+    same = np.asarray(decoder.vocode(changed))[0, : (15 - reach) * hop]
+    np.testing.assert_allclose(same, whole[0, : (15 - reach) * hop], atol=1e-5)
+    assert reach < 15

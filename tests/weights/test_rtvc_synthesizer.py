@@ -1,5 +1,7 @@
 """RTVC's ``synthesizer.pt``: read with its Adam, written again, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,19 @@ def test_the_keys_and_their_order_are_rtvcs():
     ]
     assert rtvc.parameter_order(config) == learned
     assert len(learned) == 125
+
+
+@pytest.mark.parametrize("max_r", [1, 7])
+def test_the_most_frames_of_a_step_are_read_off_the_shapes(tmp_path, max_r):
+    model = Tacotron(replace(tiny().config, max_r=max_r), r=1)
+    model.build()
+    rtvc.write(tmp_path / "synthesizer.pt", model)
+    again = rtvc.read(tmp_path / "synthesizer.pt").config
+    assert (again.max_r, again.n_mels) == (max_r, model.config.n_mels)
+    arrays = rtvc.state(model)
+    arrays["decoder.mel_proj.weight"] = arrays["decoder.mel_proj.weight"][:-1]
+    with pytest.raises(WeightsError, match="no whole frames"):
+        rtvc.sizes(arrays)
 
 
 def test_a_file_there_and_back(tmp_path):

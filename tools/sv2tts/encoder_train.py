@@ -10,7 +10,6 @@ Without --steps it goes on until Ctrl-C, which saves.
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -22,8 +21,6 @@ from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
 from tools.sv2tts.runs import has_export, move_aside
-
-logger = logging.getLogger(__name__)
 
 # What "never" and "until it is stopped" are to the trainer.
 ENDLESS = 10**9
@@ -42,8 +39,9 @@ def parser() -> argparse.ArgumentParser:
     add("-s", "--save_every", type=int, default=500, help=every % "saved encoders")
     add("-b", "--backup_every", type=int, default=7500, help=every % "backups")
     add("-f", "--force_restart", action="store_true", help="begin anew; the run is moved aside")
-    add("--visdom_server", help="taken for the original's sake; TensorBoard has the curves")
-    add("--no_visdom", action="store_true", help="the same")
+    served = "visdom server that draws the curves too, http://localhost say (default: none)"
+    add("--visdom_server", help=served)
+    add("--no_visdom", action="store_true", help="draw to none, whatever --visdom_server says")
     add("--steps", type=int, default=ENDLESS, help="where to stop (default: at Ctrl-C)")
     add("--speakers_per_batch", type=int, default=64, help="(default: %(default)s)")
     add("--utterances_per_speaker", type=int, default=10, help="(default: %(default)s)")
@@ -95,8 +93,6 @@ def main(args: argparse.Namespace) -> None:
     """Train, and print where the encoder lies."""
     config = resolve(args)
     run_dir = args.models_dir / args.run_id
-    if args.visdom_server and not args.no_visdom:
-        logger.warning("visdom is not drawn to: tensorboard --logdir %s shows the curves.", run_dir)
     require_address_space()
     # Imported late: --help needs no TensorFlow.
     from myxtts.training.start import refuse_other_runs
@@ -107,7 +103,8 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.training.run import train
     from myxtts.training.stages.rtvc_encoder import Rhythm, rtvc_encoder_system
 
-    rhythm = Rhythm(args.vis_every, args.umap_every, args.backup_every)
+    visdom = None if args.no_visdom else args.visdom_server
+    rhythm = Rhythm(args.vis_every, args.umap_every, args.backup_every, visdom)
     train(config, rtvc_encoder_system(rhythm))
     print(run_dir / EXPORT)
 

@@ -112,8 +112,10 @@ class HifiGanTask(Task):
 
 
 def loss_mel(sample_rate: int) -> MelSpec:
-    """Front-end of the mel loss: the whole band."""
-    return dataclasses.replace(XTTS_DVAE, sample_rate=sample_rate, f_max=sample_rate / 2)
+    """Front-end of the mel loss: the whole band, of crops however short."""
+    return dataclasses.replace(
+        XTTS_DVAE, sample_rate=sample_rate, f_max=sample_rate / 2, pad_mode="constant"
+    )
 
 
 def tell_steps(task: HifiGanTask, validation) -> None:

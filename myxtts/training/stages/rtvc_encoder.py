@@ -8,7 +8,7 @@ their sum moves twice as fast.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -24,6 +24,7 @@ from myxtts.models.speaker_encoder import RANDOM, PretrainedSpeakerEncoder
 from myxtts.presets.variables import named
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.speaker_losses import SimilarityLoss
+from myxtts.trackers import Trackers, Visdom
 from myxtts.training.clouds import Cloud
 from myxtts.training.optimizers import TorchAdam
 from myxtts.training.stage import Stage, System, Task
@@ -54,17 +55,19 @@ BIASES = 2
 
 @dataclass(frozen=True)
 class Rhythm:
-    """Steps between what RTVC's programs do beside training; 0 for never.
+    """What RTVC's programs do beside training, and how many steps apart; 0 for never.
 
     Attributes:
         vis_every: lines of loss and EER.
         umap_every: pictures ``umap_{step:06d}.png``.
         backup_every: copies ``encoder_{step:06d}.bak``.
+        visdom: address of the visdom server that is told the curves; None: none is.
     """
 
     vis_every: int = 10
     umap_every: int = 100
     backup_every: int = 7500
+    visdom: str | None = None
 
 
 class RTVCModel(SpeakerModel):
@@ -251,7 +254,12 @@ def rtvc_encoder_system(rhythm: Rhythm) -> System:
         model = RTVCModel(encoder, config, names, origin, stored, rhythm, run_dir)
         return model, corpus, judged
 
-    return System((STAGE,), prepare)
+    def trackers(config: SpeakerConfig, run_dir: Path) -> Trackers:
+        if rhythm.visdom is None:
+            return Trackers()
+        return Trackers({"visdom": lambda: Visdom(rhythm.visdom, run_dir.name)})
+
+    return System((replace(STAGE, trackers=trackers),), prepare)
 
 
 def fitting(config: SpeakerConfig, corpus: MelCorpus) -> SpeakerConfig:
