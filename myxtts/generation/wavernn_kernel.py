@@ -1,7 +1,7 @@
 """WaveRNN's step as one compiled loop on a processor (numba), folds as the batch.
 
 A product of weights with the vectors of all folds goes through the weights once: thirty-two rows
-of them against up to six folds at a time, whose sums stay in registers. That inner loop is written
+of them against six or nine folds at a time, whose sums stay in registers. That inner loop is written
 in LLVM's vector operations, which become the widest instructions that a processor has; numba's own
 loops come to half its speed. Integer weights (a scale for each row) meet integer vectors (a size
 for each): no sum can leave 32 bits, so that only rounding is lost.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import float32, int32, njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
@@ -21,8 +21,10 @@ from myxtts.vocoder_losses import LEAST_LOG_SCALE
 
 # Rows of a panel of weights: as many float32 are a whole number of any processor's registers.
 ROWS = 16
-# Folds that meet two panels at a time: twelve sums, which fit any processor's registers.
-TOGETHER = 6
+# Folds that meet two panels at a time: their sums stay in registers, of which AVX-512 has as many
+# again, so that the weights come less often out of the cache.
+WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
+TOGETHER = 9 if WIDE else 6
 # Beyond these float32's exponential is 0 or infinite.
 LEAST, MOST = -87.0, 88.0
 _OPTIONS = {
@@ -155,6 +157,12 @@ def _tile_of_six(context, first, second, x0, x1, x2, x3, x4, x5, out):
 
 
 @intrinsic
+def _tile_of_nine(context, first, second, x0, x1, x2, x3, x4, x5, x6, x7, x8, out):
+    """Two panels with nine vectors."""
+    return _tile(context, (first, second), (x0, x1, x2, x3, x4, x5, x6, x7, x8), out)
+
+
+@intrinsic
 def _tile_of_three(context, first, second, x0, x1, x2, out):
     """Two panels with three vectors."""
     return _tile(context, (first, second), (x0, x1, x2), out)
@@ -187,8 +195,15 @@ def product(weights, scales, inputs, sizes, room, results):
         fold = 0
         while fold < folds:
             x = inputs[fold]
-            if folds - fold >= TOGETHER:
-                made = TOGETHER
+            if WIDE and folds - fold >= 9:
+                made = 9
+                _tile_of_nine(
+                    first, second, x, inputs[fold + 1], inputs[fold + 2], inputs[fold + 3],
+                    inputs[fold + 4], inputs[fold + 5], inputs[fold + 6], inputs[fold + 7],
+                    inputs[fold + 8], room,
+                )  # fmt: skip
+            elif folds - fold >= 6:
+                made = 6
                 _tile_of_six(
                     first, second, x, inputs[fold + 1], inputs[fold + 2], inputs[fold + 3],
                     inputs[fold + 4], inputs[fold + 5], room,

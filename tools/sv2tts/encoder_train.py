@@ -89,6 +89,11 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
     return SpeakerConfig().merged(values, "command line")
 
 
+def visdom_server(args: argparse.Namespace) -> str | None:
+    """Address of the visdom server that is drawn to; None for none."""
+    return None if args.no_visdom else args.visdom_server
+
+
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the encoder lies."""
     config = resolve(args)
@@ -103,8 +108,7 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.training.run import train
     from myxtts.training.stages.rtvc_encoder import Rhythm, rtvc_encoder_system
 
-    visdom = None if args.no_visdom else args.visdom_server
-    rhythm = Rhythm(args.vis_every, args.umap_every, args.backup_every, visdom)
+    rhythm = Rhythm(args.vis_every, args.umap_every, args.backup_every, visdom_server(args))
     train(config, rtvc_encoder_system(rhythm))
     print(run_dir / EXPORT)
 

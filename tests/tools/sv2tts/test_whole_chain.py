@@ -22,6 +22,10 @@ VOCODER = (
     "-s 2 --vocoder-steps 2 --vocoder-batch-size 2 --rnn-dims 16 --fc-dims 16 --compute-dims 8 "
     "--res-out-dims 8 --res-blocks 1 --heard 0"
 )
+HIFIGAN = (
+    "-s 2 --hifigan-steps 2 --hifigan-batch-size 2 --initial-channels 8 --heard 1 "
+    "--adversarial-start 1 --discriminators multi_resolution"
+)
 COMMANDS = f"""
 encoder_preprocess.py DATASETS -d librispeech_other -n 1
 encoder_train.py my_encoder DATASETS/SV2TTS/encoder {ENCODER}
@@ -30,7 +34,10 @@ synthesizer_preprocess_embeds.py DATASETS/SV2TTS/synthesizer -e saved_models/my_
 synthesizer_train.py my_synthesizer DATASETS/SV2TTS/synthesizer {SYNTHESIZER}
 vocoder_preprocess.py DATASETS -s saved_models/my_synthesizer --cpu
 vocoder_train.py my_vocoder DATASETS {VOCODER}
+hifigan_train.py my_hifigan DATASETS --ground_truth {HIFIGAN}
 convert_rtvc.py saved_models/my_vocoder --output vocoder.pt
+demo_cli.py -e saved_models/my_encoder -s saved_models/my_synthesizer -v saved_models/my_hifigan
+    --no_sound --reference-audio DATASETS/LibriTTS/train-clean-100/1/2/1_2_0.wav --seed 1 --json
 demo_cli.py -e saved_models/my_encoder -s saved_models/my_synthesizer -v vocoder.pt --no_sound
     --reference-audio DATASETS/LibriTTS/train-clean-100/1/2/1_2_0.wav --seed 1 --output me.wav --json
 """  # noqa: E501

@@ -57,6 +57,31 @@ def equal(first: Path, second: Path) -> None:
             np.testing.assert_array_equal(getattr(one, kind)[key], getattr(other, kind)[key])
 
 
+def test_visdom_is_told_the_curves_where_it_is_asked_for(mels, tmp_path, monkeypatch):
+    told, asked = [], []
+
+    class Board:
+        def __init__(self, server, name):
+            asked.append((server, name))
+
+        def tell(self, step, figures):
+            told.append((step, set(figures)))
+
+        def close(self):
+            told.append("closed")
+
+    monkeypatch.setattr("myxtts.training.stages.rtvc_encoder.Visdom", Board)
+    train(mels, tmp_path, 1, "--visdom_server", "http://localhost")
+    assert asked == [("http://localhost", "run")] and told[-1] == "closed"
+    assert {"speaker/train/loss", "speaker/train/in_batch_eer"} <= set.union(
+        *(figures for _, figures in told[:-1])
+    )
+    line = ["run", "data", "--visdom_server", "http://localhost"]
+    args = encoder_train.parser().parse_args([*line, "--no_visdom"])
+    assert encoder_train.visdom_server(args) is None
+    assert encoder_train.visdom_server(encoder_train.parser().parse_args(line[:2])) is None
+
+
 def test_files_of_a_run(whole):
     names = {path.name for path in whole.iterdir()}
     wanted = {"encoder.pt", "encoder_000004.bak", "umap_000002.png", "umap_000004.png", "preset"}
