@@ -1,9 +1,9 @@
 """WaveRNN's step as one compiled loop on a processor (numba), folds as the batch.
 
 A product of weights with the vectors of all folds goes through the weights once: thirty-two rows
-of them against six or nine folds at a time, whose sums stay in registers. That inner loop is written
-in LLVM's vector operations, which become the widest instructions that a processor has; numba's own
-loops come to half its speed. Integer weights (a scale for each row) meet integer vectors (a size
+of them against six or nine folds at a time, whose sums stay in registers. That inner loop is
+written in LLVM's vector operations, which become the widest instructions that a processor has;
+numba's own loops come to half its speed. Integer weights (a scale for each row) meet integer vectors (a size
 for each): no sum can leave 32 bits, so that only rounding is lost.
 """
 
