@@ -3,8 +3,8 @@
 A product of weights with the vectors of all folds goes through the weights once: thirty-two rows
 of them against six or nine folds at a time, whose sums stay in registers. That inner loop is
 written in LLVM's vector operations, which become the widest instructions that a processor has;
-numba's own loops come to half its speed. Integer weights (a scale for each row) meet integer vectors (a size
-for each): no sum can leave 32 bits, so that only rounding is lost.
+numba's own loops come to half its speed. Integer weights (a scale for each row) meet integer
+vectors (a size for each): no sum can leave 32 bits, so that only rounding is lost.
 """
 
 from __future__ import annotations
