@@ -2,7 +2,7 @@
 
 Both have the weights that a seed draws, full size, and speak for some samples at each number of
 folds; torch's loop is written as Real-Time-Voice-Cloning runs its own: GRU and linear layers, one
-softmax draw a sample. CPU seconds of one thread are counted.
+softmax draw a sample. CPU seconds are counted; a HiFi-GAN of the default sizes stands beside.
 
     python benchmarks/wavernn.py
 """
@@ -22,13 +22,16 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import report
 from myxtts.flags import make_parser, run
+from myxtts.generation.vocoders import HifiGanVocoder
 from myxtts.generation.wavernn import KernelEngine, draws
+from myxtts.models.mel_hifigan import MelHifiGan
 from myxtts.models.wavernn import WaveRNN
 from myxtts.weights.rtvc_vocoder import state_dict
 
 # Folds, and steps of each that take about as long.
 CASES = {1: 400, 9: 150, 37: 60}
 WEIGHTS = ("float32", "int16", "int8")
+HIFIGAN_FRAMES, HOP = 400, 200
 
 
 def parser() -> argparse.ArgumentParser:
@@ -123,6 +126,18 @@ def main(args: argparse.Namespace) -> None:
         ratios = {kind: round(rates[kind] / rates["torch"], 2) for kind in WEIGHTS}
         told = {name: round(rate) for name, rate in rates.items()}
         report({"folds": folds, "samples_a_cpu_second": told, "times_torch": ratios})
+    with threadpool_limits(1):
+        rates = best_rates({"hifigan": hifigan_side()}, HIFIGAN_FRAMES * HOP, args.rounds)
+    report({"samples_a_cpu_second": {name: round(rate) for name, rate in rates.items()}})
+
+
+def hifigan_side() -> Callable[[], object]:
+    """A call that speaks five seconds with a HiFi-GAN of the default sizes."""
+    model = MelHifiGan()
+    model.build()
+    mel = np.random.default_rng(1).uniform(-4, 4, (80, HIFIGAN_FRAMES + 1)).astype("float32")
+    vocoder = HifiGanVocoder(model)
+    return lambda: vocoder.vocode(mel)
 
 
 if __name__ == "__main__":
