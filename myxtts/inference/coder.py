@@ -98,13 +98,18 @@ class Coder:
             return list(map(self._search, requests))
         # Compiled steps are those of a stream, so that they are compiled once.
         size = self.settings.stream_codes if self.settings.xla else BLOCK
-        blocks = self._spoken(requests, itertools.repeat(size), size)
-        return [joined(_until_finished(row)) for row in zip(*blocks, strict=True)]
+        return rows_of(list(self._spoken(requests, itertools.repeat(size), size)))
+
+    def blocks(self, requests: Sequence[Request]) -> Iterator[list[Codes]]:
+        """The same codes, as many at a time as a stream's chunks have, as they are made.
+
+        :func:`rows_of` makes of all of them what :meth:`together` gives.
+        """
+        yield from self._spoken(requests, chunk_codes(self.settings), self.settings.stream_codes)
 
     def pieces(self, request: Request) -> Iterator[Codes]:
-        """The same codes, as many at a time as a stream's chunks have, as they are made."""
-        counts = chunk_codes(self.settings)
-        for (piece,) in self._spoken([request], counts, self.settings.stream_codes):
+        """Those of one request."""
+        for (piece,) in self.blocks([request]):
             yield piece
 
     def _search(self, request: Request) -> Codes:
@@ -222,6 +227,11 @@ def _until_finished(pieces: Sequence[Codes]) -> Sequence[Codes]:
     """Pieces of one row without those that were only made for the others."""
     ends = [number for number, piece in enumerate(pieces) if piece.finished]
     return pieces[: ends[0] + 1] if ends else pieces
+
+
+def rows_of(blocks: Sequence[list[Codes]]) -> list[Codes]:
+    """Blocks of several requests, made together, as the codes of each."""
+    return [joined(_until_finished(row)) for row in zip(*blocks, strict=True)]
 
 
 def joined(pieces: Sequence[Codes]) -> Codes:

@@ -27,7 +27,7 @@ from myxtts.generation.vocoding import (
     codes_to_waveform,
     stretched,
 )
-from myxtts.inference.coder import Coder, Codes, Request, joined
+from myxtts.inference.coder import Coder, Codes, Request, rows_of
 from myxtts.inference.compiled_decoder import decoding, vocode_of
 from myxtts.inference.ranking import Ranking
 from myxtts.inference.streaming import StreamingVocoder
@@ -232,14 +232,14 @@ class Synthesizer:
         return self._takes([attempt], voice, language)[0]
 
     def taking(
-        self, attempt: Attempt, voice: Voice, language: str = "en"
-    ) -> Generator[None, None, Take]:
-        """The same in steps, between which it may be given up; returns the take."""
-        request, made = self._request(attempt, voice, language), []
-        for piece in self._coder.pieces(request):
-            made.append(piece)
+        self, attempts: list[Attempt], voice: Voice, language: str = "en"
+    ) -> Generator[None, None, list[Take]]:
+        """Attempts at one piece, made together in steps, between which they may be given up."""
+        requests, made = [self._request(one, voice, language) for one in attempts], []
+        for block in self._coder.blocks(requests):
+            made.append(block)
             yield
-        return self._judged([request], [joined(made)], voice)[0]
+        return self._judged(requests, rows_of(made), voice)
 
     def chunks(self, attempt: Attempt, voice: Voice, language: str = "en") -> Chunks:
         """One attempt at a piece as it is made, float32 ``(samples,)`` each; returns its flags."""

@@ -55,6 +55,8 @@ class OpenCoder(Coder):
     def _advance_by(self, rules, state, uniforms, least, limit):
         compatible = {"coqui_compatible": self.settings.coqui_compatible}
         bounds = {"min_codes": least, "limit": limit}
+        if self._int8:
+            bounds["read"] = self._int8.read
         return advance(self.gpt, state, uniforms, **bounds, **drawing(**rules), **compatible)
 
 
@@ -91,6 +93,9 @@ class LocalEngine:
             pass
         # Its first chunk is enough.
         next(iter(self.speak(_LONG, voice, language, Options(), whole=False)), None)
+        # Takes that are made together, and what judges them, have graphs of their own.
+        for _ in self.speak(_SHORT, voice, language, Options(), whole=True):
+            pass
 
     def own_voice(self, name: str) -> Voice:
         """One of the preset's."""
@@ -133,15 +138,16 @@ def _best(
 ) -> Iterator[np.ndarray]:
     """Each piece once it is settled; an empty chunk wherever the work may be stopped."""
     given = 0
-    for attempt in reading:
-        steps, take = speaker.taking(attempt, voice, language), None
-        while take is None:
+    for attempts in reading.rounds():
+        steps, takes = speaker.taking(attempts, voice, language), None
+        while takes is None:
             try:
                 next(steps)
                 yield _NOTHING
             except StopIteration as end:
-                take = end.value
-        reading.add(take)
+                takes = end.value
+        for take in takes:
+            reading.add(take)
         for take in reading.takes[given:]:
             yield from ([pause()] if given else [])
             yield take.waveform

@@ -193,15 +193,17 @@ def test_of_several_takes_the_surest_is_spoken(model, voice):
     np.testing.assert_array_equal(spoken.codes[0], best.codes)
 
 
-def test_a_take_in_steps_is_the_whole_one(model, voice):
+def test_takes_in_steps_are_the_whole_ones(model, voice):
     synthesizer = Synthesizer(model, SynthesisConfig(vocoder="griffin_lim", candidates=2))
-    steps, whole = synthesizer.taking(Attempt("Hello there."), voice), None
-    while whole is None:
+    attempts = [Attempt("Hello there.", 0, number) for number in range(2)]
+    steps, takes = synthesizer.taking(attempts, voice), None
+    while takes is None:
         try:
             next(steps)
         except StopIteration as end:
-            whole = end.value
-    once = synthesizer.take(Attempt("Hello there."), voice)
-    np.testing.assert_array_equal(whole.waveform, once.waveform)
-    assert whole.score == pytest.approx(once.score, abs=1e-5)
-    assert whole.flags == once.flags
+            takes = end.value
+    for attempt, take in zip(attempts, takes, strict=True):
+        once = synthesizer.take(attempt, voice)
+        np.testing.assert_array_equal(take.waveform, once.waveform)
+        assert take.score == pytest.approx(once.score, abs=1e-5)
+        assert take.flags == once.flags

@@ -14,7 +14,7 @@ from myxtts.errors import ConfigError
 from myxtts.inference.synthesizer import Synthesizer
 from myxtts.models.xtts import XTTS
 from myxtts.server.engines import Options
-from myxtts.server.local import LocalEngine
+from myxtts.server.local import LocalEngine, OpenCoder
 from myxtts.text.tokenizer import train_tokenizer
 from tests.server.stand_in import served, settings
 
@@ -77,6 +77,33 @@ def test_texts_spoken_at_once_are_those_spoken_alone(engine, voice):
 def test_a_whole_speech_has_places_to_stop(engine, voice):
     chunks = list(engine.speak(TEXT, voice, "en", Options(), whole=True))
     assert any(not len(chunk) for chunk in chunks) and sum(map(len, chunks)) > 0
+
+
+def test_takes_of_a_whole_speech_are_made_together(engine, voice, monkeypatch):
+    own, sizes, blocks = engine._synthesizer, [], OpenCoder.blocks
+
+    def counted(self, requests):
+        sizes.append(len(requests))
+        return blocks(self, requests)
+
+    monkeypatch.setattr(OpenCoder, "blocks", counted)
+    given = dataclasses.replace(own.settings, candidates=3, retries=0)
+    alone = Synthesizer(own.model, given).speak(TEXT, voice)
+    coder = engine._coder.by(candidates=3, retries=0)
+    monkeypatch.setattr(engine, "_coder", coder)
+    found = joined(engine.speak(TEXT, voice, "en", Options(), whole=True))
+    np.testing.assert_allclose(found, alone.waveform, atol=1e-5)
+    assert sizes == [3] * len(alone.codes)
+
+
+def test_a_preset_may_name_the_other_engine(engine, voice):
+    pytest.importorskip("numba", reason="numba, of the int8 engine, is not installed")
+    own = engine._synthesizer
+    given = dataclasses.replace(own.settings, engine="int8")
+    alone = joined(Synthesizer(own.model, given).stream("Hello.", voice))
+    other = LocalEngine(own.model.preset, given)
+    found = joined(other.speak("Hello.", voice, "en", Options(), whole=False))
+    np.testing.assert_allclose(found, alone, atol=1e-5)
 
 
 def test_values_out_of_range_are_told(engine):
