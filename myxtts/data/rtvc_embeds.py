@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from tqdm import tqdm
 
 from myxtts.audio.silences import has_detector, raised_volume, trim_silences
@@ -121,8 +122,10 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 
 @functools.cache
-def _encoder(path: Path) -> ResemblyzerEncoder:
+def _encoder(path: Path) -> Callable:
     encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=EPSILON)
     encoder.build()
     load_encoder(encoder, read_encoder(path))
-    return encoder
+    # As one graph for all lengths: operation by operation its LSTMs take twenty times as long.
+    spec = tf.TensorSpec((1, None), "float32")
+    return tf.function(lambda wave: encoder(wave), input_signature=[spec], autograph=False)

@@ -160,7 +160,9 @@ class Rows:
 
 
 def _reflect_whole(inputs, width: int):
-    before, after = inputs[:, width:0:-1], inputs[:, -2 : -2 - width : -1]
+    # Not a slice of step -1: torch, one of the backends that hear with this, has none.
+    before = ops.flip(inputs[:, 1 : width + 1], axis=1)
+    after = ops.flip(inputs[:, -1 - width : -1], axis=1)
     return ops.concatenate([before, inputs, after], axis=1)
 
 

@@ -1,6 +1,7 @@
 """ECAPA-TDNN: padding, short rows, statistics, gradients; and the export of every encoder."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -284,3 +285,33 @@ def test_exports_reload_in_a_fresh_process_without_this_package(kinds, tmp_path)
     with np.load(tmp_path / "found.npz") as found:
         for name, embedding in expected.items():
             assert relative_error(found[name], embedding) <= TOLERANCE, name
+
+
+# Of a full batch, whose ends are mirrored in another way, and of a padded one.
+ON_TORCH = """
+import sys
+import numpy as np
+from keras import ops
+from tests.models.test_ecapa_tdnn import LONGEST, make, noise
+lengths = np.array([LONGEST, int(sys.argv[1])], "int32")
+made = make()(noise(LONGEST, rows=2), lengths)
+np.save(sys.argv[2], ops.convert_to_numpy(made))
+"""
+
+
+@pytest.mark.parametrize("second", [LONGEST, LONGEST // 2], ids=["full", "padded"])
+def test_embedding_is_the_same_on_torch(tmp_path, encoder, second):
+    # Kokoro's tools hear with it where there is no TensorFlow.
+    pytest.importorskip("torch")
+    lengths = np.array([LONGEST, second], "int32")
+    expected = np.asarray(encoder(noise(LONGEST, rows=2), lengths))
+    target = tmp_path / "made.npy"
+    run = subprocess.run(
+        [sys.executable, "-c", ON_TORCH, str(second), str(target)],
+        cwd=GOLDEN.parents[2],
+        env=os.environ | {"KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    np.testing.assert_allclose(np.load(target), expected, atol=TOLERANCE * np.abs(expected).max())
