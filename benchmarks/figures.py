@@ -167,6 +167,14 @@ FIGURES = (
         long=True,
     ),
     Figure(
+        "training_coqui",
+        "Training beside coqui-tts",
+        "benchmarks/training_coqui.py --rounds 5 --workdir {workdir}",
+        "benchmarks/training_coqui.py --size tiny --rounds 1 --stages gpt --workdir {workdir}",
+        COQUI,
+        minutes=20,
+    ),
+    Figure(
         "voice_trials",
         "The settings of speaking, tried on a model that reads",
         "benchmarks/voice_trials.py --sentences 48",

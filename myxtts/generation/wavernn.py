@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Literal, Protocol
 
 import numpy as np
@@ -140,9 +141,7 @@ class KernelEngine(ModelEngine):
 
     def speak(self, conditions: Conditions, uniforms: np.ndarray) -> np.ndarray:
         """Classes or samples ``(samples, folds)``, as :class:`Engine` says."""
-        # Imported late: compiling, or loading what was compiled, takes a second.
-        from myxtts.generation.wavernn_kernel import advance
-
+        advance = load_kernel().advance
         first, *tables = self._tables(conditions.features)
         mels, folds = _with_zeros(conditions.mels), len(conditions.starts)
         states = self._states(folds)
@@ -185,15 +184,14 @@ class KernelEngine(ModelEngine):
         return one, two, np.zeros(folds, "float32")
 
     def _rooms(self, folds: int) -> tuple[np.ndarray, ...]:
-        from myxtts.generation.wavernn_kernel import ROWS, TOGETHER
-
+        kernel = load_kernel()
         integers = self.weights != "float32"
         kinds = ("int16", "int32") if integers else ("float32", "float32")
         held = (
             np.zeros((folds, width + (width % 2 if integers else 0)), kinds[0])
             for width in (self.sizes.rnn_dims, self.sizes.fc_dims)
         )
-        return *held, np.zeros((TOGETHER, 2 * ROWS), kinds[1])
+        return *held, np.zeros((kernel.TOGETHER, 2 * kernel.ROWS), kinds[1])
 
     def _largest(self) -> tuple[int, int]:
         """Integers that vectors of both widths may become."""
@@ -320,10 +318,25 @@ def _torch_gru(layer) -> tuple[np.ndarray, ...]:
     return turned(kernel), turned(recurrent), turned(bias[0]), turned(bias[1])
 
 
+def load_kernel() -> ModuleType:
+    """The compiled loop, imported late: it compiles, or loads what was compiled, for a second.
+
+    Raises:
+        ConfigError: numba is missing or does not work.
+    """
+    try:
+        from myxtts.generation import wavernn_kernel
+    except ImportError as error:
+        raise ConfigError(
+            f"the compiled WaveRNN needs numba ({error}): pip install '.[int8]', or take another "
+            "vocoder."
+        ) from error
+    return wavernn_kernel
+
+
 def _stored(matrix: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """A matrix ``(outputs, inputs)`` as the kernel wants it, and the scale of each row."""
-    from myxtts.generation.wavernn_kernel import packed
-
+    packed = load_kernel().packed
     if weights == "float32":
         return packed(matrix.astype("float32"), 1), np.ones(len(matrix), "float32")
     most = LARGEST_WEIGHT[weights]

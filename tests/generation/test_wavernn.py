@@ -1,5 +1,7 @@
 """Speaking with a WaveRNN: RTVC's classes and waves, and a kernel that says the same."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,12 @@ def test_honest_waves_begin_at_once_and_keep_their_level():
     assert honest[0] > 0.1
     assert original[0] == 0
     assert np.abs(original[30:40]).min() < 0.9 * np.abs(honest[30:40]).min()
+
+
+def test_without_numba_a_sentence_names_the_extra(monkeypatch):
+    model, kernel = tiny_model(), "myxtts.generation.wavernn_kernel"
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, kernel, raising=False)
+    monkeypatch.delattr(kernel, raising=False)
+    with pytest.raises(ConfigError, match=r"needs numba .*pip install '\.\[int8\]'"):
+        KernelEngine(model)
