@@ -176,10 +176,24 @@ def test_openai_as_a_client(humming, tmp_path):
         client.audio.speech.create(**call | {"voice": "nobody"})
 
 
+class HeldEngine(HummingEngine):
+    """Speaks its first word, and the others when ``may_go_on`` is set."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_go_on = threading.Event()
+
+    def speak(self, *call):
+        for number, chunk in enumerate(super().speak(*call)):
+            yield chunk
+            assert number or self.may_go_on.wait(60)
+
+
 def test_openais_retries_wait_as_they_are_told(tmp_path):
-    """A place is taken for two seconds; the client of the package comes again until it is free."""
+    """A place is taken until two have been refused; a patient client comes again."""
     openai = pytest.importorskip("openai", reason="the package openai is not installed")
-    with served(HummingEngine(pause=0.1), settings(tmp_path, queue=0)) as (address, app):
+    engine = HeldEngine()
+    with served(engine, settings(tmp_path, queue=0)) as (address, app):
         calls = {"base_url": f"{address}/v1", "api_key": "none"}
         call = {"model": "tts-1", "voice": "hana", "response_format": "pcm"}
         patient, hasty = (openai.OpenAI(**calls, max_retries=n) for n in (20, 0))
@@ -190,8 +204,18 @@ def test_openais_retries_wait_as_they_are_told(tmp_path):
                 with pytest.raises(openai.RateLimitError) as refused:
                     hasty.audio.speech.create(**call, input="One.")
                 assert int(refused.value.response.headers["retry-after"]) >= 1
+                threading.Thread(target=_go_on_at_two, args=(address, engine)).start()
                 spoken = patient.audio.speech.create(**call, input="One.")
         assert len(spoken.content) == 2 * CHUNK
-        metrics = httpx.get(f"{address}/metrics").text
-    refusals = re.search(r'refusals_total\{reason="busy"\} (\d+)', metrics)
-    assert 2 <= int(refusals[1]) < 10
+        assert 2 <= refusals(address) < 10
+
+
+def refusals(address: str) -> int:
+    """How many were refused because another was served."""
+    metrics = httpx.get(f"{address}/metrics").text
+    return int(re.search(r'refusals_total\{reason="busy"\} (\d+)', metrics)[1])
+
+
+def _go_on_at_two(address: str, engine: HeldEngine) -> None:
+    if until(lambda: refusals(address) >= 2, seconds=60):
+        engine.may_go_on.set()
