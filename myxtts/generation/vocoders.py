@@ -118,12 +118,7 @@ class GriffinLimVocoder:
         overlap: int = OVERLAP,
     ) -> np.ndarray:
         """See :meth:`Vocoder.vocode`."""
-        frames = _turned(mel)
-        if len(frames) < 2 or frames.shape[1] != self.spec.n_mels:
-            raise AudioError(
-                f"Griffin-Lim wants mels of {self.spec.n_mels} channels and 2 frames at least, "
-                f"this one is {np.shape(mel)}."
-            )
+        frames = _frames(mel, self.n_mels, "Griffin-Lim")
         return rtvc_griffin_lim(frames, self.spec, seed=seed).astype("float32")
 
 
@@ -147,12 +142,7 @@ class HifiGanVocoder:
         overlap: int = OVERLAP,
     ) -> np.ndarray:
         """See :meth:`Vocoder.vocode`."""
-        frames = _turned(mel)
-        if len(frames) < 2 or frames.shape[1] != self.n_mels:
-            raise AudioError(
-                f"this HiFi-GAN wants mels of {self.n_mels} channels and 2 frames at least, this "
-                f"one is {np.shape(mel)}."
-            )
+        frames = _frames(mel, self.n_mels, "this HiFi-GAN")
         wave = np.asarray(self.model(frames[None] / MEL_SCALE)[0], "float32")
         return np.clip(wave[: (len(frames) - 1) * self.model.sizes.hop_length], -1.0, 1.0)
 
@@ -205,3 +195,14 @@ def _turned(mel: np.ndarray) -> np.ndarray:
     if mel.ndim != 2:
         raise AudioError(f"a mel spectrogram has two axes, this one is {mel.shape}.")
     return mel.T
+
+
+def _frames(mel: np.ndarray, channels: int, whose: str) -> np.ndarray:
+    """The same, of at least two frames of ``channels``, for what is called ``whose``."""
+    frames = _turned(mel)
+    if len(frames) < 2 or frames.shape[1] != channels:
+        raise AudioError(
+            f"{whose} wants mels of {channels} channels and 2 frames at least, this one is "
+            f"{np.shape(mel)}."
+        )
+    return frames
