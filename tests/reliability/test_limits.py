@@ -15,6 +15,7 @@ PROGRAMS = {
     "train_main.py": [],
     "tools/speaker_encoder/train_encoder.py": [],
     "tools/sv2tts/vocoder_train.py": ["run", "."],
+    "tools/sv2tts/hifigan_train.py": ["run", "."],
 }
 
 

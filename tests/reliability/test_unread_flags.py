@@ -94,6 +94,7 @@ def test_it_is_refused_by_its_name(module, words, told, places, monkeypatch, cap
         ("myxtts.training.command", ""),
         (ENCODER, ""),
         ("tools.sv2tts.vocoder_train", "run OUT"),
+        ("tools.sv2tts.hifigan_train", "run OUT"),
         ("tools.sv2tts.synthesizer_train", "run OUT"),
     ],
 )
