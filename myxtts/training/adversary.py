@@ -12,6 +12,7 @@ from myxtts.models.discriminators import (
     MultiResolutionDiscriminator,
     MultiScaleDiscriminator,
 )
+from myxtts.training.optimizers import apply_gradients
 
 DISCRIMINATORS = {
     "multi_period": MultiPeriodDiscriminator,
@@ -63,6 +64,13 @@ class Adversary:
     def loss(self, real, fake):
         """The judges' own loss of waveforms ``(batch, samples)``."""
         return discriminator_loss(self._judge(real), self._judge(fake), self.objective)
+
+    def learn(self, group: tuple, real, fake):
+        """Lower that loss by a step of the ``(optimizer, variables)``; returns it."""
+        with tf.GradientTape() as tape:
+            loss = self.loss(real, tf.stop_gradient(fake))
+        apply_gradients([group], tape, loss)
+        return loss
 
     def _judge(self, wave) -> list:
         wave = wave[..., None]

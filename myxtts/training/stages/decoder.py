@@ -105,7 +105,7 @@ class DecoderTask(Task):
             loss += self.config.pitch_loss_weight * numbers.get("pitch_loss", 0.0)
             loss += self.config.speaker_loss_weight * numbers.get("speaker_loss", 0.0)
         norm = apply_gradients(self.groups[:1], tape, loss)
-        judged = self._once_started(lambda: self._train_discriminators(wave, fake), 0.0)
+        judged = self._once_started(lambda: self.adversary.learn(self.groups[1], wave, fake), 0.0)
         return {
             "loss": loss,
             **numbers,
@@ -244,12 +244,6 @@ class DecoderTask(Task):
 
     def _mel_loss(self, real, fake):
         return whole_mean(tf.abs(self.mel(real) - self.mel(fake)))
-
-    def _train_discriminators(self, real, fake):
-        with tf.GradientTape() as tape:
-            loss = self.adversary.loss(real, tf.stop_gradient(fake))
-        apply_gradients(self.groups[1:], tape, loss)
-        return loss
 
 
 def pitch_losses(octaves, voiced, pitch, known) -> dict:

@@ -64,7 +64,7 @@ class HifiGanTask(Task):
             )
             loss = numbers["loss"] + adversarial + training.feature_loss_weight * features
         norm = apply_gradients(self.groups[:1], tape, loss)
-        judged = self._once_started(lambda: self._train_judges(wave, fake), 0.0)
+        judged = self._once_started(lambda: self.adversary.learn(self.groups[1], wave, fake), 0.0)
         more = {"adversarial_loss": adversarial, "feature_loss": features}
         more |= {"discriminator_loss": judged, "gradient_norm": norm}
         return numbers | more | {"loss": loss}
@@ -103,12 +103,6 @@ class HifiGanTask(Task):
             return before
         steps = self.optimizers[0].iterations // self.training.gradient_accumulation
         return tf.cond(steps >= self.training.adversarial_start, playing, lambda: before)
-
-    def _train_judges(self, real, fake):
-        with tf.GradientTape() as tape:
-            loss = self.adversary.loss(real, tf.stop_gradient(fake))
-        apply_gradients(self.groups[1:], tape, loss)
-        return loss
 
 
 def loss_mel(sample_rate: int) -> MelSpec:
