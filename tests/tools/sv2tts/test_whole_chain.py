@@ -43,14 +43,14 @@ demo_cli.py -e saved_models/my_encoder -s saved_models/my_synthesizer -v vocoder
 """  # noqa: E501
 
 
-def write_tree(root) -> None:
-    """Three utterances each of two speakers, for the encoder and with texts."""
+def write_tree(root, utterances: int = 3) -> None:
+    """Some utterances each of two speakers, for the encoder and with texts."""
     for speaker in (1, 2):
         encoder = root / "LibriSpeech" / "train-other-500" / str(speaker) / "2"
         texts = root / "LibriTTS" / "train-clean-100" / str(speaker) / "2"
         encoder.mkdir(parents=True)
         texts.mkdir(parents=True)
-        for number in range(3):
+        for number in range(utterances):
             wave, name = 0.5 * hum(2.3, 90 + 40 * speaker + number, 16_000), f"{speaker}_2_{number}"
             soundfile.write(encoder / f"{name}.flac", wave, 16_000)
             soundfile.write(texts / f"{name}.wav", wave, 16_000)
