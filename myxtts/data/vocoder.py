@@ -35,15 +35,18 @@ AUDIO, MELS, SYNTHESIZED_MELS = "audio", "mels", "mels_gta"
 Sizes = WaveRNNConfig | HifiGanConfig
 # MOL models samples of 16 bits.
 MOL_BITS = 16
+# Samples a mel frame that recordings may have, as a multiple of the vocoder's: mels may end early.
+LONGEST_HOP = 1.15
 
 
 @dataclass(frozen=True)
 class Row:
-    """An utterance of a table: its files and how many mel frames it has."""
+    """An utterance of a table: its files, how many mel frames it has and how many samples."""
 
     audio: Path
     mel: Path
     frames: int
+    samples: int
 
 
 def read_rows(table: str | Path, audio: str | Path, mels: str | Path) -> list[Row]:
@@ -57,7 +60,10 @@ def read_rows(table: str | Path, audio: str | Path, mels: str | Path) -> list[Ro
         DataError: it cannot be read, or a line is none of such a table.
     """
     lines = read_table(table)
-    return [Row(Path(audio) / line.audio, Path(mels) / line.mel, line.frames) for line in lines]
+    return [
+        Row(Path(audio) / line.audio, Path(mels) / line.mel, line.frames, line.samples)
+        for line in lines
+    ]
 
 
 def least_frames(sizes: Sizes, data: VocoderDataConfig) -> int:
@@ -100,6 +106,7 @@ def open_vocoder_data(
             f"{table} names no utterance that a vocoder can learn from: {least} mel frames are "
             f"the least{told}."
         )
+    _check_hop(table, kept, sizes.hop_length)
     return VocoderCorpus(kept, sizes, data.crop_frames), report
 
 
@@ -249,6 +256,21 @@ def batch(parts: Sequence[tuple[np.ndarray, np.ndarray]], sizes: WaveRNNConfig) 
     values = from_classes(labels, bits).astype("float32")
     targets = values if sizes.mode == "MOL" else labels.astype("int32")
     return {"samples": values[:, :-1], "targets": targets[:, 1:], "mels": mels}
+
+
+def _check_hop(table: Path, rows: Sequence[Row], hop: int) -> None:
+    """Raise DataError where the recordings are far longer than a vocoder would make of the mels.
+
+    What is shorter is found row by row; the surplus of a mel with a longer hop would be cut off,
+    and the vocoder would learn from the wrong samples.
+    """
+    frames, samples = sum(row.frames for row in rows), sum(row.samples for row in rows)
+    if samples > LONGEST_HOP * hop * frames:
+        raise DataError(
+            f"{table}: its recordings have {samples / frames:.0f} samples a mel frame, and the "
+            f"vocoder makes {hop}; take mels of hop_length {hop}, or give the vocoder other "
+            "upsample factors."
+        )
 
 
 def _unfit(row: Row, least: int, sizes: Sizes) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -75,3 +76,15 @@ class Adversary:
     def _judge(self, wave) -> list:
         wave = wave[..., None]
         return [output for item in self.judges for output in item(wave)]
+
+
+def once_started(optimizer, training, playing: Callable[[], Any], before):
+    """Result of ``playing()`` once ``training.adversarial_start`` steps are made, else ``before``.
+
+    Args:
+        optimizer: of what the judges hear; its steps count, not batches of which several are one.
+        training: settings of the run.
+        playing: gives tensors of the structure of ``before``.
+        before: what holds until then.
+    """
+    return tf.cond(optimizer.iterations >= training.adversarial_start, playing, lambda: before)

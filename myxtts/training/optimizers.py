@@ -27,7 +27,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: optimiser steps until the peak.
         total_steps: optimiser steps until the end of the decay.
         final_fraction: of the peak, from ``total_steps`` on.
-        accumulation: batches an optimiser step; Keras counts batches.
+        accumulation: batches an optimiser step; Keras gives a schedule the batches.
     """
 
     peak: float
@@ -114,6 +114,12 @@ def make_optimizer(
     optimizer.exclude_from_weight_decay(var_list=[v for v in variables if v.name in NOT_DECAYED])
     optimizer.build(variables)
     return optimizer
+
+
+def set_steps(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
+    """Let ``optimizer.iterations`` be ``steps``, whatever batches a step has."""
+    # What Keras keeps is the number of batches; ``iterations`` divides it.
+    optimizer._iterations.assign(steps * (optimizer.gradient_accumulation_steps or 1))
 
 
 def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):

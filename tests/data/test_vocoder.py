@@ -110,3 +110,13 @@ def test_tables_that_are_none_are_refused(tmp_path, line):
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(DataError, match=r"train\.txt"):
         read_rows(tmp_path / "train.txt", tmp_path, tmp_path)
+
+
+def test_mels_of_a_longer_hop_are_refused(tmp_path):
+    folder = make_vocoder_data(tmp_path)
+    config = small_config(folder, tmp_path / "run").merged({"model": {"upsample_factors": [2, 4]}})
+    with pytest.raises(DataError, match=r"train\.txt.* 10 samples a mel frame, .* makes 8; "):
+        open_vocoder_data(folder, config.data.__class__(ground_truth=True), config.model)
+    with pytest.raises(DataError, match="names no utterance that a vocoder can learn from"):
+        longer = config.merged({"model": {"upsample_factors": [2, 6]}})
+        open_vocoder_data(folder, longer.data, longer.model)

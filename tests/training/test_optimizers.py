@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from myxtts.config import StageConfig, TrainingConfig
-from myxtts.training.optimizers import WarmupCosine, apply_gradients, make_optimizer
+from myxtts.training.optimizers import WarmupCosine, apply_gradients, make_optimizer, set_steps
 
 
 def test_schedule_rises_then_falls_to_its_floor():
@@ -88,3 +88,11 @@ def test_gradients_are_clipped_together_and_their_norm_is_told_unclipped():
     assert float(norm) == pytest.approx(50.0)
     moments = [float(moment[0]) for moment in optimizer._momentums]
     assert moments == pytest.approx([0.06, 0.08])
+
+
+@pytest.mark.parametrize("batches", [None, 3])
+def test_steps_are_set_as_they_are_read(batches):
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=batches)
+    optimizer.build([keras.Variable(0.0)])
+    set_steps(optimizer, 7)
+    assert int(optimizer.iterations) == 7

@@ -22,7 +22,7 @@ from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
-from myxtts.training.adversary import Adversary
+from myxtts.training.adversary import Adversary, once_started
 from myxtts.training.consistency import SpeakerConsistency
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.segments import BareSegments, SegmentsInContext
@@ -206,8 +206,7 @@ class DecoderTask(Task):
         """Result of ``adversarial()`` from the step on that the configuration names."""
         if not self._plays:
             return before
-        started = self.optimizers[0].iterations >= self.config.adversarial_start
-        return tf.cond(started, adversarial, lambda: before)
+        return once_started(self.optimizers[0], self.config, adversarial, before)
 
     def _latents(self, batch: dict):
         encoder = self.model.audio_encoder

@@ -13,7 +13,7 @@ from myxtts.audio.mel import MelSpectrogram
 from myxtts.data.vocoder import segments
 from myxtts.losses import stft_loss, whole_mean
 from myxtts.models.mel_hifigan import STAGE as NAME
-from myxtts.training.adversary import Adversary
+from myxtts.training.adversary import Adversary, once_started
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.stage import Stage, Task
 
@@ -101,8 +101,7 @@ class HifiGanTask(Task):
         """Result of ``playing()`` from the step on at which the judges join."""
         if not self._plays:
             return before
-        steps = self.optimizers[0].iterations // self.training.gradient_accumulation
-        return tf.cond(steps >= self.training.adversarial_start, playing, lambda: before)
+        return once_started(self.optimizers[0], self.training, playing, before)
 
 
 def loss_mel(sample_rate: int) -> MelSpec:

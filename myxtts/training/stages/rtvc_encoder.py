@@ -26,7 +26,7 @@ from myxtts.speaker_config import SpeakerConfig
 from myxtts.speaker_losses import SimilarityLoss
 from myxtts.trackers import Trackers, Visdom
 from myxtts.training.clouds import Cloud
-from myxtts.training.optimizers import TorchAdam
+from myxtts.training.optimizers import TorchAdam, set_steps
 from myxtts.training.stage import Stage, System, Task
 from myxtts.training.stages.speaker_system import SpeakerModel
 from myxtts.verification.batch_eer import similarity_eer
@@ -207,7 +207,7 @@ class RTVCEncoderTask(Task):
             for key, variable in zip(LOSS, self.loss.weights, strict=True):
                 slots[id(variable)].assign(values[key])
         for optimizer in self.optimizers:
-            optimizer.iterations.assign(stored.steps_made)
+            set_steps(optimizer, stored.steps_made)
 
     def _write(self, write, name: str) -> None:
         try:

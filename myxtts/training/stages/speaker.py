@@ -139,7 +139,7 @@ class SpeakerTask(Task):
         return self._embeddings / np.maximum(lengths, 1e-12)
 
     def _step(self) -> int:
-        return int(self.optimizers[0].iterations) // self.training.gradient_accumulation
+        return int(self.optimizers[0].iterations)
 
     def _draws(self) -> bool:
         """Whether this validation is one that is drawn; of the step alone, so a resumed run too."""
@@ -158,7 +158,7 @@ class SpeakerTask(Task):
 
     def _margin(self):
         training = self.training
-        step = self.optimizers[0].iterations // training.gradient_accumulation
+        step = self.optimizers[0].iterations
         ends = training.aam_margin_start, training.aam_margin_end
         return scheduled_margin(step, *ends, training.aam_margin)
 

@@ -15,7 +15,7 @@ from myxtts.audio.io import write_audio
 from myxtts.data.vocoder import crops
 from myxtts.errors import MyXTTSError
 from myxtts.generation.wavernn import KernelEngine, generate
-from myxtts.training.optimizers import WarmupCosine
+from myxtts.training.optimizers import WarmupCosine, set_steps
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.vocoder_config import TARGET, TRAINING_OVERLAP, VocoderTrainingConfig
 from myxtts.weights import rtvc_vocoder
@@ -56,8 +56,7 @@ class VocoderTask(Task):
     @property
     def step(self) -> int:
         """Steps behind the weights, those before this run included."""
-        own = int(self.optimizer.iterations) - int(self.counted)
-        return int(self.before) + own // self.training.gradient_accumulation
+        return int(self.before) + int(self.optimizer.iterations) - int(self.counted)
 
     def losses(self, batch: dict, training: bool) -> dict[str, tf.Tensor]:
         logits = self.network((batch["samples"], batch["mels"]), training=training)
@@ -167,7 +166,7 @@ def make_adam(training: VocoderTrainingConfig, variables: list) -> keras.optimiz
 def take_adam(optimizer: keras.optimizers.Adam, network, state: Adam) -> None:
     """Set the state of ``optimizer``, built for the network's variables that learn."""
     names = {id(variable): name for name, variable in network.variables_by_name().items()}
-    optimizer.iterations.assign(state.step)
+    set_steps(optimizer, state.step)
     for place, variable in enumerate(network.trainable_variables):
         name = names[id(variable)]
         optimizer._momentums[place].assign(state.means[name])

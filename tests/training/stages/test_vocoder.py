@@ -69,8 +69,10 @@ def test_resumed_after_a_kill_gives_the_same_bytes(data, whole, tmp_path, monkey
     assert (tmp_path / "vocoder.pt").read_bytes() == (whole / "vocoder.pt").read_bytes()
 
 
-def test_a_file_of_rtvc_is_trained_on_with_its_adam(data, whole, tmp_path):
-    config = small_config(data, tmp_path, init_from=str(whole / "vocoder.pt"))
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_file_of_rtvc_is_trained_on_with_its_adam(data, whole, tmp_path, batches):
+    told = {"init_from": str(whole / "vocoder.pt"), "gradient_accumulation": batches}
+    config = small_config(data, tmp_path, **told)
     result = train(config, VOCODER_SYSTEM)
     model, adam = rtvc_vocoder.open_vocoder(tmp_path / "vocoder.pt")
     assert (model.trained_steps, adam.step) == (8, 8)
