@@ -16,6 +16,8 @@ Mode = Literal["RAW", "MOL"]
 TARGET, OVERLAP = 8000, 800
 # The latter for the sounds of a training.
 TRAINING_OVERLAP = 400
+# Name of HiFi-GAN's stage, and of its section of the training's settings.
+HIFIGAN_STAGE = "hifigan"
 # A synthesizer's mels lie in [-4, 4], a vocoder's in [-1, 1].
 MEL_SCALE = 4.0
 

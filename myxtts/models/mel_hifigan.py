@@ -12,11 +12,10 @@ from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
 from myxtts.settings import to_dict
-from myxtts.vocoder_config import HifiGanConfig
+from myxtts.vocoder_config import HIFIGAN_STAGE, HifiGanConfig
 
 KIND = "hifigan_vocoder"
 WEIGHTS = "vocoder.safetensors"
-STAGE = "hifigan"
 
 
 class MelHifiGan(keras.Model):
@@ -76,7 +75,7 @@ class MelHifiGan(keras.Model):
             KIND,
             provenance=self.provenance,
             licence=self.licence,
-            trained_steps={STAGE: self.trained_steps},
+            trained_steps={HIFIGAN_STAGE: self.trained_steps},
             parameters={"vocoder": sum(math.prod(v.shape) for v in self.trainable_variables)},
         )
         save(folder, record, to_dict(self.sizes), {WEIGHTS: self.variables_by_name()})
@@ -92,6 +91,6 @@ class MelHifiGan(keras.Model):
         model.build()
         record = read_record(Path(folder), KIND)
         model.provenance, model.licence = record.provenance, record.licence
-        model.trained_steps = record.trained_steps.get(STAGE, 0)
+        model.trained_steps = record.trained_steps.get(HIFIGAN_STAGE, 0)
         load(folder, KIND, {WEIGHTS: model.variables_by_name()})
         return model

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
-from myxtts.vocoder_config import HifiGanSettings
+from myxtts.vocoder_config import HIFIGAN_STAGE, HifiGanSettings
 from tools.sv2tts.runs import (
     add_run_options,
     add_vocoder_data,
@@ -29,9 +29,6 @@ from tools.sv2tts.runs import (
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
-
-# As myxtts.models.mel_hifigan has it, which wants Keras.
-STAGE = "hifigan"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,14 +47,16 @@ def resolve(args: argparse.Namespace) -> HifiGanSettings:
         ConfigError: a value is wrong.
     """
     stored = args.models_dir / args.run_id / "config.yaml"
-    config = HifiGanSettings.from_yaml(stored) if goes_on(args, STAGE) else HifiGanSettings()
-    values = {"data": vocoder_data(args), "training": run_values(args, STAGE, None)}
+    config = (
+        HifiGanSettings.from_yaml(stored) if goes_on(args, HIFIGAN_STAGE) else HifiGanSettings()
+    )
+    values = {"data": vocoder_data(args), "training": run_values(args, HIFIGAN_STAGE, None)}
     return config_from_flags(args, config.merged(values, "command line"))
 
 
 def main(args: argparse.Namespace) -> None:
     """Train, and print where the preset lies."""
-    train_run(args, resolve(args), STAGE, _system)
+    train_run(args, resolve(args), HIFIGAN_STAGE, _system)
 
 
 def _system() -> System:

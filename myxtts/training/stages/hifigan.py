@@ -12,10 +12,10 @@ from myxtts.audio.frontends import XTTS_DVAE, MelSpec
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.data.vocoder import segments
 from myxtts.losses import stft_loss, whole_mean
-from myxtts.models.mel_hifigan import STAGE as NAME
 from myxtts.training.adversary import Adversary, once_started
 from myxtts.training.optimizers import apply_gradients, make_optimizer
 from myxtts.training.stage import Stage, Task
+from myxtts.vocoder_config import HIFIGAN_STAGE
 
 
 class HifiGanTask(Task):
@@ -116,4 +116,4 @@ def tell_steps(task: HifiGanTask, validation) -> None:
     task.model.before = int(task.before)
 
 
-STAGE = Stage(NAME, HifiGanTask, segments, hand_on=tell_steps)
+STAGE = Stage(HIFIGAN_STAGE, HifiGanTask, segments, hand_on=tell_steps)

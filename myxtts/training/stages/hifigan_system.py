@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 
 from myxtts.data.vocoder import VocoderCorpus, open_vocoder_data
-from myxtts.models.mel_hifigan import KIND, STAGE, MelHifiGan
+from myxtts.models.mel_hifigan import KIND, MelHifiGan
 from myxtts.presets.folder import read_config
 from myxtts.training.folders import has_checkpoints
 from myxtts.training.stage import System
 from myxtts.training.stages import hifigan
 from myxtts.training.start import CONFIG, open_corpora
-from myxtts.vocoder_config import HifiGanConfig, HifiGanSettings
+from myxtts.vocoder_config import HIFIGAN_STAGE, HifiGanConfig, HifiGanSettings
 
 
 class HifiGanModel:
@@ -32,7 +32,7 @@ class HifiGanModel:
 
     def save_to_preset(self, folder: Path) -> None:
         """Write the network, with the steps behind it."""
-        own = self.trained_steps.get(STAGE, 0)
+        own = self.trained_steps.get(HIFIGAN_STAGE, 0)
         self.network.trained_steps = self.before + own
         if own:
             # What was learned here is no longer what it began with.
@@ -59,7 +59,7 @@ def prepare(
 ) -> tuple[HifiGanModel, VocoderCorpus, VocoderCorpus]:
     """The network, what it learns from, and what it is judged by."""
     source = config.training.init_from
-    resumed = has_checkpoints(run_dir, STAGE)
+    resumed = has_checkpoints(run_dir, HIFIGAN_STAGE)
     if source is None or (resumed and not Path(source).exists()):
         network = MelHifiGan(config.model)
         network.build()
