@@ -168,7 +168,7 @@ class Trainer:
             self._save()
             self.waiting.begin()
         if stopping:
-            logger.info("stopped at step %d; add --resume to go on.", step)
+            logger.info("stopped at step %d, which is saved; the run can be resumed.", step)
             raise KeyboardInterrupt
 
     def _read_numbers(self) -> dict[str, float]:
