@@ -46,6 +46,9 @@ LINEAR = 1.15
 # What is less does not count: clocks and allocators have their own steps.
 LEAST = {"_s": 0.02, "_ms": 0.02, "_mb": 2.0}
 
+# Axes beside each other in the picture.
+COLUMNS = 3
+
 Costs = dict[str, list[float]]
 
 
@@ -113,8 +116,13 @@ def rounded(costs: Costs) -> dict[str, list[float]]:
 
 def draw(path: str, found: Mapping[str, tuple[Sequence[int], Costs]]) -> None:
     """Write a picture: each axis beside a line of slope 1."""
-    figure, axes = new_figure(1, len(found), (4.5 * len(found), 4.2))
-    for place, (axis, (sizes, costs)) in zip(np.atleast_1d(axes), found.items(), strict=True):
+    columns = min(len(found), COLUMNS)
+    rows = -(-len(found) // columns)
+    figure, axes = new_figure(rows, columns, (5.0 * columns, 5.4 * rows))
+    places = np.atleast_1d(axes).ravel()
+    for place in places[len(found) :]:
+        place.remove()
+    for place, (axis, (sizes, costs)) in zip(places[: len(found)], found.items(), strict=True):
         slopes = slopes_of(sizes, costs)
         for name, values in costs.items():
             told = "" if slopes[name] is None else f", slope {slopes[name]:.2f}"
@@ -124,7 +132,7 @@ def draw(path: str, found: Mapping[str, tuple[Sequence[int], Costs]]) -> None:
         place.loglog(sizes, line, "--", color="0.6", label="slope 1")
         place.set(xlabel=SIZES[axis][0], title=axis)
         place.grid(color="0.9")
-        place.legend(fontsize=7)
+        place.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     figure.suptitle("Seconds or milliseconds of the processor, and MB")
     save_figure(figure, path)
 
