@@ -11,7 +11,7 @@ the whole batch's loss: a sum over replicas hands its gradient back to all of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
@@ -74,6 +74,23 @@ def alone() -> bool:
 def current() -> Replica:
     """The replica that computes."""
     return _current.get()
+
+
+def with_a_row(function: Callable[[Any], Any], rows: Any) -> Any:
+    """``function(rows)``, row by row, where a replica may have none.
+
+    TensorFlow 2.21 mirrors no batch without rows, and its oneDNN convolution gives it the shape of
+    the input: such a batch gets a row for the while.
+    """
+    if alone():
+        return function(rows)
+    # Settings are read before Keras is.
+    from keras import ops
+
+    count, *shape = ops.shape(rows)
+    missing = ops.cast(ops.equal(count, 0), "int32")
+    zeros = ops.zeros((missing, *shape), dtype=rows.dtype)
+    return function(ops.concatenate([rows, zeros], axis=0))[:count]
 
 
 def total(value: Any) -> Any:

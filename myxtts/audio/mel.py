@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from myxtts import replicas
 from myxtts.audio.frontends import MelSpec, analysis_window, mel_filterbank, spec_dict
 from myxtts.errors import AudioError
 
@@ -51,7 +52,8 @@ class MelSpectrogram(keras.layers.Layer):
         if lengths is not None:
             audio = _pad_rows(audio, lengths, half, spec.pad_mode)
         else:
-            audio = ops.pad(audio, [[0, 0], [half, half]], mode=spec.pad_mode)
+            ends = [[0, 0], [half, half]]
+            audio = replicas.with_a_row(lambda rows: ops.pad(rows, ends, spec.pad_mode), audio)
         real, imaginary = _stft(audio, spec)
         spectrum = ops.square(real) + ops.square(imaginary)
         if spec.spectrum == "magnitude":

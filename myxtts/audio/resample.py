@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from myxtts import replicas
+
 LOWPASS_WIDTH = 6
 ROLLOFF = 0.99
 
@@ -32,7 +34,10 @@ class SincResampler(keras.layers.Layer):
         kernel, old, new, width = sinc_kernel(self.from_rate, self.to_rate)
         samples = ops.shape(audio)[1]
         padded = ops.pad(audio, [[0, 0], [width, width + old]])
-        phases = ops.conv(padded[..., None], ops.convert_to_tensor(kernel), strides=old)
+        phases = replicas.with_a_row(
+            lambda rows: ops.conv(rows, ops.convert_to_tensor(kernel), strides=old),
+            padded[..., None],
+        )
         merged = ops.reshape(phases, (ops.shape(audio)[0], -1))
         return merged[:, : resampled_length(samples, self.from_rate, self.to_rate)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from myxtts.models.layer import Layer, UnbiasedBatchNorm
+from myxtts.models.layer import Conv1D, Layer, UnbiasedBatchNorm
 
 
 def uniform(fan_in: int) -> keras.initializers.Initializer:
@@ -57,7 +57,7 @@ class ConvNorm(Layer):
     def __init__(self, inputs: int, filters: int, kernel: int, relu: bool = True, **kwargs):
         super().__init__(**kwargs)
         self.inputs, self.filters, self.kernel, self.relu = inputs, filters, kernel, relu
-        self.conv = keras.layers.Conv1D(filters, kernel, use_bias=False, name="conv")
+        self.conv = Conv1D(filters, kernel, use_bias=False, name="conv")
         self.bnorm = UnbiasedBatchNorm(name="bnorm")
 
     def build(self, input_shape=None):

@@ -13,7 +13,7 @@ from myxtts.audio.frontends import COQUI_SPEAKER
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.config import CoquiEncoderConfig, SpeakerConfig
 from myxtts.models.attention import HIDDEN
-from myxtts.models.layer import NORM_EPSILON, BatchNorm, Layer
+from myxtts.models.layer import NORM_EPSILON, BatchNorm, Conv2D, Layer
 from myxtts.settings import to_dict
 
 ATTENTION_DIM = 128
@@ -41,7 +41,7 @@ class ResNetSpeakerEncoder(keras.Model):
         self.embedding_dim = embedding_dim
         self.blocks = tuple(blocks)
         self.channels = tuple(channels)
-        self.conv1 = keras.layers.Conv2D(self.channels[0], 3, padding="same", name="conv1")
+        self.conv1 = Conv2D(self.channels[0], 3, padding="same", name="conv1")
         self.bn1 = BatchNorm(name="bn1")
         self.residuals = [
             SEBasicBlock(
@@ -150,7 +150,7 @@ class SEBasicBlock(Layer):
         super().__init__(**kwargs)
         self.channels = channels
         self.stride = stride
-        conv = keras.layers.Conv2D
+        conv = Conv2D
         # Strided convolutions are padded by the caller: "same" would pad behind only.
         self.conv1 = conv(channels, 3, strides=stride, use_bias=False, name="conv1")
         self.bn1 = BatchNorm(name="bn1")

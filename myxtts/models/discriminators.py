@@ -8,11 +8,10 @@ Used by the ``decoder`` training stage only.
 
 from __future__ import annotations
 
-import keras
 from keras import ops
 
 from myxtts.audio.stft import power_spectrum
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Conv1D, Conv2D, Layer
 
 LEAK = 0.1
 PERIODS = (2, 3, 5, 7, 11)
@@ -126,12 +125,10 @@ class PeriodDiscriminator(_ConvStack):
         widths = [_width(size, channels) for size in (32, 128, 512, 1024, 1024)]
         strides = (3, 3, 3, 3, 1)
         self.convs = [
-            keras.layers.Conv2D(
-                width, (5, 1), strides=(stride, 1), padding="same", name=f"conv_{i}"
-            )
+            Conv2D(width, (5, 1), strides=(stride, 1), padding="same", name=f"conv_{i}")
             for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
         ]
-        self.convs.append(keras.layers.Conv2D(1, (3, 1), padding="same", name="score"))
+        self.convs.append(Conv2D(1, (3, 1), padding="same", name="score"))
 
     def call(self, waveform):
         samples = ops.shape(waveform)[1]
@@ -153,13 +150,11 @@ class SpectrumDiscriminator(_ConvStack):
         self.n_fft = n_fft
         width = _width(32, channels, 4)
         self.convs = [
-            keras.layers.Conv2D(
-                width, (3, 9), strides=(1, stride), padding="same", name=f"conv_{i}"
-            )
+            Conv2D(width, (3, 9), strides=(1, stride), padding="same", name=f"conv_{i}")
             for i, stride in enumerate(BIN_STRIDES)
         ]
-        self.convs.append(keras.layers.Conv2D(width, 3, padding="same", name="conv_last"))
-        self.convs.append(keras.layers.Conv2D(1, 3, padding="same", name="score"))
+        self.convs.append(Conv2D(width, 3, padding="same", name="conv_last"))
+        self.convs.append(Conv2D(1, 3, padding="same", name="score"))
 
     def call(self, waveform):
         power = power_spectrum(waveform[..., 0], self.n_fft, self.n_fft // 4)
@@ -187,7 +182,7 @@ class ScaleDiscriminator(_ConvStack):
             (1024, 5, 1, 1),
         )
         self.convs = [
-            keras.layers.Conv1D(
+            Conv1D(
                 _width(width, channels),
                 kernel,
                 strides=stride,
@@ -197,7 +192,7 @@ class ScaleDiscriminator(_ConvStack):
             )
             for i, (width, kernel, stride, groups) in enumerate(sizes)
         ]
-        self.convs.append(keras.layers.Conv1D(1, 3, padding="same", name="score"))
+        self.convs.append(Conv1D(1, 3, padding="same", name="score"))
 
     def call(self, waveform):
         return self._run(waveform)

@@ -13,7 +13,7 @@ from keras import ops
 from myxtts import replicas
 from myxtts.config import DVAEConfig
 from myxtts.losses import masked_mean
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Conv1D, Layer
 from myxtts.settings import to_dict
 from myxtts.timing import FRAMES_PER_CODE
 
@@ -266,8 +266,8 @@ class ResBlock(Layer):
         return self.convs[2](hidden) + inputs
 
 
-def _conv(filters: int, kernel: int, name: str, stride: int = 1) -> keras.layers.Conv1D:
+def _conv(filters: int, kernel: int, name: str, stride: int = 1) -> Conv1D:
     # Strided convolutions are padded by one on both sides by the caller: Keras's
     # "same" would put the whole padding behind.
     padding = "same" if stride == 1 else "valid"
-    return keras.layers.Conv1D(filters, kernel, strides=stride, padding=padding, name=name)
+    return Conv1D(filters, kernel, strides=stride, padding=padding, name=name)

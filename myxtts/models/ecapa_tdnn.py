@@ -16,7 +16,7 @@ from myxtts.audio.frontends import SPEECHBRAIN_ECAPA
 from myxtts.audio.mel import MelSpectrogram, mirrored
 from myxtts.config import ECAPAConfig
 from myxtts.models.attention import HIDDEN
-from myxtts.models.layer import BatchNorm, Layer
+from myxtts.models.layer import BatchNorm, Conv1D, Layer
 from myxtts.models.masked_batch_norm import MaskedBatchNorm
 
 VARIANCE_FLOOR = 1e-12
@@ -192,7 +192,7 @@ class TDNNBlock(Layer):
         self.channels = channels
         self.kernel_size = kernel_size
         self.dilation = dilation
-        self.conv = keras.layers.Conv1D(
+        self.conv = Conv1D(
             channels, kernel_size, dilation_rate=dilation, dtype=self.dtype_policy, name="conv"
         )
         # It takes its statistics in float32, and hands on what it was given.
@@ -255,9 +255,7 @@ class SERes2NetBlock(Layer):
         self.squeeze.build((None, self.channels))
         self.excite.build((None, self.squeeze_dim))
         if input_shape[-1] != self.channels:
-            self.shortcut = keras.layers.Conv1D(
-                self.channels, 1, dtype=self.dtype_policy, name="shortcut"
-            )
+            self.shortcut = Conv1D(self.channels, 1, dtype=self.dtype_policy, name="shortcut")
             self.shortcut.build(input_shape)
         self.built = True
 

@@ -15,7 +15,7 @@ from keras import ops
 
 from myxtts.audio.stft import drawn_spectra, inverse_stft
 from myxtts.config import ModelConfig
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Conv1D, Layer
 from myxtts.settings import to_dict
 from myxtts.timing import FRAMES_PER_CODE, HOP_LENGTH, RATE_RATIO
 
@@ -85,7 +85,7 @@ class HifiDecoder(keras.Model):
         return cls(*dims, **sizes)
 
     def _make_layers(self) -> None:
-        conv = keras.layers.Conv1D
+        conv = Conv1D
         self.conv_pre = conv(self.initial_channels, 7, padding="same", name="conv_pre")
         self.cond_pre = self._speaker_layer(self.initial_channels, "cond_pre")
         self.ups, self.conds, self.resblocks = [], [], []
@@ -214,9 +214,7 @@ class HifiResBlock(Layer):
         self.channels = channels
 
         def conv(dilation, name):
-            return keras.layers.Conv1D(
-                channels, kernel, dilation_rate=dilation, padding="same", name=name
-            )
+            return Conv1D(channels, kernel, dilation_rate=dilation, padding="same", name=name)
 
         self.dilated = [conv(rate, f"dilated_{i}") for i, rate in enumerate(dilations)]
         self.plain = [conv(1, f"plain_{i}") for i in range(len(dilations))]

@@ -26,6 +26,20 @@ class Layer(keras.layers.Layer):
         return super().from_config({key: config[key] for key in config if key != "dtype"})
 
 
+class Conv1D(keras.layers.Conv1D):
+    """Keras's, also of a batch without rows."""
+
+    def call(self, inputs):
+        return replicas.with_a_row(super().call, inputs)
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras's, also of a batch without rows."""
+
+    def call(self, inputs):
+        return replicas.with_a_row(super().call, inputs)
+
+
 class BatchNorm(keras.layers.BatchNormalization):
     """torch's batch norm. It hands its mask to nobody: the layers behind it would warn of it."""
 

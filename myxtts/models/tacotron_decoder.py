@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from myxtts.models.cbhg import PreNet, dense, uniform
-from myxtts.models.layer import Layer
+from myxtts.models.layer import Conv1D, Layer
 from myxtts.settings import to_dict
 from myxtts.synthesizer_config import TacotronConfig
 
@@ -26,7 +26,7 @@ class Attention(Layer):
     def __init__(self, dims: int, masked: bool, **kwargs):
         super().__init__(**kwargs)
         self.dims, self.masked = dims, masked
-        self.conv = keras.layers.Conv1D(
+        self.conv = Conv1D(
             FILTERS, KERNEL, padding="same", bias_initializer=uniform(KERNEL), name="conv"
         )
         self.location = keras.layers.Dense(dims, use_bias=False, name="L")

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 from keras import ops
 
-from myxtts.models.layer import Layer, UnbiasedBatchNorm
+from myxtts.models.layer import Conv1D, Conv2D, Layer, UnbiasedBatchNorm
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
@@ -39,7 +39,7 @@ class MelResNet(Layer):
 
     def __init__(self, blocks: int, dims: int, out_dims: int, pad: int, **kwargs):
         super().__init__(**kwargs)
-        self.conv_in = keras.layers.Conv1D(dims, 2 * pad + 1, use_bias=False, name="conv_in")
+        self.conv_in = Conv1D(dims, 2 * pad + 1, use_bias=False, name="conv_in")
         self.batch_norm = UnbiasedBatchNorm(name="batch_norm")
         self.residuals = [MelBlock(dims, name=f"block_{index}") for index in range(blocks)]
         self.conv_out = keras.layers.Dense(out_dims, name="conv_out")
@@ -236,6 +236,4 @@ def _smoothing(factor: int, name: str) -> keras.layers.Layer:
     """A mean over time, of two frames at most where each was repeated ``factor`` times."""
     taps = 2 * factor + 1
     mean = keras.initializers.Constant(1 / taps)
-    return keras.layers.Conv2D(
-        1, (taps, 1), padding="same", use_bias=False, kernel_initializer=mean, name=name
-    )
+    return Conv2D(1, (taps, 1), padding="same", use_bias=False, kernel_initializer=mean, name=name)

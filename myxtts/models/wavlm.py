@@ -14,7 +14,7 @@ from keras import ops
 
 from myxtts.audio.mel import sequence_mask
 from myxtts.models.attention import key_bias
-from myxtts.models.layer import Dropout, Layer
+from myxtts.models.layer import Conv1D, Dropout, Layer
 from myxtts.models.wavlm_blocks import (
     ConvBlock,
     PositionalConv,
@@ -187,9 +187,7 @@ class XVectorHead(Layer):
         self.projector = keras.layers.Dense(channels[0], name="projector")
         shapes = enumerate(zip(channels, kernel_sizes, dilations, strict=True))
         self.convs = [
-            keras.layers.Conv1D(
-                width, kernel, dilation_rate=dilation, activation="relu", name=f"tdnn_{number}"
-            )
+            Conv1D(width, kernel, dilation_rate=dilation, activation="relu", name=f"tdnn_{number}")
             for number, (width, kernel, dilation) in shapes
         ]
         self.embedding = keras.layers.Dense(embedding_dim, name="embedding")

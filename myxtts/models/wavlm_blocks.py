@@ -12,7 +12,7 @@ from keras import ops
 
 from myxtts.audio.mel import sequence_mask
 from myxtts.models.attention import attend
-from myxtts.models.layer import NORM_EPSILON, Dropout, Layer
+from myxtts.models.layer import NORM_EPSILON, Conv1D, Dropout, Layer
 
 # Numbers that the gate of a head reads are summed by so many to become its two halves.
 GATE_HALVES, GATE_SUMMED = 2, 4
@@ -69,9 +69,7 @@ class ConvBlock(Layer):
         self.channels = channels
         self.kernel_size = kernel_size
         self.stride = stride
-        self.conv = keras.layers.Conv1D(
-            channels, kernel_size, strides=stride, use_bias=use_bias, name="conv"
-        )
+        self.conv = Conv1D(channels, kernel_size, strides=stride, use_bias=use_bias, name="conv")
         self.norm_kind = norm
         self.norm = {None: None, "time": TimeNorm(name="norm"), "layer": layer_norm("norm")}[norm]
 
@@ -110,9 +108,7 @@ class PositionalConv(Layer):
         self.conv = None
 
     def build(self, input_shape):
-        self.conv = keras.layers.Conv1D(
-            input_shape[-1], self.kernel_size, groups=self.groups, name="conv"
-        )
+        self.conv = Conv1D(input_shape[-1], self.kernel_size, groups=self.groups, name="conv")
         self.conv.build(input_shape)
         self.built = True
 

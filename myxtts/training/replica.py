@@ -34,7 +34,9 @@ class Collective(replicas.Replica):
     """
 
     def __init__(self, rank: int, count: int, first: int, token: tf.Variable):
-        self.rank, self.count, self.next, self.token = rank, count, first, token
+        self.rank, self.count, self.next = rank, count, first
+        # As the graph that is traced knows it: the gradient of a tf.cond takes no eager tensor.
+        self.token = tf.compat.v1.get_default_graph().capture(token.handle)
 
     def begin(self, batch: dict, padding: Mapping[str, float], stopping) -> tuple[dict, tf.Tensor]:
         """Learn of the others' rows, and pad the own ones as one that has all would.
@@ -137,7 +139,7 @@ class Collective(replicas.Replica):
             group_size=self.count,
             group_key=GROUP,
             instance_key=number,
-            ordering_token=[self.token.handle],
+            ordering_token=[self.token],
             merge_op=by,
             final_op="Id",
         )

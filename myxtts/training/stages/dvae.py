@@ -15,6 +15,7 @@ from myxtts.data.corpus import Corpus
 from myxtts.data.xtts import PADDING, TOKENS_PER_CODE, batch_options, dvae_batch
 from myxtts.errors import ConfigError
 from myxtts.losses import masked_accuracy, masked_cross_entropy
+from myxtts.models.layer import Conv1D
 from myxtts.models.xtts import XTTS
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.reading import without_durations
@@ -94,7 +95,7 @@ class DVAETask(Task):
 def token_head(config: XTTSConfig) -> keras.layers.Layer:
     """Codebook entries to the logits of every text id for each part of a code, side by side."""
     parts = TOKENS_PER_CODE * config.model.gpt.num_text_tokens
-    head = keras.layers.Conv1D(parts, TOKEN_KERNEL, padding="same", name="token_head")
+    head = Conv1D(parts, TOKEN_KERNEL, padding="same", name="token_head")
     head.build((None, None, config.model.dvae.codebook_dim))
     return head
 
