@@ -32,7 +32,7 @@ from myxtts.models import (
 )
 from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
-from myxtts.models.layer import BatchNorm, Dropout, UnbiasedBatchNorm
+from myxtts.models.layer import BatchNorm, Conv1D, Conv2D, Dropout, UnbiasedBatchNorm
 from myxtts.models.masked_batch_norm import MaskedBatchNorm
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
@@ -107,6 +107,8 @@ LAYERS = [
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (MaskedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (Dropout(0.5, name="dropout"), FRAMES),
+    (Conv1D(6, 3, strides=2, padding="same", use_bias=False, name="conv"), FRAMES),
+    (Conv2D(6, (3, 5), activation="relu", name="conv"), (*FRAMES, 2)),
     (cbhg.PreNet(8, 6, 0.2), FRAMES),
     (cbhg.ConvNorm(8, 6, 3, relu=False), FRAMES),
     (cbhg.Highway(8), FRAMES),
