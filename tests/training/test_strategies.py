@@ -161,7 +161,8 @@ def test_the_first_step_of_xttss_later_stages_is_the_same(stage, tmp_path):
     assert ours.keys() == theirs.keys()
     assert ours["gradient_norm"] > 0
     for name, value in ours.items():
-        assert theirs[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+        if isinstance(value, float):
+            assert theirs[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
 
 
 @pytest.mark.slow
