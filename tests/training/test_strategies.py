@@ -160,9 +160,10 @@ def test_the_first_step_of_xttss_later_stages_is_the_same(stage, tmp_path):
     print(stage, ours, theirs)
     assert ours.keys() == theirs.keys()
     assert ours["gradient_norm"] > 0
+    # Spectra have logarithms of what is nearly nothing, and the gradient of those is large.
     for name, value in ours.items():
         if isinstance(value, float):
-            assert theirs[name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+            assert theirs[name] == pytest.approx(value, rel=1e-3, abs=1e-6), name
 
 
 @pytest.mark.slow
