@@ -150,17 +150,16 @@ class SEBasicBlock(Layer):
         super().__init__(**kwargs)
         self.channels = channels
         self.stride = stride
-        conv = Conv2D
         # Strided convolutions are padded by the caller: "same" would pad behind only.
-        self.conv1 = conv(channels, 3, strides=stride, use_bias=False, name="conv1")
+        self.conv1 = Conv2D(channels, 3, strides=stride, use_bias=False, name="conv1")
         self.bn1 = BatchNorm(name="bn1")
-        self.conv2 = conv(channels, 3, padding="same", use_bias=False, name="conv2")
+        self.conv2 = Conv2D(channels, 3, padding="same", use_bias=False, name="conv2")
         self.bn2 = BatchNorm(name="bn2")
         self.squeeze = keras.layers.Dense(max(1, channels // SQUEEZE), name="squeeze")
         self.excite = keras.layers.Dense(channels, name="excite")
         self.shortcut = None
         if project:
-            self.shortcut = conv(channels, 1, strides=stride, use_bias=False, name="shortcut")
+            self.shortcut = Conv2D(channels, 1, strides=stride, use_bias=False, name="shortcut")
             self.shortcut_bn = BatchNorm(name="shortcut_bn")
 
     def build(self, input_shape):

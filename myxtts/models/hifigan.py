@@ -85,8 +85,7 @@ class HifiDecoder(keras.Model):
         return cls(*dims, **sizes)
 
     def _make_layers(self) -> None:
-        conv = Conv1D
-        self.conv_pre = conv(self.initial_channels, 7, padding="same", name="conv_pre")
+        self.conv_pre = Conv1D(self.initial_channels, 7, padding="same", name="conv_pre")
         self.cond_pre = self._speaker_layer(self.initial_channels, "cond_pre")
         self.ups, self.conds, self.resblocks = [], [], []
         for stage, (rate, kernel) in enumerate(
@@ -107,7 +106,7 @@ class HifiDecoder(keras.Model):
             )
         # A sample, or magnitude and phase of a spectrum.
         outputs = self.spectra_size + 2 if self.spectra_hop else 1
-        self.conv_post = conv(outputs, 7, padding="same", use_bias=False, name="conv_post")
+        self.conv_post = Conv1D(outputs, 7, padding="same", use_bias=False, name="conv_post")
 
     def _speaker_layer(self, channels: int, name: str) -> keras.layers.Dense | None:
         return keras.layers.Dense(channels, name=name) if self.speaker_dim else None
