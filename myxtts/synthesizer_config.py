@@ -143,6 +143,14 @@ class SynthesizerTrainingConfig(Settings, section="training"):
         "0: none, as RTVC",
         at_least=0,
     )
+    drop_frames: float = setting(
+        0.0,
+        "share of the frames the decoder hears in training that their utterance's mean stands in "
+        "for (Liu et al. 2019), so that it leans on the text and less on what it just said; RTVC "
+        "drops none",
+        at_least=0,
+        at_most=0.9,
+    )
     synthesizer: StepsConfig = StepsConfig()
     seed: int = setting(0, "seed of weights, batches and dropout", at_least=0)
     gradient_clip: float = setting(1.0, "largest global gradient norm", above=0)

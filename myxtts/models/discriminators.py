@@ -164,11 +164,7 @@ class SpectrumDiscriminator(_ConvStack):
 
 
 class ScaleDiscriminator(_ConvStack):
-    """Strided convolutions over the waveform, grouped at full width.
-
-    TensorFlow has no fast gradient of grouped convolutions on a processor, which is
-    where narrow discriminators run; they do without groups.
-    """
+    """Strided convolutions over the waveform, most of them grouped."""
 
     def __init__(self, channels: float, **kwargs):
         super().__init__(**kwargs)
@@ -186,7 +182,7 @@ class ScaleDiscriminator(_ConvStack):
                 _width(width, channels),
                 kernel,
                 strides=stride,
-                groups=groups if channels >= 1 else 1,
+                groups=groups,
                 padding="same",
                 name=f"conv_{i}",
             )

@@ -26,18 +26,30 @@ class Layer(keras.layers.Layer):
         return super().from_config({key: config[key] for key in config if key != "dtype"})
 
 
-class Conv1D(keras.layers.Conv1D):
-    """Keras's, also of a batch without rows."""
+class _Conv:
+    """What the convolutions of the house do otherwise than Keras's."""
 
     def call(self, inputs):
-        return replicas.with_a_row(super().call, inputs)
+        return replicas.with_a_row(self._convolved, inputs)
+
+    def _convolved(self, inputs):
+        # Keras has TensorFlow compile grouped ones by XLA: their gradient takes a processor thirty
+        # times as long as one convolution a group, and an export is then bound to XLA.
+        if self.groups == 1:
+            return super().call(inputs)
+        parts = zip(*(ops.split(each, self.groups, -1) for each in (inputs, self.kernel)))
+        how = {"padding": self.padding, "dilation_rate": self.dilation_rate}
+        done = [ops.conv(*part, strides=list(self.strides), **how) for part in parts]
+        outputs = ops.concatenate(done, axis=-1)
+        return self.activation(outputs + self.bias if self.use_bias else outputs)
 
 
-class Conv2D(keras.layers.Conv2D):
-    """Keras's, also of a batch without rows."""
+class Conv1D(_Conv, keras.layers.Conv1D):
+    """Keras's, also of a batch without rows, and fast where it has groups."""
 
-    def call(self, inputs):
-        return replicas.with_a_row(super().call, inputs)
+
+class Conv2D(_Conv, keras.layers.Conv2D):
+    """Keras's, also of a batch without rows, and fast where it has groups."""
 
 
 class BatchNorm(keras.layers.BatchNormalization):

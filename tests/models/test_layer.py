@@ -1,5 +1,6 @@
-"""What the layers of several models share, where a replica has no rows of a batch."""
+"""What the layers of several models share: batches without rows, and convolutions in groups."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,3 +44,35 @@ def test_no_rows_have_the_shape_of_rows(name, rows):
         found, gradient = step(values)
     assert gradient.shape == values.shape
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "shape"),
+    [(Conv1D, keras.layers.Conv1D, (19, 6)), (Conv2D, keras.layers.Conv2D, (19, 5, 6))],
+)
+def test_groups_are_those_of_keras_and_need_no_xla(own, theirs, shape):
+    options = {"strides": 2, "groups": 3, "padding": "same", "activation": "tanh"}
+    layers = [kind(12, 3, **options) for kind in (own, theirs)]
+    values = tf.constant(np.random.default_rng(0).normal(size=(2, *shape)), "float32")
+    for layer in layers:
+        layer.build((None, *shape))
+    layers[1].set_weights(layers[0].get_weights())
+
+    def gradients(layer):
+        @tf.function
+        def step(batch):
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                loss = tf.reduce_sum(tf.square(layer(batch)))
+            return loss, tape.gradient(loss, [batch, *(v.value for v in layer.weights)])
+
+        return step
+
+    steps = [gradients(layer) for layer in layers]
+    found, expected = (tf.nest.flatten(step(values)) for step in steps)
+    for ours, others in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, others, rtol=1e-4, atol=1e-5)
+    compiled = [
+        "XlaMustCompile" in str(s.get_concrete_function(values).graph.as_graph_def()) for s in steps
+    ]
+    assert compiled == [False, True]

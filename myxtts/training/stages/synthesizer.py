@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from myxtts import replicas
 from myxtts.audio.frontends import RTVC_SYNTHESIZER
 from myxtts.audio.io import write_audio
 from myxtts.audio.rtvc_griffin_lim import rtvc_griffin_lim
@@ -97,7 +98,11 @@ class SynthesizerTask(Task):
         steps = ops.shape(batch["mels"])[1] // batch["r"]
         seed = None if training else SEED
         masks = self.network.draw(batch["ids"], steps, training, seed)
-        inputs = batch["ids"], batch["embedding"], batch["mels"]
+        teacher = batch["mels"]
+        share = self.training.drop_frames
+        if training and share:
+            teacher = with_gaps(teacher, batch["lengths"], share, self.network.seeds)
+        inputs = batch["ids"], batch["embedding"], teacher
         return self.network(*inputs, r=batch["r"], masks=masks, training=training)
 
     def _numbers(self, batch: dict, spoken) -> dict[str, tf.Tensor]:
@@ -180,6 +185,22 @@ class SynthesizerTask(Task):
             write()
         except MyXTTSError as error:
             logger.warning("%s The run goes on without that file.", error)
+
+
+def with_gaps(mels, lengths, share: float, seed):
+    """Mels in which some frames, drawn at random, are the mean of their utterance.
+
+    Args:
+        mels: ``(batch, frames, mels)``, a replica's rows of the batch.
+        lengths: int ``(batch,)``, frames of each utterance.
+        share: of the frames that are replaced, 0 to 1.
+        seed: an int, or Keras's generator of seeds.
+    """
+    batch, frames = tf.shape(mels)[0], tf.shape(mels)[1]
+    own = tf.cast(tf.range(frames)[None] < lengths[:, None], mels.dtype)[..., None]
+    mean = tf.reduce_sum(mels * own, 1) / tf.cast(lengths, mels.dtype)[:, None]
+    drawn = keras.random.uniform((replicas.whole(batch), frames, 1), seed=seed)
+    return tf.where(replicas.own(drawn) < share, mean[:, None], mels)
 
 
 _MELS = ("target", "predicted")

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import load_file
 
 from myxtts.data.synthesizer import (
@@ -20,7 +21,7 @@ from myxtts.synthesizer_config import COMPATIBLE, SynthesizerConfig
 from myxtts.text.symbols import SymbolTokenizer
 from myxtts.training.logs import read_history
 from myxtts.training.run import train
-from myxtts.training.stages.synthesizer import PhaseRates
+from myxtts.training.stages.synthesizer import PhaseRates, with_gaps
 from myxtts.training.stages.synthesizer_system import SYNTHESIZER_SYSTEM
 from myxtts.weights import rtvc_synthesizer
 from myxtts.weights.rtvc import MARKS
@@ -194,3 +195,29 @@ def test_settings_are_checked():
         SynthesizerConfig().merged({"training": {"schedule": ["2:1e-3:5:3", "2:1e-3:5:3"]}})
     plain = SynthesizerConfig().merged(COMPATIBLE)
     assert not plain.training.masked_losses and not plain.model.masked_attention
+
+
+def test_dropped_frames_are_their_utterances_mean():
+    mels = np.random.default_rng(0).normal(size=(3, 400, 5)).astype("float32")
+    lengths = np.array([400, 300, 4], "int32")
+    heard = with_gaps(tf.constant(mels), tf.constant(lengths), 0.25, 7).numpy()
+    dropped = (heard != mels).any(-1)
+    assert 0.2 < dropped.mean() < 0.3
+    for row, length in enumerate(lengths):
+        mean = mels[row, :length].mean(0)
+        np.testing.assert_allclose(
+            heard[row][dropped[row]], mean[None].repeat(dropped[row].sum(), 0), atol=1e-6
+        )
+
+
+def test_dropped_frames_change_the_training_alone(corpus, tmp_path):
+    losses = []
+    for number, share in enumerate((0.0, 0.5)):
+        run = tmp_path / str(number)
+        train(
+            settings(corpus, run, synthesizer={"steps": 4}, drop_frames=share), SYNTHESIZER_SYSTEM
+        )
+        rows = read_history(run)
+        losses.append({row["kind"]: row["loss"] for row in reversed(rows)})
+    assert losses[0]["validation"] == losses[1]["validation"]
+    assert losses[0]["train"] != losses[1]["train"]
