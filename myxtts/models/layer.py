@@ -37,9 +37,12 @@ class _Conv:
         # times as long as one convolution a group, and an export is then bound to XLA.
         if self.groups == 1:
             return super().call(inputs)
-        parts = zip(*(ops.split(each, self.groups, -1) for each in (inputs, self.kernel)))
+        rows, kernels = (ops.split(each, self.groups, -1) for each in (inputs, self.kernel))
         how = {"padding": self.padding, "dilation_rate": self.dilation_rate}
-        done = [ops.conv(*part, strides=list(self.strides), **how) for part in parts]
+        done = [
+            ops.conv(row, kernel, strides=list(self.strides), **how)
+            for row, kernel in zip(rows, kernels, strict=True)
+        ]
         outputs = ops.concatenate(done, axis=-1)
         return self.activation(outputs + self.bias if self.use_bias else outputs)
 
