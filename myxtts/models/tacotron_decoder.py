@@ -13,6 +13,8 @@ from myxtts.synthesizer_config import TacotronConfig
 # Of the convolution over the attention so far.
 FILTERS, KERNEL = 32, 31
 NOTHING = -1e9
+# Of the state: what the attention changes.
+LISTENING = ("query", "context", "cumulative", "weights")
 
 
 class Attention(Layer):
@@ -68,10 +70,88 @@ class LSTMCell(Layer):
 
     def call(self, x, hidden, cell):
         """New hidden and cell state ``(batch, units)``."""
-        gates = ops.matmul(x, self.kernel) + ops.matmul(hidden, self.recurrent)
-        first, forget, new, out = ops.split(gates + self.bias[0] + self.bias[1], 4, axis=-1)
+        return self._gated(self._coming(x), hidden, cell)
+
+    def run(self, x, zoneout=None):
+        """Outputs ``(steps, batch, units)`` of inputs ``x`` ``(steps, batch, units)``, from zeros.
+
+        Args:
+            x: all inputs.
+            zoneout: ``(steps, batch, units)``, where 1 keeps the output of the step before.
+        """
+        rows = self._coming(x)
+        if zoneout is None:
+            zoneout = ops.zeros_like(x)
+        return _lstm(rows, ops.cast(self.recurrent, x.dtype), zoneout)
+
+    def _coming(self, x):
+        """The part of the gates' sums that comes from the input."""
+        return ops.matmul(x, self.kernel) + self.bias[0] + self.bias[1]
+
+    def _gated(self, coming, hidden, cell):
+        gates = coming + ops.matmul(hidden, self.recurrent)
+        first, forget, new, out = ops.split(gates, 4, axis=-1)
         cell = ops.sigmoid(forget) * cell + ops.sigmoid(first) * ops.tanh(new)
         return ops.sigmoid(out) * ops.tanh(cell), cell
+
+
+@ops.custom_gradient
+def _lstm(rows, recurrent, zoneout):
+    """Outputs of an LSTM; see :meth:`LSTMCell.run`.
+
+    The gradient of the recurrent kernel is one product over all steps: the loop's own would add
+    a matrix of its size in each.
+    """
+    start = ops.zeros_like(zoneout[0])
+
+    def forward(state, now):
+        hidden, cell, _ = state
+        sums, kept = ops.split(now, [4 * start.shape[-1]], axis=-1)
+        sums = sums + ops.matmul(hidden, recurrent)
+        first, forget, new, out = ops.split(sums, 4, axis=-1)
+        gates = [ops.sigmoid(first), ops.sigmoid(forget), ops.tanh(new), ops.sigmoid(out)]
+        cell = gates[1] * cell + gates[0] * gates[2]
+        hidden = hidden * kept + gates[3] * ops.tanh(cell) * (1.0 - kept)
+        state = hidden, cell, ops.concatenate(gates, axis=-1)
+        return state, state
+
+    begin = start, start, ops.zeros_like(rows[0])
+    _, (hiddens, cells, gates) = ops.scan(forward, begin, ops.concatenate([rows, zoneout], -1))
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+
+        def before(values):
+            return ops.concatenate([ops.zeros_like(values[:1]), values[:-1]], axis=0)
+
+        def backward(state, now):
+            coming, ahead, _ = state
+            coming_now, gate, cell, old, kept = ops.split(
+                now, [size * start.shape[-1] for size in (1, 5, 6, 7)], axis=-1
+            )
+            first, forget, new, out = ops.split(gate, 4, axis=-1)
+            coming = coming + coming_now
+            made, bent = coming * (1.0 - kept), ops.tanh(cell)
+            ahead = ahead + made * out * (1.0 - bent * bent)
+            sums = ops.concatenate(
+                [
+                    ahead * new * first * (1.0 - first),
+                    ahead * old * forget * (1.0 - forget),
+                    ahead * first * (1.0 - new * new),
+                    made * bent * out * (1.0 - out),
+                ],
+                axis=-1,
+            )
+            coming = coming * kept + ops.matmul(sums, ops.transpose(recurrent))
+            state = coming, ahead * forget, sums
+            return state, state
+
+        told = ops.concatenate([upstream, gates, cells, before(cells), zoneout], axis=-1)
+        _, (_, _, sums) = ops.scan(backward, begin, told, reverse=True)
+        flat = [ops.reshape(item, (-1, item.shape[-1])) for item in (before(hiddens), sums)]
+        return sums, ops.matmul(ops.transpose(flat[0]), flat[1]), ops.zeros_like(zoneout)
+
+    return hiddens, gradient
 
 
 class ConfiguredPart(Layer):
@@ -148,20 +228,23 @@ class Decoder(ConfiguredPart):
             of the stop ``(batch, frames)``.
         """
         own = None if masks is None else ops.transpose(masks, (1, 2, 0, 3))
-        # One array: Keras's loop takes several of an unknown length for a fault.
-        steps = [ops.swapaxes(self.prenet(teacher, own), 0, 1)]
-        if zoneout is not None:
-            steps += [ops.cast(zoneout[:, number], steps[0].dtype) for number in range(2)]
-        sizes = [self.config.prenet_dims, self.config.prenet_dims + self.config.lstm_dims]
+        frames = ops.swapaxes(self.prenet(teacher, own), 0, 1)
+        # The attention hears the frames before and not the LSTMs, so that those can wait until it
+        # is done, and take what comes in from all steps at once.
+        first = self.start(memory)
+        listening = {name: first[name] for name in LISTENING}
 
-        def step(state, now):
-            parts = ops.split(now, sizes, axis=-1) if zoneout is not None else (now,)
-            state = self.step(state, memory, parts[0], parts[1:])
+        def step(state, frame):
+            state = self.listen(state, memory, frame)
             return state, state
 
-        _, states = ops.scan(step, self.start(memory), ops.concatenate(steps, axis=-1))
+        _, heard = ops.scan(step, listening, frames)
+        x = self.rnn_input(ops.concatenate([heard["context"], heard["query"]], axis=-1))
+        for number, cell in enumerate(self.cells):
+            kept = None if zoneout is None else ops.cast(zoneout[:, number], x.dtype)
+            x = x + cell.run(x, kept)
         hidden, context, weights = (
-            ops.swapaxes(states[name], 0, 1) for name in ("out", "context", "weights")
+            ops.swapaxes(item, 0, 1) for item in (x, heard["context"], heard["weights"])
         )
         stop = self.stop_proj(ops.concatenate([hidden, context], axis=-1))[..., 0]
         return self.frames(hidden, self.frame_kernel(r)), weights, repeated(stop, r)
@@ -175,26 +258,24 @@ class Decoder(ConfiguredPart):
         state = {name: ops.zeros((batch, size), kind) for name, size in sizes.items()}
         return state | {name: ops.zeros((batch, width), kind) for name in ("cumulative", "weights")}
 
-    def step(self, state: dict, memory: tuple, frame, zoneout=()) -> dict:
-        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_dims)``.
-
-        ``zoneout`` is empty or has the masks ``(batch, lstm_dims)`` of both LSTMs.
-        """
+    def listen(self, state: dict, memory: tuple, frame) -> dict:
+        """What of the state the attention changes in a step; see :meth:`step`."""
         encoded, projected, present = memory
         beside = ops.concatenate([state["context"], frame], axis=-1)
         query, _ = self.attention_rnn(beside, [state["query"]])
         weights = self.attention(query, projected, state["cumulative"], present)
         context = ops.matmul(weights[:, None], encoded)[:, 0]
-        x = self.rnn_input(ops.concatenate([context, query], axis=-1))
-        new = {"query": query, "context": context, "weights": weights}
-        new["cumulative"] = state["cumulative"] + weights
+        cumulative = state["cumulative"] + weights
+        return {"query": query, "context": context, "weights": weights, "cumulative": cumulative}
+
+    def step(self, state: dict, memory: tuple, frame) -> dict:
+        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_dims)``."""
+        new = self.listen(state, memory, frame)
+        x = self.rnn_input(ops.concatenate([new["context"], new["query"]], axis=-1))
         for number, cell in enumerate(self.cells):
-            old = state[f"h{number}"]
-            hidden, new[f"c{number}"] = cell(x, old, state[f"c{number}"])
-            if zoneout:
-                hidden = old * zoneout[number] + hidden * (1.0 - zoneout[number])
-            new[f"h{number}"] = hidden
-            x = x + hidden
+            old = state[f"h{number}"], state[f"c{number}"]
+            new[f"h{number}"], new[f"c{number}"] = cell(x, *old)
+            x = x + new[f"h{number}"]
         return new | {"out": x}
 
     def frame_kernel(self, r):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from myxtts.errors import CheckpointError
 from myxtts.models.tacotron import Masks, Tacotron
+from myxtts.models.tacotron_decoder import LSTMCell
 from myxtts.synthesizer_config import TacotronConfig
 from myxtts.synthesizer_losses import spoken_attention, tacotron_losses
 from myxtts.weights import rtvc_synthesizer as rtvc
@@ -193,6 +194,36 @@ def test_a_training_step_is_the_originals():
     for key in after:
         if key.endswith(("running_mean", "running_var")):
             near(state[key], after[key])
+
+
+@pytest.mark.parametrize("zoned", [False, True])
+def test_an_lstm_over_all_steps_is_its_cell_step_by_step(zoned):
+    rng, shape = np.random.default_rng(0), (6, 3, 4)
+    x, wanted = (tf.constant(rng.normal(size=shape), "float32") for _ in range(2))
+    kept = tf.constant(rng.random(shape) < 0.4 if zoned else np.zeros(shape), "float32")
+    cell = LSTMCell(4)
+    cell.build()
+
+    def by_steps():
+        hidden = state = tf.zeros(shape[1:])
+        outputs = []
+        for row, old in zip(x, kept, strict=True):
+            new, state = cell(row, hidden, state)
+            hidden = hidden * old + new * (1.0 - old)
+            outputs.append(hidden)
+        return tf.stack(outputs)
+
+    def all_of(make):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = make()
+            loss = tf.reduce_sum(outputs * wanted)
+        return [outputs, *tape.gradient(loss, [x, *(v.value for v in cell.trainable_variables)])]
+
+    for found, expected in zip(
+        all_of(lambda: cell.run(x, kept if zoned else None)), all_of(by_steps), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_zoneout_a_training_step_differs():
