@@ -57,13 +57,16 @@ class TacotronConfig(Settings, section="model"):
     prenet_dims: int = setting(256, "width of the decoder's pre-net", at_least=1)
     speaker_dims: int = setting(256, "size of a speaker embedding", at_least=1)
     max_r: int = setting(20, "most frames a decoder step", at_least=1, at_most=100)
-    dropout: float = setting(0.5, "of both pre-nets, in generation too", at_least=0, at_most=0.95)
+    dropout: float = setting(0.5, "of both pre-nets", at_least=0, at_most=0.95)
     zoneout: float = setting(0.1, "of the LSTMs' outputs in training", at_least=0, at_most=0.95)
     masked_attention: bool = setting(
         True, "padding gets no attention; RTVC gives it the weight of a score of 0"
     )
     stop_by_rows: bool = setting(
         True, "a text ends at its own stop; RTVC waits until all of a batch stop in one step"
+    )
+    dropout_in_speech: bool = setting(
+        False, "speech has the dropout too, as RTVC's; otherwise what is said again has it"
     )
 
     def __post_init__(self) -> None:
@@ -198,7 +201,7 @@ def _phase(text: str) -> Phase:
 
 # What makes a training RTVC's own.
 COMPATIBLE = {
-    "model": {"masked_attention": False, "stop_by_rows": False},
+    "model": {"masked_attention": False, "stop_by_rows": False, "dropout_in_speech": True},
     "data": {"bucketing": False},
     "training": {"masked_losses": False, "guided_attention": 0.0, "spoken_attention": 0.0},
 }

@@ -63,7 +63,8 @@ class SpectrogramSynthesizer:
     Args:
         model: the Tacotron.
         cleaners: of texts.
-        retries: attempts more at a piece that has a flag, each with the next seed.
+        retries: attempts more at a piece that has a flag, each with the next seed. They have the
+            pre-nets' dropout, and so differ, where the first has none.
         most_words: of a piece.
         context: said before short texts and cut off again; "" for none.
         plain: as RTVC: each text whole, once, and without context.
@@ -84,15 +85,19 @@ class SpectrogramSynthesizer:
         self.most_words, self.context = most_words, "" if plain else context
         # Of the pieces of the last call: their takes.
         self.takes: list[list[MelTake]] = []
-        self._speak = tf.function(
-            self._generate,
-            input_signature=[
-                tf.TensorSpec([1, None], "int32"),
-                tf.TensorSpec([1, model.config.speaker_dims], "float32"),
-                tf.TensorSpec([], "int32"),
-            ],
-            autograph=False,
-        )
+        signature = [
+            tf.TensorSpec([1, None], "int32"),
+            tf.TensorSpec([1, model.config.speaker_dims], "float32"),
+            tf.TensorSpec([], "int32"),
+        ]
+        self._speak = {
+            dropout: tf.function(
+                functools.partial(self._generate, dropout),
+                input_signature=signature,
+                autograph=False,
+            )
+            for dropout in (False, True)
+        }
 
     @classmethod
     def open(
@@ -177,7 +182,8 @@ class SpectrogramSynthesizer:
         limit = min(MOST_FRAMES, LEAST_FRAMES + FRAMES_A_CHARACTER * ids.shape[1])
         first, piece = attempt.seeds(seed)
         self.model.seeds.state.assign([first % 2**31, piece])
-        made = self._speak(ids, embedding[None], MOST_FRAMES if self.plain else limit)
+        dropout = self.plain or self.model.config.dropout_in_speech or attempt.number > 0
+        made = self._speak[dropout](ids, embedding[None], MOST_FRAMES if self.plain else limit)
         mel, attention, length, ended = (np.asarray(item)[0] for item in made)
         mel, steps = mel[:length], int(length) // self.model.r
         attention = attention[:steps]
@@ -187,8 +193,8 @@ class SpectrogramSynthesizer:
             mel, attention = mel[cut * self.model.r :], attention[cut:, before:]
         return MelTake(_without_silence(mel), attention, flags)
 
-    def _generate(self, ids, embeddings, limit):
-        spoken = self.model.generate(ids, embeddings, limit=limit)
+    def _generate(self, dropout, ids, embeddings, limit):
+        spoken = self.model.generate(ids, embeddings, limit=limit, dropout=dropout)
         return spoken.linear, spoken.attention, spoken.lengths, spoken.ended
 
 

@@ -178,7 +178,7 @@ class Tacotron(keras.Model):
         """Post-net: ``(batch, frames, mels)`` to the same."""
         return self.post_proj(self.postnet(mel, training=training))
 
-    def draw(self, ids, steps, training: bool = False, seed=None) -> Masks:
+    def draw(self, ids, steps, training: bool = False, seed=None, dropout: bool = True) -> Masks:
         """Masks at random; with a ``seed`` always the same."""
         config, (batch, width) = self.config, ops.shape(ids)
         # Replicas that share a batch draw for all of it, and each keeps its rows.
@@ -190,7 +190,7 @@ class Tacotron(keras.Model):
             return ops.cast(drawn < share, "float32")
 
         encoder = decoder = zoneout = None
-        if config.dropout:
+        if config.dropout and dropout:
             share = 1.0 - config.dropout
             encoder = kept((2, batch, width, config.encoder_dims), share, seeds[0], axis=1)
             decoder = kept((steps, 2, batch, config.prenet_dims), share, seeds[1], axis=2)
@@ -199,7 +199,15 @@ class Tacotron(keras.Model):
             zoneout = kept(shape, config.zoneout, seeds[2], axis=2)
         return Masks(encoder, decoder, zoneout)
 
-    def generate(self, ids, embeddings, limit: int = 2000, seed=None, masks=None) -> Spoken:
+    def generate(
+        self,
+        ids,
+        embeddings,
+        limit: int = 2000,
+        seed=None,
+        masks=None,
+        dropout: bool | None = None,
+    ) -> Spoken:
         """Speak until each text has come to its end, or for ``limit`` frames.
 
         Args:
@@ -207,9 +215,12 @@ class Tacotron(keras.Model):
             limit: frames at most, rounded up to a multiple of r.
             seed: int, of the dropout.
             masks: of the dropout; drawn when None.
+            dropout: whether they are; as the configuration says when None.
         """
         steps = -(-limit // self.r)
-        masks = self.draw(ids, steps, seed=seed) if masks is None else masks
+        if dropout is None:
+            dropout = self.config.dropout_in_speech
+        masks = self.draw(ids, steps, seed=seed, dropout=dropout) if masks is None else masks
         memory = self.encode(ids, embeddings, masks.encoder)
         mel, attention, stop, ends = self.decoder.generate(
             memory, steps, self.r, masks.decoder, _stop_rule(self.config.stop_by_rows)

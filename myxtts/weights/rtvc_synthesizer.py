@@ -139,6 +139,7 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
         prenet_dims=prenet_dims,
         masked_attention=False,
         stop_by_rows=False,
+        dropout_in_speech=True,
     )
 
 
@@ -190,7 +191,7 @@ def read(
     Args:
         path: the file.
         symbols: of its texts; RTVC's when None.
-        base: whose dropout, zone-out, attention and stop are kept; RTVC's when None.
+        base: whose dropouts, zone-out, attention and stop are kept; RTVC's when None.
 
     Raises:
         WeightsError: it cannot be read or is no synthesizer.
@@ -199,7 +200,7 @@ def read(
     require_kind(path, arrays, KIND)
     config = sizes(arrays, symbols)
     if base is not None:
-        kept = ("dropout", "zoneout", "masked_attention", "stop_by_rows")
+        kept = "dropout", "zoneout", "masked_attention", "stop_by_rows", "dropout_in_speech"
         config = replace(config, **{name: getattr(base, name) for name in kept})
     model = Tacotron(config)
     model.build()

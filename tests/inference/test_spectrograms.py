@@ -1,10 +1,13 @@
 """Texts as mels: pieces, seeds, attempts, and what is refused."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from myxtts.errors import ConfigError, TextError
+from myxtts.generation.driver import Attempt
 from myxtts.inference import spectrograms
 from myxtts.inference.spectrograms import MelTake, SpectrogramSynthesizer
 from myxtts.models.tacotron import Tacotron
@@ -19,9 +22,13 @@ OWN = np.ones(4, "float32")
 @pytest.fixture(scope="module")
 def synthesizer():
     keras.utils.set_random_seed(0)
-    model = Tacotron(TINY)
+    return speaker_of(TINY)
+
+
+def speaker_of(config, **options):
+    model = Tacotron(config)
     model.build()
-    return SpectrogramSynthesizer(model, retries=1)
+    return SpectrogramSynthesizer(model, **{"retries": 1} | options)
 
 
 def test_pieces_have_twenty_words_at_most(synthesizer):
@@ -33,15 +40,27 @@ def test_pieces_have_twenty_words_at_most(synthesizer):
         synthesizer.pieces(" ... ")
 
 
-def test_a_seed_gives_the_same_mels(synthesizer, monkeypatch):
+def test_a_seed_gives_the_same_mels(monkeypatch):
     monkeypatch.setattr(spectrograms, "LEAST_FRAMES", 20)
     monkeypatch.setattr(spectrograms, "FRAMES_A_CHARACTER", 0)
+    synthesizer = speaker_of(replace(TINY, dropout=0.5, dropout_in_speech=True))
     texts = ["A sentence that is said as it stands here.", "Two"]
     first, again, other = (synthesizer.synthesize(texts, OWN, seed) for seed in (1, 1, 2))
     for one, same, unlike in zip(first, again, other, strict=True):
         assert one.shape[0] == 5 and one.dtype == np.float32
         assert np.array_equal(one, same)
         assert one.shape != unlike.shape or not np.array_equal(one, unlike)
+
+
+@pytest.mark.parametrize(("number", "plain"), [(0, False), (1, False), (0, True)])
+def test_what_is_said_first_has_no_dropout_and_what_is_said_again_has(monkeypatch, number, plain):
+    monkeypatch.setattr(spectrograms, "LEAST_FRAMES", 20)
+    monkeypatch.setattr(spectrograms, "MOST_FRAMES", 20)
+    synthesizer = speaker_of(replace(TINY, dropout=0.5), plain=plain)
+    attempt = Attempt("A sentence that is said as it stands here.", 0, number)
+    one, other = (synthesizer.take(attempt, OWN, seed).mel for seed in (1, 2))
+    alike = one.shape == other.shape and np.array_equal(one, other)
+    assert alike == (number == 0 and not plain)
 
 
 def test_a_flag_is_tried_again_and_pieces_are_joined(synthesizer, monkeypatch):

@@ -39,7 +39,12 @@ def test_griffin_lim_has_the_magnitudes_of_pythons():
 
 
 def test_an_export_speaks_as_its_seed_says(tmp_path):
-    model = Tacotron(TacotronConfig(**{**vars(TINY), "symbols": SYMBOLS, "n_mels": 80}), 2)
+    model = Tacotron(
+        TacotronConfig(
+            **{**vars(TINY), "symbols": SYMBOLS, "n_mels": 80, "dropout_in_speech": True}
+        ),
+        2,
+    )
     model.build()
     folder = tmp_path / "sv2tts" / "1"
     export_sv2tts(model, folder)

@@ -80,7 +80,7 @@ class GraphTacotron(tf.Module):
 
     def _masks(self, characters, steps, seed) -> Masks:
         config = self.model.config
-        if not config.dropout:
+        if not (config.dropout and config.dropout_in_speech):
             return Masks()
 
         def kept(shape, number):
