@@ -72,7 +72,7 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self.cloner = VoiceCloner.open(args.encoder, args.synthesizer)
+        self.cloner = VoiceCloner.open(args.encoder, args.synthesizer, dropout=args.dropout)
         self.vocoders: dict[str, Vocoder] = {
             name: open_vocoder(name, weights=args.vocoder_weights) for name in args.vocoders
         }
@@ -83,7 +83,8 @@ class Bench:
         model = self.cloner.synthesizer.model
         total = [float(np.sum(np.abs(item))) for item in model.variables_by_name().values()]
         names = [voice.reference.name for voice in self.voices]
-        self.folder = Path(args.output) / digest(total, model.r, names, self.sentences)
+        told = (total, model.r, names, self.sentences, self.cloner.synthesizer.dropout)
+        self.folder = Path(args.output) / digest(*told)
 
     def result(self) -> dict[str, Any]:
         """Figures and rows, by vocoder, of speech and of copies of recordings."""
@@ -198,6 +199,11 @@ def parser() -> argparse.ArgumentParser:
     add("--vocoders", nargs="+", default=[GRIFFIN_LIM], help="each one (default: griffin_lim)")
     add("--vocoder-weights", choices=("float32", "int16", "int8"), default="float32")
     add("--recordings", required=True, help="real speakers: a folder with one for each")
+    add(
+        "--dropout",
+        action=argparse.BooleanOptionalAction,
+        help="of the synthesizer in speech (default: as it says)",
+    )
     add("--sentence-file", default=HELD_OUT, help="one sentence a line")
     add("--sentences", type=int, default=20, help="of the file, evenly spread (default: 20)")
     add("--voices", type=int, default=6, help="to speak in (default: 6)")

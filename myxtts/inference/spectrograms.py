@@ -68,6 +68,7 @@ class SpectrogramSynthesizer:
         most_words: of a piece.
         context: said before short texts and cut off again; "" for none.
         plain: as RTVC: each text whole, once, and without context.
+        dropout: whether first attempts have the pre-nets' dropout; as the model says when None.
     """
 
     def __init__(
@@ -78,8 +79,11 @@ class SpectrogramSynthesizer:
         most_words: int = MOST_WORDS,
         context: str = CONTEXT,
         plain: bool = False,
+        dropout: bool | None = None,
     ):
         self.model, self.plain = model, plain
+        said = plain or model.config.dropout_in_speech
+        self.dropout = said if dropout is None else dropout
         self.tokenizer = SymbolTokenizer(model.config.symbols, cleaners)
         self.settings = replace(SynthesisConfig(), retries=0 if plain else retries)
         self.most_words, self.context = most_words, "" if plain else context
@@ -182,7 +186,7 @@ class SpectrogramSynthesizer:
         limit = min(MOST_FRAMES, LEAST_FRAMES + FRAMES_A_CHARACTER * ids.shape[1])
         first, piece = attempt.seeds(seed)
         self.model.seeds.state.assign([first % 2**31, piece])
-        dropout = self.plain or self.model.config.dropout_in_speech or attempt.number > 0
+        dropout = self.dropout or attempt.number > 0
         made = self._speak[dropout](ids, embedding[None], MOST_FRAMES if self.plain else limit)
         mel, attention, length, ended = (np.asarray(item)[0] for item in made)
         mel, steps = mel[:length], int(length) // self.model.r

@@ -100,6 +100,7 @@ class VoiceCloner:
         plain: bool = False,
         weights: Weights = "float32",
         symbols: tuple[str, ...] | None = None,
+        dropout: bool | None = None,
     ) -> VoiceCloner:
         """Open three models.
 
@@ -110,6 +111,7 @@ class VoiceCloner:
                 quiet seams.
             weights: that a WaveRNN computes with.
             symbols: of a ``synthesizer.pt`` that reads others than RTVC's.
+            dropout: of the synthesizer's pre-nets in speech; as the model says when None.
 
         Raises:
             WeightsError: a file is missing, damaged or of another kind.
@@ -121,7 +123,7 @@ class VoiceCloner:
         if str(vocoder) != GRIFFIN_LIM:
             vocoder = locate(vocoder, VOCODER)
         speaker = _open_encoder(places[0])
-        texts = SpectrogramSynthesizer.open(places[1], symbols, plain=plain)
+        texts = SpectrogramSynthesizer.open(places[1], symbols, plain=plain, dropout=dropout)
         return cls(speaker, texts, open_vocoder(vocoder, honest=not plain, weights=weights))
 
     def embed(self, reference: str | Path | np.ndarray, sample_rate: int | None = None):

@@ -52,15 +52,24 @@ def test_a_seed_gives_the_same_mels(monkeypatch):
         assert one.shape != unlike.shape or not np.array_equal(one, unlike)
 
 
-@pytest.mark.parametrize(("number", "plain"), [(0, False), (1, False), (0, True)])
-def test_what_is_said_first_has_no_dropout_and_what_is_said_again_has(monkeypatch, number, plain):
+@pytest.mark.parametrize(
+    ("number", "options", "drops"),
+    [
+        (0, {}, False),
+        (1, {}, True),
+        (0, {"plain": True}, True),
+        (0, {"dropout": True}, True),
+        (0, {"plain": True, "dropout": False}, False),
+    ],
+)
+def test_what_is_said_first_has_no_dropout(monkeypatch, number, options, drops):
     monkeypatch.setattr(spectrograms, "LEAST_FRAMES", 20)
     monkeypatch.setattr(spectrograms, "MOST_FRAMES", 20)
-    synthesizer = speaker_of(replace(TINY, dropout=0.5), plain=plain)
+    synthesizer = speaker_of(replace(TINY, dropout=0.5), **options)
     attempt = Attempt("A sentence that is said as it stands here.", 0, number)
     one, other = (synthesizer.take(attempt, OWN, seed).mel for seed in (1, 2))
     alike = one.shape == other.shape and np.array_equal(one, other)
-    assert alike == (number == 0 and not plain)
+    assert alike != drops
 
 
 def test_a_flag_is_tried_again_and_pieces_are_joined(synthesizer, monkeypatch):

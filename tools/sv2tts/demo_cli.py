@@ -67,6 +67,12 @@ def parser() -> argparse.ArgumentParser:
         help="speak as the original does: a text whole and once, with its vocoder's quiet seams",
     )
     add(
+        "--dropout",
+        action=argparse.BooleanOptionalAction,
+        help="of the synthesizer in speech, as the original has it (default: as the synthesizer "
+        "says; those of the original's files do)",
+    )
+    add(
         "--vocoder-weights",
         choices=("float32", "int16", "int8"),
         default="float32",
@@ -186,6 +192,7 @@ def main(args: argparse.Namespace) -> None:
         args.voc_model_fpath,
         plain=args.rtvc_compatible,
         weights=args.vocoder_weights,
+        dropout=args.dropout,
     )
     demo = Demo(args, cloner)
     if args.reference_audio is not None:
