@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -65,13 +66,20 @@ def test_the_most_frames_of_a_step_are_read_off_the_shapes(tmp_path, max_r):
         rtvc.sizes(arrays)
 
 
+def made_adam(model, folder):
+    counted = keras.Variable(0, dtype="int64", trainable=False)
+    adam = make_adam(PHASES, model, 4, counted, folder / "synthesizer.pt")
+    assert int(counted) == int(adam.iterations)
+    return adam
+
+
 def test_a_file_there_and_back(tmp_path):
     arrays = saved(tmp_path / "synthesizer.pt")
     model = rtvc.read(tmp_path / "synthesizer.pt")
     assert (model.r, model.step, model.config.lstm_dims) == (3, 4, 10)
     assert not model.config.masked_attention
     before = read_torch_content(tmp_path / "synthesizer.pt")
-    adam = make_adam(PHASES, model, 4, tmp_path / "synthesizer.pt")
+    adam = made_adam(model, tmp_path)
     assert int(adam.iterations) == 4
     rtvc.write(tmp_path / "again.pt", model, adam)
     after = read_torch_content(tmp_path / "again.pt")
@@ -89,7 +97,7 @@ def test_a_file_there_and_back(tmp_path):
 def test_torch_takes_the_state_of_adam(tmp_path):
     saved(tmp_path / "synthesizer.pt")
     model = rtvc.read(tmp_path / "synthesizer.pt")
-    adam = make_adam(PHASES, model, 4, tmp_path / "synthesizer.pt")
+    adam = made_adam(model, tmp_path)
     rtvc.write(tmp_path / "again.pt", model, adam)
     content = torch.load(tmp_path / "again.pt", weights_only=True)
     state = content["model_state"]

@@ -41,19 +41,23 @@ class PhaseRates(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         rates, ends: of the phases.
-        before: what to add to the optimizer's count for the step.
+        before: steps made before the run, an int or a variable.
+        counted: how many of them the optimizer's count has, the same.
     """
 
-    def __init__(self, rates: list[float], ends: list[int], before: int = 0):
-        self.rates, self.ends, self.before = list(rates), list(ends), before
+    def __init__(self, rates: list[float], ends: list[int], before=0, counted=0):
+        self.rates, self.ends = list(rates), list(ends)
+        # A run that is resumed finds both in its checkpoint: they cannot be told beforehand.
+        self.before, self.counted = before, counted
 
     def __call__(self, step):
-        done = ops.cast(step, "int64") + self.before
+        done = ops.cast(step, "int64") + self.before - self.counted
         ended = ops.sum(ops.cast(done >= ops.convert_to_tensor(self.ends[:-1], "int64"), "int32"))
         return ops.take(ops.convert_to_tensor(self.rates, "float32"), ended)
 
     def get_config(self) -> dict:
-        return {"rates": self.rates, "ends": self.ends, "before": self.before}
+        own = {"before": int(self.before), "counted": int(self.counted)}
+        return {"rates": self.rates, "ends": self.ends, **own}
 
 
 class SynthesizerTask(Task):
@@ -72,10 +76,9 @@ class SynthesizerTask(Task):
         self.phases = self.training.phases
         self.before = keras.Variable(model.before, dtype="int64", trainable=False)
         self.r = keras.Variable(model.network.r, dtype="int32", trainable=False)
-        self.optimizer = make_adam(self.training, self.network, model.before, model.source)
-        self.counted = keras.Variable(
-            int(self.optimizer.iterations), dtype="int64", trainable=False
-        )
+        self.counted = keras.Variable(0, dtype="int64", trainable=False)
+        behind = self.before, self.counted
+        self.optimizer = make_adam(self.training, self.network, *behind, model.source)
         self.groups = [(self.optimizer, self.network.trainable_variables)]
 
     @property
@@ -222,30 +225,30 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def make_adam(training, network, before: int, source: Path | None) -> keras.optimizers.Adam:
-    """Adam as torch has it, with the state in RTVC's file ``source`` where that has one."""
-    rates = [phase.learning_rate for phase in training.phases]
-    ends = [phase.until for phase in training.phases]
+def make_adam(training, network, before, counted, source: Path | None) -> keras.optimizers.Adam:
+    """Adam as torch has it, with the state in RTVC's file ``source`` where that has one.
 
-    def made(offset: int) -> keras.optimizers.Adam:
-        optimizer = keras.optimizers.Adam(
-            PhaseRates(rates, ends, offset),
-            epsilon=1e-8,
-            global_clipnorm=training.gradient_clip,
-        )
-        optimizer.build(network.trainable_variables)
-        return optimizer
-
-    optimizer = made(before)
-    if source is None or not rtvc_synthesizer.load_optimizer(network, optimizer, source):
-        return optimizer
-    # The steps that Adam has counted are steps of the schedule already.
-    again = made(before - int(optimizer.iterations))
-    for own, found in zip(again.variables, optimizer.variables, strict=True):
-        if own.path.endswith("learning_rate"):
-            continue
-        own.assign(found)
-    return again
+    Args:
+        training: the configuration's.
+        network: the Tacotron.
+        before: steps made before the run, an int or a variable.
+        counted: variable, set to how many of them Adam has counted.
+        source: the file, or None.
+    """
+    optimizer = keras.optimizers.Adam(
+        PhaseRates(
+            [phase.learning_rate for phase in training.phases],
+            [phase.until for phase in training.phases],
+            before,
+            counted,
+        ),
+        epsilon=1e-8,
+        global_clipnorm=training.gradient_clip,
+    )
+    optimizer.build(network.trainable_variables)
+    if source is not None and rtvc_synthesizer.load_optimizer(network, optimizer, source):
+        counted.assign(optimizer.iterations)
+    return optimizer
 
 
 def plan(corpus, config: SynthesizerConfig) -> PhasePlan:

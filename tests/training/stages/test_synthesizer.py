@@ -135,6 +135,17 @@ def test_a_file_of_rtvc_goes_on(corpus, whole, tmp_path):
                      init_from=str(whole / "preset")), SYNTHESIZER_SYSTEM)  # fmt: skip
 
 
+def test_a_run_begun_with_a_file_keeps_its_rates_when_it_is_resumed(corpus, whole, tmp_path):
+    schedule = ["3:4e-3:6:3", "2:2e-3:20:4", "2:1e-3:99:4"]
+    begun = {"schedule": schedule, "init_from": str(whole / "synthesizer.pt")}
+    for resume, steps in ((False, 2), (True, 4)):
+        more = {"resume": resume, "synthesizer": {"steps": steps}}
+        train(settings(corpus, tmp_path / "run", **begun, **more), SYNTHESIZER_SYSTEM)
+        rows = [row for row in read_history(tmp_path / "run") if row["kind"] == "train"]
+        assert rows[-1]["step"] == steps
+        assert rows[-1]["learning_rate"] == pytest.approx(2e-3)
+
+
 def test_a_vocoder_is_no_synthesizer(corpus, tmp_path):
     write_torch_file(tmp_path / "vocoder.pt", {"model_state": {MARKS["vocoder"]: np.zeros((2, 2))}})
     config = settings(corpus, tmp_path / "run", init_from=str(tmp_path / "vocoder.pt"))
