@@ -64,6 +64,22 @@ class Slowed(keras.optimizers.schedules.LearningRateSchedule):
         return self.schedule(step) * ops.cast(self.share, "float32")
 
 
+class Since(keras.optimizers.schedules.LearningRateSchedule):
+    """Another schedule, whose first step is not the optimizer's.
+
+    Args:
+        schedule: the other one.
+        counted: a variable: optimiser steps that were counted before.
+        accumulation: batches an optimiser step.
+    """
+
+    def __init__(self, schedule, counted, accumulation: int = 1):
+        self.schedule, self.counted, self.accumulation = schedule, counted, accumulation
+
+    def __call__(self, step):
+        return self.schedule(ops.cast(step, "int64") - self.counted * self.accumulation)
+
+
 class TorchAdam(keras.optimizers.Adam):
     """Adam (Kingma & Ba 2014) with epsilon where torch and the paper's algorithm have it.
 

@@ -15,7 +15,7 @@ from myxtts.audio.io import write_audio
 from myxtts.data.vocoder import crops
 from myxtts.errors import MyXTTSError
 from myxtts.generation.wavernn import KernelEngine, generate
-from myxtts.training.optimizers import WarmupCosine, set_steps
+from myxtts.training.optimizers import Since, WarmupCosine, set_steps
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.vocoder_config import TARGET, TRAINING_OVERLAP, VocoderTrainingConfig
 from myxtts.weights import rtvc_vocoder
@@ -39,10 +39,11 @@ class VocoderTask(Task):
 
     def __init__(self, model, config):
         self.model, self.network, self.training = model, model.network, config.training
-        self.optimizer = make_adam(config.training, self.network.trainable_variables)
         # Steps before this run, of the weights and of the optimizer.
         self.before = keras.Variable(model.network.trained_steps, dtype="int64", trainable=False)
         self.counted = keras.Variable(0, dtype="int64", trainable=False)
+        variables = self.network.trainable_variables
+        self.optimizer = make_adam(config.training, variables, self.counted)
         if model.adam is not None:
             take_adam(self.optimizer, self.network, model.adam)
             self.counted.assign(self.optimizer.iterations)
@@ -143,8 +144,16 @@ class VocoderTask(Task):
             logger.warning("%s", error)
 
 
-def make_adam(training: VocoderTrainingConfig, variables: list) -> keras.optimizers.Adam:
-    """Adam as torch has it, built for ``variables``; the rate is constant by default."""
+def make_adam(
+    training: VocoderTrainingConfig, variables: list, counted: keras.Variable
+) -> keras.optimizers.Adam:
+    """Adam as torch has it, built for ``variables``; the rate is constant by default.
+
+    Args:
+        training: the configuration's.
+        variables: that learn.
+        counted: steps that Adam had made before the run, which its rates leave out.
+    """
     stage, accumulation = training.vocoder, training.gradient_accumulation
     schedule = WarmupCosine(
         stage.learning_rate,
@@ -154,7 +163,7 @@ def make_adam(training: VocoderTrainingConfig, variables: list) -> keras.optimiz
         accumulation,
     )
     optimizer = keras.optimizers.Adam(
-        schedule,
+        Since(schedule, counted, accumulation),
         epsilon=1e-8,
         global_clipnorm=training.gradient_clip or None,
         gradient_accumulation_steps=accumulation if accumulation > 1 else None,

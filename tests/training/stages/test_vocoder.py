@@ -3,6 +3,7 @@
 import os
 import signal
 
+import keras
 import numpy as np
 import pytest
 
@@ -10,7 +11,9 @@ from myxtts.errors import WeightsError
 from myxtts.models.wavernn import WaveRNN
 from myxtts.training import stage
 from myxtts.training.logs import read_history
+from myxtts.training.optimizers import set_steps
 from myxtts.training.run import train
+from myxtts.training.stages.vocoder import make_adam
 from myxtts.training.stages.vocoder_system import VOCODER_SYSTEM
 from myxtts.weights import rtvc_vocoder
 from myxtts.weights.torch_file import write_torch_file
@@ -77,6 +80,17 @@ def test_a_file_of_rtvc_is_trained_on_with_its_adam(data, whole, tmp_path, batch
     model, adam = rtvc_vocoder.open_vocoder(tmp_path / "vocoder.pt")
     assert (model.trained_steps, adam.step) == (8, 8)
     assert WaveRNN.from_preset(result.preset).trained_steps == 8
+
+
+@pytest.mark.parametrize("batches", [1, 2])
+def test_rates_leave_out_the_steps_that_adam_had_made_before(data, tmp_path, batches):
+    told = {"steps": 20, "learning_rate": 1e-3, "final_lr_fraction": 0.1}
+    config = small_config(data, tmp_path, vocoder=told, gradient_accumulation=batches)
+    counted = keras.Variable(1000, dtype="int64", trainable=False)
+    adam = make_adam(config.training, [keras.Variable(np.zeros(3))], counted)
+    for step, rate in ((1000, 1e-3), (1010, 0.55e-3), (1020, 1e-4)):
+        set_steps(adam, step)
+        assert float(adam.learning_rate) == pytest.approx(rate, rel=1e-4)
 
 
 def test_mixtures_learn_too(data, tmp_path):
