@@ -193,8 +193,8 @@ class SpectrogramSynthesizer:
         attention = attention[:steps]
         flags = attention_flags(attention, bool(ended), not self.plain)
         if before:
-            cut = min(crossing(attention, before), steps - 1)
-            mel, attention = mel[cut * self.model.r :], attention[cut:, before:]
+            cut = _between(mel, attention, before)
+            mel, attention = mel[cut:], attention[cut // self.model.r :, before:]
         return MelTake(_without_silence(mel), attention, flags)
 
     def _generate(self, dropout, ids, embeddings, limit):
@@ -210,6 +210,18 @@ class _Words:
 
     def count(self, text: str, language: str) -> int:
         return len(text.split())
+
+
+def _between(mel: np.ndarray, attention: np.ndarray, character: int) -> int:
+    """The quietest frame between the mark that ends a context and the ``character`` behind it.
+
+    The attention alone is late by a sound: it comes to rest on a character while that is spoken.
+    """
+    r, last = len(mel) // len(attention), len(attention) - 1
+    # The mark and a space stand before the character.
+    first, end = (min(crossing(attention, place), last) for place in (character - 2, character))
+    loudness = mel[first * r : (end + 1) * r].mean(axis=1)
+    return first * r + int(len(loudness) - 1 - np.argmin(loudness[::-1]))
 
 
 def _without_silence(mel: np.ndarray) -> np.ndarray:

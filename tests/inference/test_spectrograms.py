@@ -94,6 +94,18 @@ def test_embeddings_must_fit(synthesizer):
         synthesizer.synthesize(["a"], np.ones(7))
 
 
+def test_a_context_is_cut_off_in_the_pause_behind_it():
+    # Steps of two frames: a character's own step, and at the place of each a loudness.
+    attention = np.eye(8)[[0, 1, 2, 3, 4, 4, 5, 6, 7]]
+    mel = np.repeat(np.array([1, 1, 1, -1, -3, 1, 2, 2, 2.0]), 2)[:, None] * np.ones(5)
+    # The mark is character 3, a space 4; the first sound begins in the second step of the space.
+    assert spectrograms._between(mel, attention, 5) == 9
+    mel[8] = -4
+    assert spectrograms._between(mel, attention, 5) == 8
+    # Nothing of the text was attended to: what is left is the last step's.
+    assert spectrograms._between(mel[:6], attention[:3], 5) >= 4
+
+
 def test_silence_at_the_end_is_cut():
     mel = np.full((6, 5), -4.0)
     assert len(spectrograms._without_silence(mel)) == 1
