@@ -239,7 +239,7 @@ FIGURES = (
         "serving",
         "Speed of a served model",
         "benchmarks/serving.py --requests 0 --output {workdir}/serving.png",
-        "benchmarks/serving.py --size tiny --requests 0 --output {workdir}/serving.png",
+        "benchmarks/serving.py --size tiny --requests 0 --rounds 1 --sides served python",
         minutes=15,
     ),
     Figure(

@@ -62,11 +62,14 @@ def main(args: argparse.Namespace) -> None:
             | {name: megabytes(folder) for name, folder in exports.items()},
             "sides": compare({role: folders[role] for role in args.sides}, args.rounds),
         }
-        series = memory(exports["float32"], args.requests)
-    ends = [statistics.median(half[-10:]) for half in (series[: len(series) // 2], series)]
-    result["memory_mb"] = {"first": series[0], "half_way": ends[0], "last": ends[1]}
-    draw(args.output, series)
-    report({"model": args.preset or args.size, "plot": args.output, **result})
+        series = memory(exports["float32"], args.requests) if args.requests else []
+    if series:
+        half = series[: max(len(series) // 2, 1)]
+        ends = [statistics.median(part[-10:]) for part in (half, series)]
+        result["memory_mb"] = {"first": series[0], "half_way": ends[0], "last": ends[1]}
+        result["plot"] = args.output
+        draw(args.output, series)
+    report({"model": args.preset or args.size, **result})
 
 
 def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str, Path]]:
