@@ -70,7 +70,10 @@ class LSTMCell(Layer):
 
     def call(self, x, hidden, cell):
         """New hidden and cell state ``(batch, units)``."""
-        return self._gated(self._coming(x), hidden, cell)
+        sums = self._coming(x) + ops.matmul(hidden, self.recurrent)
+        first, forget, new, out = _gates(sums)
+        cell = forget * cell + first * new
+        return out * ops.tanh(cell), cell
 
     def run(self, x, zoneout=None):
         """Outputs ``(steps, batch, units)`` of inputs ``x`` ``(steps, batch, units)``, from zeros.
@@ -88,11 +91,11 @@ class LSTMCell(Layer):
         """The part of the gates' sums that comes from the input."""
         return ops.matmul(x, self.kernel) + self.bias[0] + self.bias[1]
 
-    def _gated(self, coming, hidden, cell):
-        gates = coming + ops.matmul(hidden, self.recurrent)
-        first, forget, new, out = ops.split(gates, 4, axis=-1)
-        cell = ops.sigmoid(forget) * cell + ops.sigmoid(first) * ops.tanh(new)
-        return ops.sigmoid(out) * ops.tanh(cell), cell
+
+def _gates(sums) -> tuple:
+    """The four gates of an LSTM, in torch's order: in, forget, new content, out."""
+    first, forget, new, out = ops.split(sums, 4, axis=-1)
+    return ops.sigmoid(first), ops.sigmoid(forget), ops.tanh(new), ops.sigmoid(out)
 
 
 @ops.custom_gradient
@@ -107,15 +110,14 @@ def _lstm(rows, recurrent, zoneout):
     def forward(state, now):
         hidden, cell, _ = state
         sums, kept = ops.split(now, [4 * start.shape[-1]], axis=-1)
-        sums = sums + ops.matmul(hidden, recurrent)
-        first, forget, new, out = ops.split(sums, 4, axis=-1)
-        gates = [ops.sigmoid(first), ops.sigmoid(forget), ops.tanh(new), ops.sigmoid(out)]
-        cell = gates[1] * cell + gates[0] * gates[2]
-        hidden = hidden * kept + gates[3] * ops.tanh(cell) * (1.0 - kept)
+        first, forget, new, out = gates = _gates(sums + ops.matmul(hidden, recurrent))
+        cell = forget * cell + first * new
+        hidden = hidden * kept + out * ops.tanh(cell) * (1.0 - kept)
         state = hidden, cell, ops.concatenate(gates, axis=-1)
         return state, state
 
     begin = start, start, ops.zeros_like(rows[0])
+    # One array: Keras's loop takes several of an unknown length for a fault.
     _, (hiddens, cells, gates) = ops.scan(forward, begin, ops.concatenate([rows, zoneout], -1))
 
     def gradient(*args, upstream=None):

@@ -14,6 +14,7 @@ from keras import ops
 from myxtts import replicas
 from myxtts.audio.frontends import RTVC_SYNTHESIZER
 from myxtts.audio.io import write_audio
+from myxtts.audio.mel import sequence_mask
 from myxtts.audio.rtvc_griffin_lim import rtvc_griffin_lim
 from myxtts.data.synthesizer import PADDING, PhasePlan, batches, place
 from myxtts.errors import MyXTTSError
@@ -21,6 +22,7 @@ from myxtts.files import write_whole
 from myxtts.plots import new_figure, save_figure, show_matrix
 from myxtts.synthesizer_config import Phase, SynthesizerConfig
 from myxtts.synthesizer_losses import guided_attention, spoken_attention, tacotron_losses
+from myxtts.training.optimizers import Since
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.weights import rtvc_synthesizer
 
@@ -41,23 +43,19 @@ class PhaseRates(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         rates, ends: of the phases.
-        before: steps made before the run, an int or a variable.
-        counted: how many of them the optimizer's count has, the same.
+        before: steps made before the run, which are steps of the schedule too.
     """
 
-    def __init__(self, rates: list[float], ends: list[int], before=0, counted=0):
-        self.rates, self.ends = list(rates), list(ends)
-        # A run that is resumed finds both in its checkpoint: they cannot be told beforehand.
-        self.before, self.counted = before, counted
+    def __init__(self, rates: list[float], ends: list[int], before: int = 0):
+        self.rates, self.ends, self.before = list(rates), list(ends), before
 
     def __call__(self, step):
-        done = ops.cast(step, "int64") + self.before - self.counted
+        done = ops.cast(step, "int64") + self.before
         ended = ops.sum(ops.cast(done >= ops.convert_to_tensor(self.ends[:-1], "int64"), "int32"))
         return ops.take(ops.convert_to_tensor(self.rates, "float32"), ended)
 
     def get_config(self) -> dict:
-        own = {"before": int(self.before), "counted": int(self.counted)}
-        return {"rates": self.rates, "ends": self.ends, **own}
+        return {"rates": self.rates, "ends": self.ends, "before": self.before}
 
 
 class SynthesizerTask(Task):
@@ -77,7 +75,7 @@ class SynthesizerTask(Task):
         self.before = keras.Variable(model.before, dtype="int64", trainable=False)
         self.r = keras.Variable(model.network.r, dtype="int32", trainable=False)
         self.counted = keras.Variable(0, dtype="int64", trainable=False)
-        behind = self.before, self.counted
+        behind = model.before, self.counted
         self.optimizer = make_adam(self.training, self.network, *behind, model.source)
         self.groups = [(self.optimizer, self.network.trainable_variables)]
 
@@ -200,7 +198,7 @@ def with_gaps(mels, lengths, share: float, seed):
         seed: an int, or Keras's generator of seeds.
     """
     batch, frames = tf.shape(mels)[0], tf.shape(mels)[1]
-    own = tf.cast(tf.range(frames)[None] < lengths[:, None], mels.dtype)[..., None]
+    own = tf.cast(sequence_mask(lengths, frames), mels.dtype)[..., None]
     mean = tf.reduce_sum(mels * own, 1) / tf.cast(lengths, mels.dtype)[:, None]
     drawn = keras.random.uniform((replicas.whole(batch), frames, 1), seed=seed)
     return tf.where(replicas.own(drawn) < share, mean[:, None], mels)
@@ -225,23 +223,22 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def make_adam(training, network, before, counted, source: Path | None) -> keras.optimizers.Adam:
+def make_adam(
+    training, network, before: int, counted: keras.Variable, source: Path | None
+) -> keras.optimizers.Adam:
     """Adam as torch has it, with the state in RTVC's file ``source`` where that has one.
 
     Args:
         training: the configuration's.
         network: the Tacotron.
-        before: steps made before the run, an int or a variable.
-        counted: variable, set to how many of them Adam has counted.
+        before: steps made before the run.
+        counted: set to how many of them Adam has counted; a resumed run has it in its checkpoint.
         source: the file, or None.
     """
+    rates = [phase.learning_rate for phase in training.phases]
+    ends = [phase.until for phase in training.phases]
     optimizer = keras.optimizers.Adam(
-        PhaseRates(
-            [phase.learning_rate for phase in training.phases],
-            [phase.until for phase in training.phases],
-            before,
-            counted,
-        ),
+        Since(PhaseRates(rates, ends, before), counted),
         epsilon=1e-8,
         global_clipnorm=training.gradient_clip,
     )
