@@ -80,7 +80,8 @@ def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str
 
     preset = Path(args.preset) if args.preset else folder / "preset"
     if not args.preset:
-        random_model(args.size).save_to_preset(preset)
+        narrow = {"decoder": {"initial_channels": 64}} if args.size == "tiny" else {}
+        random_model(args.size, **narrow).save_to_preset(preset)
     model = XTTS.from_preset(preset)
     exports = {name: folder / name / "1" for name in ("float32", "float16")}
     for name, version in exports.items():

@@ -8,8 +8,9 @@ code is never chosen, so that every speech is as long as it may be. :class:`Coqu
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -199,8 +200,8 @@ def write_reference(path: Path) -> None:
     soundfile.write(path, sound(REFERENCE_SECONDS), RATE, subtype="FLOAT")
 
 
-def random_model(size: str) -> XTTS:
-    """XTTS-v2 but for its GPT's size and its DVAE, which a stream does without."""
+def random_model(size: str, **parts: Mapping[str, Any]) -> XTTS:
+    """XTTS-v2 but for its GPT's size, its DVAE, which a stream does without, and ``parts``."""
     tokenizer = train_tokenizer([(TEXT, "en")], 300)
     gpt = dict(zip(("layers", "model_dim", "heads"), SIZES[size], strict=True))
     gpt |= {
@@ -208,7 +209,7 @@ def random_model(size: str) -> XTTS:
         "start_text_token": tokenizer.start_id,
         "stop_text_token": tokenizer.stop_id,
     }
-    sizes = {"gpt": gpt, "dvae": {"hidden_dim": 16, "codebook_dim": 16}}
+    sizes = {"gpt": gpt, "dvae": {"hidden_dim": 16, "codebook_dim": 16}, **parts}
     model = XTTS(XTTSConfig.preset("xtts_v2").merged({"model": sizes}), tokenizer)
     model.trained_steps = {"dvae": 1, "gpt": 1, "decoder": 1}
     return model
