@@ -54,7 +54,7 @@ test-all: $(VENV)/.dev  ## Run every test, slow ones and live parity too
 	    || echo "No reference packages: the tests that need them are skipped."
 	$(PYTEST) -m "slow or not slow" $(ARGS)
 
-benchmark: $(VENV)/.dev  ## Make the figures of docs/results.md again, an hour; ARGS=--quick: a quarter of one
+benchmark: $(VENV)/.dev  ## Make the figures of docs/results.md again, an hour; ARGS=--quick: ten minutes
 	TF_CPP_MIN_LOG_LEVEL=2 $(PYTHON) benchmarks/run.py $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style and formatting with ruff

@@ -20,7 +20,8 @@ class Figure:
         name: for ``--only``.
         heading: of docs/results.md, or of the page that is named, where the figure stands.
         full: arguments of Python.
-        quick: the same for a first look in a minute or two; None: ``full``.
+        quick: the same for a first look in a minute or two; None: ``full``. Empty: a first look
+            does without, since the quick forms of other rows say as much.
         packages: modules that have to be installed.
         minutes: after which ``full`` is given up.
         long: whether it takes hours, or wants a machine to itself: run by name alone.
@@ -36,7 +37,11 @@ class Figure:
 
     def command(self, quick: bool) -> list[str]:
         """Arguments of Python, with the braces in them."""
-        return (self.quick if quick and self.quick is not None else self.full).split()
+        return (self.quick if quick and self.quick else self.full).split()
+
+    def is_of_all(self, quick: bool) -> bool:
+        """Whether it is made where no row is named."""
+        return not self.long and not (quick and self.quick == "")
 
     def materials(self, quick: bool) -> list[str]:
         """What somebody has to name for it."""
@@ -89,7 +94,7 @@ FIGURES = (
         "xtts_full",
         "Speed beside coqui-tts",
         f"{XTTS} --size full --int8 --rounds 5 --measures decoder conditioning end_to_end",
-        f"{XTTS} --size full --int8 --rounds 1 --measures decoder",
+        "",  # decode_full has this GPT, xtts_small this decoder
         COQUI,
         minutes=15,
     ),
@@ -239,7 +244,8 @@ FIGURES = (
         "serving",
         "Speed of a served model",
         "benchmarks/serving.py --requests 0 --output {workdir}/serving.png",
-        "benchmarks/serving.py --size tiny --requests 0 --rounds 1 --sides served python",
+        "benchmarks/serving.py --size tiny --no-float16 --requests 0 --rounds 1 "
+        "--sides served python",
         minutes=15,
     ),
     Figure(

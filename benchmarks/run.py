@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
     rows = [
         kept_or_made(figure, folder, given, quick=args.quick, again=args.again)
         for figure in figures
-        if args.only or not figure.long
+        if args.only or figure.is_of_all(args.quick)
     ]
     write(folder, rows)
     print(table(rows))

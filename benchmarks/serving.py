@@ -83,7 +83,8 @@ def write_models(args: argparse.Namespace, folder: Path) -> tuple[Path, dict[str
         narrow = {"decoder": {"initial_channels": 64}} if args.size == "tiny" else {}
         random_model(args.size, **narrow).save_to_preset(preset)
     model = XTTS.from_preset(preset)
-    exports = {name: folder / name / "1" for name in ("float32", "float16")}
+    names = ("float32", "float16") if args.float16 else ("float32",)
+    exports = {name: folder / name / "1" for name in names}
     for name, version in exports.items():
         version.parent.mkdir()
         export_saved_model(model, version, "hifi", half=name == "float16")
@@ -151,6 +152,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--preset", metavar="DIR", help="preset with a trained HiFi decoder")
     parser.add_argument("--size", choices=("tiny", "small", "full"), default="small")
     parser.add_argument("--sides", nargs="+", choices=tuple(SIDES), default=tuple(SIDES))
+    parser.add_argument(
+        "--float16",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="measure an export of half the bytes too",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="requests after the first two")
     parser.add_argument("--requests", type=int, default=400, help="requests of random lengths")
     parser.add_argument("--output", default="outputs/serving_memory.png", metavar="PNG")

@@ -145,3 +145,10 @@ def test_list_names_every_row():
     command = [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--list", "--quick"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [line.split(" ", 1)[0] for line in out.splitlines()] == [f.name for f in FIGURES]
+
+
+def test_a_first_look_does_without_rows_that_others_stand_for(made):
+    figure = Figure("dear", "Speed", FIGURE.full, "")
+    assert states(made("--quick", figures=(FIGURE, figure))) == {"good": "done"}
+    (row,) = made("--quick", "--only", "dear", figures=(figure,))
+    assert row["state"] == "done"
