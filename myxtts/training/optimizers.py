@@ -141,18 +141,41 @@ def set_steps(optimizer: keras.optimizers.Optimizer, steps: int) -> None:
 def apply_gradients(groups: list[tuple], tape: tf.GradientTape, loss):
     """Step every ``(optimizer, variables)`` down the gradient of ``loss``.
 
+    Returns:
+        The global norm of all gradients, before any clipping.
+    """
+    return step_down(groups, gradients_of(groups, tape, loss))
+
+
+def gradients_of(
+    groups: list[tuple], tape: tf.GradientTape, loss, seeds: list | None = None
+) -> list[tf.Tensor | None]:
+    """Gradients of ``loss`` to all variables of ``(optimizer, variables)``.
+
+    Args:
+        groups: of them.
+        tape: has seen the loss come about.
+        loss: a tensor, or several.
+        seeds: gradients of what is lowered to each of several; ones by default.
+    """
+    variables = [variable.value for _, group in groups for variable in group]
+    # Of an embedding's rows, too, as one tensor: an id that comes twice has one gradient, and the
+    # norm that is clipped is of that.
+    return [
+        gradient if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient in tape.gradient(loss, variables, output_gradients=seeds)
+    ]
+
+
+def step_down(groups: list[tuple], gradients: list[tf.Tensor | None]):
+    """Step every ``(optimizer, variables)`` down its gradients.
+
     Replicas that share a batch step down the gradient of the whole batch, and clip that.
 
     Returns:
         The global norm of all gradients, before any clipping.
     """
     variables = [variable.value for _, group in groups for variable in group]
-    # Of an embedding's rows, too, as one tensor: an id that comes twice has one gradient, and the
-    # norm that is clipped is of that.
-    gradients = [
-        gradient if gradient is None else tf.convert_to_tensor(gradient)
-        for gradient in tape.gradient(loss, variables)
-    ]
     gradients = replicas.current().averaged(gradients, variables)
     start = 0
     for optimizer, group in groups:

@@ -5,7 +5,7 @@ A system is a :class:`System` whose table lists a :class:`Stage` for each of its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,10 @@ class Task:
             numbers = self.losses(batch, training=True)
         norm = apply_gradients(self.groups, tape, numbers["loss"])
         return numbers | {"gradient_norm": norm}
+
+    def phase(self) -> Hashable:
+        """What :meth:`train_step` is traced by; a step after it has changed has its own graph."""
+        return None
 
     def validation_step(self, batch: dict) -> dict[str, tf.Tensor]:
         """Return :meth:`losses`, and under ``weight`` how much the batch counts."""

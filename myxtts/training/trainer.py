@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -129,10 +130,15 @@ class Trainer:
     def _compile(self, spec: dict) -> None:
         # One graph for all lengths; XLA wants fixed ones and compiles a graph for each.
         xla = self.xla and not self.task.compiles_itself
-        self._train_step = self.cluster.compile(
-            self.tasks, spec, xla, self.padding, lambda: self._stopping
-        )
+
+        def compiled(phase: Hashable) -> Callable[[dict], dict]:
+            return self.cluster.compile(self.tasks, spec, xla, self.padding, lambda: self._stopping)
+
+        self._graphs = functools.cache(compiled)
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
+
+    def _train_step(self, batch: dict) -> dict:
+        return self._graphs(getattr(self.task, "phase", _nothing)())(batch)
 
     def _step(self, stream: Iterator) -> dict:
         batches = [

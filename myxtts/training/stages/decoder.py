@@ -22,9 +22,9 @@ from myxtts.models.harmonic_source import octaves_of
 from myxtts.models.istft_decoder import IstftDecoder
 from myxtts.models.xtts import XTTS
 from myxtts.timing import OUTPUT_RATE
-from myxtts.training.adversary import Adversary, once_started
+from myxtts.training.adversary import Adversary, Game
 from myxtts.training.consistency import SpeakerConsistency
-from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.optimizers import make_optimizer
 from myxtts.training.segments import BareSegments, SegmentsInContext
 from myxtts.training.stage import Stage, Task
 from myxtts.training.stages.gpt import code_features, code_lengths, encode_codes, gpt_inputs
@@ -64,8 +64,6 @@ class DecoderTask(Task):
         self._compiled_spoken = self._spoken
         if compiled:
             self._compiled_spoken = tf.function(self._spoken, jit_compile=True)
-        # What discriminators teach is heard, and makes no distance of mels smaller.
-        self.keeps_last = self._plays
         self.consistency = None
         if self.config.speaker_loss_weight:
             encoder = model.audio_encoder.speaker_encoder.encoder
@@ -76,6 +74,10 @@ class DecoderTask(Task):
             (make_optimizer(config.training.decoder, config.training, variables), variables)
             for variables in (generator, self.adversary.trainable_variables)
         ]
+        start, steps = self.config.adversarial_start, self.config.decoder.steps
+        self.game = Game(self.adversary, self.groups, start, steps)
+        # What discriminators teach is heard, and makes no distance of mels smaller.
+        self.keeps_last = self.game.plays
 
     @property
     def variables(self) -> list:
@@ -85,6 +87,9 @@ class DecoderTask(Task):
         """
         states = self.model.decoder.variables + self.model.audio_encoder.speaker_state
         return [*states, *self.adversary.variables, self.segments.state]
+
+    def phase(self) -> bool:
+        return self.game.is_on
 
     def train_step(self, batch: dict) -> dict:
         inputs, wave = self._segments(batch, self._latents(batch))
@@ -96,24 +101,12 @@ class DecoderTask(Task):
             fake, numbers = self._compiled_spoken(inputs, speaker, wave)
             if self.consistency is not None:
                 numbers["speaker_loss"] = self.consistency(self._swap(wave, swapped), fake)
-            adversarial, features = self._once_started(
-                lambda: self.adversary.fooled(wave, fake, swapped), (0.0, 0.0)
-            )
-            loss = self.config.mel_loss_weight * numbers["mel_loss"] + adversarial
-            loss += self.config.feature_loss_weight * features
+            loss = self.config.mel_loss_weight * numbers["mel_loss"]
             loss += self.config.stft_loss_weight * numbers.get("stft_loss", 0.0)
             loss += self.config.pitch_loss_weight * numbers.get("pitch_loss", 0.0)
             loss += self.config.speaker_loss_weight * numbers.get("speaker_loss", 0.0)
-        norm = apply_gradients(self.groups[:1], tape, loss)
-        judged = self._once_started(lambda: self.adversary.learn(self.groups[1], wave, fake), 0.0)
-        return {
-            "loss": loss,
-            **numbers,
-            "adversarial_loss": adversarial,
-            "feature_loss": features,
-            "discriminator_loss": judged,
-            "gradient_norm": norm,
-        }
+        judgement = self.game.play(wave, fake, self.config.feature_loss_weight, swapped)
+        return numbers | self.game.step(tape, loss, fake, judgement)
 
     def _spoken(self, inputs: tuple, speaker, wave) -> tuple:
         """The decoder's rendering of segments, and how far its spectra are from ``wave``'s."""
@@ -196,17 +189,6 @@ class DecoderTask(Task):
         self.model.vocoder_errors = {
             vocoder: round(float(np.mean(values)), 4) for vocoder, values in errors.items()
         }
-
-    @property
-    def _plays(self) -> bool:
-        """Whether discriminators come to judge the decoder."""
-        return self.config.adversarial_start < self.config.decoder.steps
-
-    def _once_started(self, adversarial, before):
-        """Result of ``adversarial()`` from the step on that the configuration names."""
-        if not self._plays:
-            return before
-        return once_started(self.optimizers[0], self.config, adversarial, before)
 
     def _latents(self, batch: dict):
         encoder = self.model.audio_encoder

@@ -12,8 +12,8 @@ from myxtts.audio.frontends import XTTS_DVAE, MelSpec
 from myxtts.audio.mel import MelSpectrogram
 from myxtts.data.vocoder import segments
 from myxtts.losses import stft_loss, whole_mean
-from myxtts.training.adversary import Adversary, once_started
-from myxtts.training.optimizers import apply_gradients, make_optimizer
+from myxtts.training.adversary import Adversary, Game
+from myxtts.training.optimizers import make_optimizer
 from myxtts.training.stage import Stage, Task
 from myxtts.vocoder_config import HIFIGAN_STAGE
 
@@ -37,13 +37,15 @@ class HifiGanTask(Task):
         )
         # Steps before this run, which one that is gone on with cannot read elsewhere.
         self.before = keras.Variable(model.network.trained_steps, dtype="int64", trainable=False)
-        # What judges teach is heard, and makes no distance of mels smaller.
-        self.keeps_last = self._plays = training.adversarial_start < training.hifigan.steps
         learners = (self.network.trainable_variables, self.adversary.trainable_variables)
         self.groups = [
             (make_optimizer(training.hifigan, training, variables), variables)
             for variables in learners
         ]
+        start, steps = training.adversarial_start, training.hifigan.steps
+        self.game = Game(self.adversary, self.groups, start, steps)
+        # What judges teach is heard, and makes no distance of mels smaller.
+        self.keeps_last = self.game.plays
 
     @property
     def variables(self) -> list:
@@ -54,20 +56,16 @@ class HifiGanTask(Task):
         """How far the spectra of what is said of a batch are from the recording's."""
         return self._distances(batch["wave"], self.network(batch["mels"], training=training))
 
+    def phase(self) -> bool:
+        return self.game.is_on
+
     def train_step(self, batch: dict) -> dict[str, tf.Tensor]:
         wave, training = batch["wave"], self.training
         with tf.GradientTape() as tape:
             fake = self.network(batch["mels"], training=True)
             numbers = self._distances(wave, fake)
-            adversarial, features = self._once_started(
-                lambda: self.adversary.fooled(wave, fake), (0.0, 0.0)
-            )
-            loss = numbers["loss"] + adversarial + training.feature_loss_weight * features
-        norm = apply_gradients(self.groups[:1], tape, loss)
-        judged = self._once_started(lambda: self.adversary.learn(self.groups[1], wave, fake), 0.0)
-        more = {"adversarial_loss": adversarial, "feature_loss": features}
-        more |= {"discriminator_loss": judged, "gradient_norm": norm}
-        return numbers | more | {"loss": loss}
+        judgement = self.game.play(wave, fake, training.feature_loss_weight)
+        return numbers | self.game.step(tape, numbers["loss"], fake, judgement)
 
     def weight(self, batch: dict) -> tf.Tensor:
         return tf.cast(tf.shape(batch["wave"])[0], "float32")
@@ -96,12 +94,6 @@ class HifiGanTask(Task):
         spectra = stft_loss(real, fake)
         loss = self.training.mel_loss_weight * mel + self.training.stft_loss_weight * spectra
         return {"loss": loss, "mel_loss": mel, "stft_loss": spectra}
-
-    def _once_started(self, playing, before):
-        """Result of ``playing()`` from the step on at which the judges join."""
-        if not self._plays:
-            return before
-        return once_started(self.optimizers[0], self.training, playing, before)
 
 
 def loss_mel(sample_rate: int) -> MelSpec:
