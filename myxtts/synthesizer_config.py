@@ -154,6 +154,13 @@ class SynthesizerTrainingConfig(Settings, section="training"):
         at_least=0,
         at_most=0.9,
     )
+    weight_average: float = setting(
+        0.0,
+        "what a running mean of the weights keeps of itself a step, 0.998 say; validations, files "
+        "and the preset have the mean; 0: the weights of the last step, as RTVC",
+        at_least=0,
+        at_most=0.99999,
+    )
     synthesizer: StepsConfig = StepsConfig()
     seed: int = setting(0, "seed of weights, batches and dropout", at_least=0)
     gradient_clip: float = setting(1.0, "largest global gradient norm", above=0)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -182,3 +185,33 @@ def step_down(groups: list[tuple], gradients: list[tf.Tensor | None]):
         optimizer.apply(gradients[start : start + len(group)], group)
         start += len(group)
     return tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None])
+
+
+def begin_means(optimizer: keras.optimizers.Optimizer, variables: list) -> None:
+    """Let the running means of ``use_ema`` begin with what ``variables`` are now.
+
+    Keras has them begin with the first step of an optimizer, which one that is gone on with has
+    behind it.
+    """
+    for mean, variable in zip(optimizer._model_variables_moving_average, variables, strict=True):
+        mean.assign(variable)
+
+
+def take_means(groups: list[tuple]) -> None:
+    """Give variables their running means, where their optimizer keeps them (``use_ema``)."""
+    for optimizer, variables in groups:
+        if optimizer.use_ema:
+            optimizer.finalize_variable_values(variables)
+
+
+@contextmanager
+def with_means(groups: list[tuple]) -> Iterator[None]:
+    """:func:`take_means` for the body, after which variables are what they were."""
+    averaged = [variable for item, group in groups if item.use_ema for variable in group]
+    kept = [np.array(variable) for variable in averaged]
+    take_means(groups)
+    try:
+        yield
+    finally:
+        for variable, value in zip(averaged, kept, strict=True):
+            variable.assign(value)

@@ -22,6 +22,7 @@ from myxtts.trackers import Trackers
 from myxtts.training.checkpoints import CheckpointFolder, Progress
 from myxtts.training.cluster import Alone
 from myxtts.training.logs import RunLog
+from myxtts.training.optimizers import take_means, with_means
 from myxtts.training.stage import Task, weighted_means
 from myxtts.training.waiting import Waiting
 
@@ -108,6 +109,7 @@ class Trainer:
         self.log.flush()
         if not self.task.keeps_last and self.cluster.chief:
             self.checkpoints.load_best()
+        take_means(self._groups)
         self._share()
         return self.progress
 
@@ -136,6 +138,10 @@ class Trainer:
 
         self._graphs = functools.cache(compiled)
         self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
+
+    @property
+    def _groups(self) -> list[tuple]:
+        return getattr(self.task, "groups", [])
 
     def _train_step(self, batch: dict) -> dict:
         return self._graphs(getattr(self.task, "phase", _nothing)())(batch)
@@ -206,7 +212,9 @@ class Trainer:
 
     def _validate(self) -> float:
         """The number that the task minimises, by the chief's validation."""
-        metric = self.cluster.of_chief(float(self._validated()) if self.cluster.chief else None)
+        with with_means(self._groups):
+            own = float(self._validated()) if self.cluster.chief else None
+        metric = self.cluster.of_chief(own)
         # A validation may change the state: what a plateau of the metric does to a rate, say.
         self._share()
         return metric
@@ -254,7 +262,8 @@ class Trainer:
         due = step % config.checkpoint_every == 0 or step % config.validate_every == 0
         if self.cluster.chief:
             self.checkpoints.save(self.progress, self.log.own(), not due and step < self.total)
-            getattr(self.task, "saved", _nothing)(step)
+            with with_means(self._groups):
+                getattr(self.task, "saved", _nothing)(step)
             self.log.flush()
         # Nobody goes on, or ends, before it is written.
         self.cluster.barrier()

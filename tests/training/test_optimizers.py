@@ -6,7 +6,15 @@ import pytest
 import tensorflow as tf
 
 from myxtts.config import StageConfig, TrainingConfig
-from myxtts.training.optimizers import WarmupCosine, apply_gradients, make_optimizer, set_steps
+from myxtts.training.optimizers import (
+    WarmupCosine,
+    apply_gradients,
+    begin_means,
+    make_optimizer,
+    set_steps,
+    take_means,
+    with_means,
+)
 
 
 def test_schedule_rises_then_falls_to_its_floor():
@@ -96,3 +104,21 @@ def test_steps_are_set_as_they_are_read(batches):
     optimizer.build([keras.Variable(0.0)])
     set_steps(optimizer, 7)
     assert int(optimizer.iterations) == 7
+
+
+def test_running_means_are_lent_and_taken():
+    variable = keras.Variable([1.0, 2.0])
+    optimizer = keras.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.75)
+    optimizer.build([variable])
+    # One that is gone on with: Keras would let its means begin with zeros.
+    set_steps(optimizer, 5)
+    begin_means(optimizer, [variable])
+    groups = [(optimizer, [variable])]
+    optimizer.apply([tf.constant([1.0, 0.0])], [variable])
+    with with_means(groups):
+        np.testing.assert_allclose(variable, [0.75, 2.0])
+    with pytest.raises(KeyError), with_means(groups):
+        raise KeyError
+    np.testing.assert_allclose(variable, [0.0, 2.0])
+    take_means(groups)
+    np.testing.assert_allclose(variable, [0.75, 2.0])

@@ -22,7 +22,7 @@ from myxtts.files import write_whole
 from myxtts.plots import new_figure, save_figure, show_matrix
 from myxtts.synthesizer_config import Phase, SynthesizerConfig
 from myxtts.synthesizer_losses import guided_attention, spoken_attention, tacotron_losses
-from myxtts.training.optimizers import Since
+from myxtts.training.optimizers import Since, begin_means
 from myxtts.training.stage import Stage, Task, weighted_means
 from myxtts.weights import rtvc_synthesizer
 
@@ -241,10 +241,14 @@ def make_adam(
         Since(PhaseRates(rates, ends, before), counted),
         epsilon=1e-8,
         global_clipnorm=training.gradient_clip,
+        use_ema=training.weight_average > 0,
+        ema_momentum=training.weight_average,
     )
     optimizer.build(network.trainable_variables)
     if source is not None and rtvc_synthesizer.load_optimizer(network, optimizer, source):
         counted.assign(optimizer.iterations)
+    if optimizer.use_ema:
+        begin_means(optimizer, network.trainable_variables)
     return optimizer
 
 

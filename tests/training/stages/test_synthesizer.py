@@ -25,7 +25,7 @@ from myxtts.training.stages.synthesizer import PhaseRates, with_gaps
 from myxtts.training.stages.synthesizer_system import SYNTHESIZER_SYSTEM
 from myxtts.weights import rtvc_synthesizer
 from myxtts.weights.rtvc import MARKS
-from myxtts.weights.torch_file import write_torch_file
+from myxtts.weights.torch_file import read_torch_file, write_torch_file
 from tests.models.test_tacotron import TINY
 
 TEXTS = ("abcd", "dcba", "aabb", "ccdd", "abab", "dd cc", "bcbc")
@@ -144,6 +144,34 @@ def test_a_run_begun_with_a_file_keeps_its_rates_when_it_is_resumed(corpus, whol
         rows = [row for row in read_history(tmp_path / "run") if row["kind"] == "train"]
         assert rows[-1]["step"] == steps
         assert rows[-1]["learning_rate"] == pytest.approx(2e-3)
+
+
+def test_the_mean_of_the_weights_is_what_is_judged_and_kept(corpus, tmp_path):
+    told = {}
+    for name, share in (("last", 0.0), ("mean", 0.9), ("resumed", 0.9)):
+        steps = {"synthesizer": {"steps": 4}, "validate_every": 2, "weight_average": share}
+        if name == "resumed":
+            begun = steps | {"synthesizer": {"steps": 2}}
+            train(settings(corpus, tmp_path / name, **begun), SYNTHESIZER_SYSTEM)
+        more = {"resume": name == "resumed"}
+        train(settings(corpus, tmp_path / name, **steps, **more), SYNTHESIZER_SYSTEM)
+        rows = read_history(tmp_path / name)
+        told[name] = {row["kind"]: row["loss"] for row in rows}
+    assert told["mean"]["train"] == told["last"]["train"]
+    assert told["mean"]["validation"] != told["last"]["validation"]
+    kept = {name: contents(tmp_path / name) for name in told}
+    largest = max(np.abs(kept["mean"][key] - kept["last"][key]).max() for key in kept["mean"])
+    assert largest > 1e-4
+    for key, value in kept["mean"].items():
+        np.testing.assert_allclose(kept["resumed"][key], value, atol=1e-4, err_msg=key)
+    # The file beside has the same weights as the preset.
+    written, preset = Tacotron(TINY), Tacotron.from_preset(tmp_path / "mean" / "preset")
+    written.build()
+    rtvc_synthesizer.load(
+        written, read_torch_file(tmp_path / "mean" / "synthesizer.pt", "model_state", bare=True)
+    )
+    for name, value in preset.variables_by_name().items():
+        np.testing.assert_array_equal(written.variables_by_name()[name], value, err_msg=name)
 
 
 def test_a_vocoder_is_no_synthesizer(corpus, tmp_path):
