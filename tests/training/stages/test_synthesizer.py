@@ -146,6 +146,7 @@ def test_a_run_begun_with_a_file_keeps_its_rates_when_it_is_resumed(corpus, whol
         assert rows[-1]["learning_rate"] == pytest.approx(2e-3)
 
 
+@pytest.mark.slow
 def test_the_mean_of_the_weights_is_what_is_judged_and_kept(corpus, tmp_path):
     told = {}
     for name, share in (("last", 0.0), ("mean", 0.9), ("resumed", 0.9)):
