@@ -97,6 +97,14 @@ def test_judges_come_at_their_step_and_have_counted_none_before():
     assert int(players.groups[1][0].iterations) == 1
 
 
+@pytest.mark.parametrize("batches, come", [(0, False), (5, False), (6, True), (7, True)])
+def test_judges_come_after_optimiser_steps_not_batches(batches, come):
+    optimizer = optimizers.AdamW(gradient_accumulation_steps=2)
+    optimizer.build([])
+    optimizer._iterations.assign(batches)
+    assert Game(Adversary((), 1.0, "hinge"), [(optimizer, [])], 3, 10).is_on is come
+
+
 @pytest.mark.parametrize("start", [10, 11])
 def test_judges_that_come_behind_the_last_step_never_judge(start):
     players = Players(start)
