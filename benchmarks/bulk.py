@@ -27,7 +27,7 @@ from myxtts.errors import MyXTTSError
 from myxtts.flags import make_parser, run
 
 # Items of the long run of each job: enough that they outweigh what a start takes more or less.
-JOBS = {"features": 400, "embed": 200, "synthesise": 32}
+JOBS = {"features": 400, "embed": 200, "synthesise": 128}
 WORKERS = (1, 2)
 # Items of the short run, one a worker at least.
 FEW = 2
