@@ -7,6 +7,7 @@ from keras import ops
 
 from myxtts.models.cbhg import PreNet, dense, uniform
 from myxtts.models.layer import Conv1D, Layer
+from myxtts.models.recurrent import lstm, lstm_gates
 from myxtts.settings import to_dict
 from myxtts.synthesizer_config import TacotronConfig
 
@@ -71,7 +72,7 @@ class LSTMCell(Layer):
     def call(self, x, hidden, cell):
         """New hidden and cell state ``(batch, units)``."""
         sums = self._coming(x) + ops.matmul(hidden, self.recurrent)
-        first, forget, new, out = _gates(sums)
+        first, forget, new, out = lstm_gates(sums)
         cell = forget * cell + first * new
         return out * ops.tanh(cell), cell
 
@@ -85,75 +86,11 @@ class LSTMCell(Layer):
         rows = self._coming(x)
         if zoneout is None:
             zoneout = ops.zeros_like(x)
-        return _lstm(rows, ops.cast(self.recurrent, x.dtype), zoneout)
+        return lstm(rows, ops.cast(self.recurrent, x.dtype), zoneout)
 
     def _coming(self, x):
         """The part of the gates' sums that comes from the input."""
         return ops.matmul(x, self.kernel) + self.bias[0] + self.bias[1]
-
-
-def _gates(sums) -> tuple:
-    """The four gates of an LSTM, in torch's order: in, forget, new content, out."""
-    first, forget, new, out = ops.split(sums, 4, axis=-1)
-    return ops.sigmoid(first), ops.sigmoid(forget), ops.tanh(new), ops.sigmoid(out)
-
-
-@ops.custom_gradient
-def _lstm(rows, recurrent, zoneout):
-    """Outputs of an LSTM; see :meth:`LSTMCell.run`.
-
-    The gradient of the recurrent kernel is one product over all steps: the loop's own would add
-    a matrix of its size in each.
-    """
-    start = ops.zeros_like(zoneout[0])
-
-    def forward(state, now):
-        hidden, cell, _ = state
-        sums, kept = ops.split(now, [4 * start.shape[-1]], axis=-1)
-        first, forget, new, out = gates = _gates(sums + ops.matmul(hidden, recurrent))
-        cell = forget * cell + first * new
-        hidden = hidden * kept + out * ops.tanh(cell) * (1.0 - kept)
-        state = hidden, cell, ops.concatenate(gates, axis=-1)
-        return state, state
-
-    begin = start, start, ops.zeros_like(rows[0])
-    # One array: Keras's loop takes several of an unknown length for a fault.
-    _, (hiddens, cells, gates) = ops.scan(forward, begin, ops.concatenate([rows, zoneout], -1))
-
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-
-        def before(values):
-            return ops.concatenate([ops.zeros_like(values[:1]), values[:-1]], axis=0)
-
-        def backward(state, now):
-            coming, ahead, _ = state
-            coming_now, gate, cell, old, kept = ops.split(
-                now, [size * start.shape[-1] for size in (1, 5, 6, 7)], axis=-1
-            )
-            first, forget, new, out = ops.split(gate, 4, axis=-1)
-            coming = coming + coming_now
-            made, bent = coming * (1.0 - kept), ops.tanh(cell)
-            ahead = ahead + made * out * (1.0 - bent * bent)
-            sums = ops.concatenate(
-                [
-                    ahead * new * first * (1.0 - first),
-                    ahead * old * forget * (1.0 - forget),
-                    ahead * first * (1.0 - new * new),
-                    made * bent * out * (1.0 - out),
-                ],
-                axis=-1,
-            )
-            coming = coming * kept + ops.matmul(sums, ops.transpose(recurrent))
-            state = coming, ahead * forget, sums
-            return state, state
-
-        told = ops.concatenate([upstream, gates, cells, before(cells), zoneout], axis=-1)
-        _, (_, _, sums) = ops.scan(backward, begin, told, reverse=True)
-        flat = [ops.reshape(item, (-1, item.shape[-1])) for item in (before(hiddens), sums)]
-        return sums, ops.matmul(ops.transpose(flat[0]), flat[1]), ops.zeros_like(zoneout)
-
-    return hiddens, gradient
 
 
 class ConfiguredPart(Layer):

@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from myxtts.models.layer import Conv1D, Conv2D, Layer, UnbiasedBatchNorm
+from myxtts.models.recurrent import GRU
 from myxtts.presets.folder import load, read_config, save
 from myxtts.presets.record import Record, read_record
 from myxtts.presets.variables import named
@@ -107,8 +108,8 @@ class WaveRNN(keras.Model):
             _smoothing(factor, f"up_{index}") for index, factor in enumerate(sizes.upsample_factors)
         ]
         self.input_layer = keras.layers.Dense(sizes.rnn_dims, name="input_layer")
-        self.rnn1 = keras.layers.GRU(sizes.rnn_dims, return_sequences=True, name="rnn1")
-        self.rnn2 = keras.layers.GRU(sizes.rnn_dims, return_sequences=True, name="rnn2")
+        self.rnn1 = GRU(sizes.rnn_dims, return_sequences=True, name="rnn1")
+        self.rnn2 = GRU(sizes.rnn_dims, return_sequences=True, name="rnn2")
         self.fc1 = keras.layers.Dense(sizes.fc_dims, activation="relu", name="fc1")
         self.fc2 = keras.layers.Dense(sizes.fc_dims, activation="relu", name="fc2")
         self.fc3 = keras.layers.Dense(self.outputs_per_sample, name="fc3")

@@ -34,6 +34,7 @@ from myxtts.models.gpt import GPT, GPTBlock
 from myxtts.models.hifigan import HifiDecoder, HifiResBlock
 from myxtts.models.layer import BatchNorm, Conv1D, Conv2D, Dropout, UnbiasedBatchNorm
 from myxtts.models.masked_batch_norm import MaskedBatchNorm
+from myxtts.models.recurrent import GRU
 from myxtts.models.resemblyzer import ResemblyzerEncoder
 from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
 from myxtts.synthesizer_config import TacotronConfig
@@ -103,6 +104,7 @@ LAYERS = [
     (wavernn.WaveRNN(WaveRNNConfig(rnn_dims=6, res_blocks=1, mode="MOL"), name="rnn"), None),
     (wavernn.MelResNet(1, 6, 4, pad=1, name="resnet"), FRAMES),
     (wavernn.MelBlock(8), FRAMES),
+    (GRU(6, return_sequences=True, name="gru"), FRAMES),
     (UnbiasedBatchNorm(momentum=0.5, name="norm"), FRAMES),
     (BatchNorm(momentum=0.5, name="norm"), FRAMES),
     (MaskedBatchNorm(momentum=0.5, name="norm"), FRAMES),
