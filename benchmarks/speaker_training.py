@@ -124,7 +124,7 @@ def our_step(audio: np.ndarray, speakers: np.ndarray, args: argparse.Namespace) 
     batch = {name: tf.constant(value) for name, value in batch.items()}
     spec = {"audio": (None, None), "lengths": (None,), "speakers": (None,)}
     signature = {name: tf.TensorSpec(shape, batch[name].dtype) for name, shape in spec.items()}
-    step = tf.function(task.train_step, input_signature=[signature])
+    step = tf.function(task.train_step, input_signature=[signature], autograph=False)
     return lambda: float(step(batch)["loss"])
 
 

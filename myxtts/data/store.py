@@ -266,7 +266,7 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 
 def log_mel(spec: MelSpec) -> Feature:
     """The mel spectrogram ``(frames, n_mels)`` of a front-end, float16, not normalised."""
-    graph = tf.function(MelSpectrogram(spec), reduce_retracing=True)
+    graph = tf.function(MelSpectrogram(spec), reduce_retracing=True, autograph=False)
 
     def compute(clip: Clip) -> np.ndarray:
         audio = clip.at(spec.sample_rate)

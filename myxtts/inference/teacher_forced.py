@@ -108,7 +108,7 @@ def _save(path: Path, mel: np.ndarray) -> None:
 
 
 def _forward(model: Tacotron):
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def forward(ids, embeddings, mels):
         return model(ids, embeddings, mels, masks=Masks(), training=False).linear
 

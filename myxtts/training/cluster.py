@@ -69,7 +69,9 @@ class Alone:
             asked: tells whether this process is asked to end the training.
         """
         signature = None if xla else [spec]
-        return tf.function(tasks[0].train_step, input_signature=signature, jit_compile=xla)
+        return tf.function(
+            tasks[0].train_step, input_signature=signature, jit_compile=xla, autograph=False
+        )
 
     def stopping(self, asked: bool) -> bool:
         """Whether any process was asked to end the training before the last step."""

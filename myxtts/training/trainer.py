@@ -137,7 +137,9 @@ class Trainer:
             return self.cluster.compile(self.tasks, spec, xla, self.padding, lambda: self._stopping)
 
         self._graphs = functools.cache(compiled)
-        self._validation_step = tf.function(self.task.validation_step, input_signature=[spec])
+        self._validation_step = tf.function(
+            self.task.validation_step, input_signature=[spec], autograph=False
+        )
 
     @property
     def _groups(self) -> list[tuple]:

@@ -133,7 +133,7 @@ def compare(found, expected):
         np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("door", ["rest", "grpc"])
+@pytest.mark.parametrize("door", [pytest.param("rest", marks=pytest.mark.slow), "grpc"])
 def test_the_client_hears_what_the_model_says(model, exported, tmp_path, door):
     if door == "grpc":
         pytest.importorskip("tensorflow_serving", reason="gRPC needs the extra `serving`")

@@ -16,7 +16,7 @@ from tests.serving.test_export import compare, in_c
 TEXT = "This is number 3, and this clip is number 1."
 
 
-@pytest.fixture(scope="module", params=["none", "harmonic"])
+@pytest.fixture(scope="module", params=[pytest.param("none", marks=pytest.mark.slow), "harmonic"])
 def source(request):
     return request.param
 

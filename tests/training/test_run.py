@@ -56,6 +56,7 @@ def test_gpt_needs_a_trained_dvae(micro_config, corpus, tmp_path):
         train(run_config(micro_config, corpus, tmp_path, stage="gpt"))
 
 
+@pytest.mark.slow
 def test_stages_can_run_one_by_one(micro_config, corpus, tmp_path):
     for stage in ("dvae", "gpt"):
         result = train(run_config(micro_config, corpus, tmp_path, stage=stage))

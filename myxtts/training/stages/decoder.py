@@ -63,7 +63,7 @@ class DecoderTask(Task):
             model.decoder.shift(compiled)
         self._compiled_spoken = self._spoken
         if compiled:
-            self._compiled_spoken = tf.function(self._spoken, jit_compile=True)
+            self._compiled_spoken = tf.function(self._spoken, jit_compile=True, autograph=False)
         self.consistency = None
         if self.config.speaker_loss_weight:
             encoder = model.audio_encoder.speaker_encoder.encoder

@@ -70,6 +70,7 @@ def test_the_loss_falls(data, tmp_path):
     assert found[-1] < 0.8 * found[0]
 
 
+@pytest.mark.slow
 def test_resumed_after_a_kill_gives_the_same_bytes(data, whole, tmp_path, monkeypatch):
     own, calls = hifigan.HifiGanTask.sounds, []
 

@@ -166,7 +166,10 @@ def test_whoever_takes_pretrained_weights_takes_a_preset(run, place):
     ("kind", "changes"),
     [
         ("ecapa_tdnn", {"loss": "angular_prototypical", "pictures": True}),
-        ("ecapa_tdnn", {"loss": "aam_softmax", "aam_margin_end": 3, "aam_sub_centres": 2}),
+        pytest.param(
+            *("ecapa_tdnn", {"loss": "aam_softmax", "aam_margin_end": 3, "aam_sub_centres": 2}),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *("coqui", {"ge2e_variant": "contrast", "gradient_accumulation": 2}),
             marks=pytest.mark.slow,
@@ -221,6 +224,7 @@ def test_the_rate_falls_where_the_error_stalls():
     assert shares == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
 
 
+@pytest.mark.slow
 def test_passes_are_counted_in_epochs(speakers, tmp_path):
     result = train(configured(speakers, tmp_path, training(epochs=1)), SPEAKER_SYSTEM)
     assert result.steps == {"speaker": 2}  # 12 recordings in batches of 6

@@ -91,6 +91,7 @@ def test_frozen_resemblyzer_trains_speaks_and_does_not_move(micro_config, corpus
     assert np.isfinite(spoken.waveform).all()
 
 
+@pytest.mark.slow
 def test_unfrozen_resemblyzer_moves(micro_config, corpus, tmp_path):
     pytest.importorskip("resemblyzer", reason="resemblyzer is not installed (make reference)")
     changes = {

@@ -135,6 +135,7 @@ def test_a_file_of_rtvc_goes_on(corpus, whole, tmp_path):
                      init_from=str(whole / "preset")), SYNTHESIZER_SYSTEM)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_begun_with_a_file_keeps_its_rates_when_it_is_resumed(corpus, whole, tmp_path):
     schedule = ["3:4e-3:6:3", "2:2e-3:20:4", "2:1e-3:99:4"]
     begun = {"schedule": schedule, "init_from": str(whole / "synthesizer.pt")}
@@ -250,6 +251,7 @@ def test_dropped_frames_are_their_utterances_mean():
         )
 
 
+@pytest.mark.slow
 def test_dropped_frames_change_the_training_alone(corpus, tmp_path):
     losses = []
     for number, share in enumerate((0.0, 0.5)):
