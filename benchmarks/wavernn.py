@@ -5,18 +5,27 @@ folds; torch's loop is written as Real-Time-Voice-Cloning runs its own: GRU and 
 softmax draw a sample. CPU seconds are counted; a HiFi-GAN of the default sizes stands beside.
 
     python benchmarks/wavernn.py
+
+With ``--training`` a training step on so many crops of 1,000 samples is timed instead, on all
+cores: this package's, the same with Keras's own GRUs, and torch's, which is given the upsampled
+mels and their features.
+
+    python benchmarks/wavernn.py --training 100
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -32,11 +41,16 @@ from myxtts.weights.rtvc_vocoder import state_dict
 CASES = {1: 400, 9: 150, 37: 60}
 WEIGHTS = ("float32", "int16", "int8")
 HIFIGAN_FRAMES, HOP = 400, 200
+# Of a crop in training.
+SAMPLES = 1000
 
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("wavernn.py", __doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each (default: 5)")
+    parser.add_argument(
+        "--training", type=int, default=0, metavar="CROPS", help="time a training step on these"
+    )
     return parser
 
 
@@ -102,6 +116,89 @@ def torch_side(model: WaveRNN, folds: int, steps: int) -> Callable[[], object]:
     return speak
 
 
+def training_sides(crops: int) -> dict[str, Callable[[], object]]:
+    """A step of each: forward, loss, gradients, Adam."""
+    kerass = drawn_model()
+    for layer in (kerass.rnn1, kerass.rnn2):
+        layer.call = functools.partial(keras.layers.GRU.call, layer)
+    return {
+        "torch": _torch_step(drawn_model(), crops),
+        "keras": _our_step(kerass, crops),
+        "ours": _our_step(drawn_model(), crops),
+    }
+
+
+def _our_step(model: WaveRNN, crops: int) -> Callable[[], object]:
+    import tensorflow as tf
+
+    rng = np.random.default_rng(2)
+    labels = tf.constant(rng.integers(0, 512, (crops, SAMPLES + 1)), "int32")
+    samples = 2 * tf.cast(labels[:, :-1], "float32") / 511 - 1
+    mels = tf.constant(rng.uniform(-1, 1, (crops, SAMPLES // HOP + 4, 80)), "float32")
+    optimizer = keras.optimizers.Adam(1e-4, epsilon=1e-8)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(autograph=False)
+    def step():
+        with tf.GradientTape() as tape:
+            loss = model.loss_of(model((samples, mels), training=True), labels[:, 1:])
+        found = tape.gradient(loss, [item.value for item in model.trainable_variables])
+        optimizer.apply(found, model.trainable_variables)
+        return loss
+
+    return lambda: float(step())
+
+
+def _torch_step(model: WaveRNN, crops: int) -> Callable[[], object]:
+    import torch
+
+    nn, width = torch.nn, 512
+    modules = {
+        "I": nn.Linear(113, width),
+        "rnn1": nn.GRU(width, width, batch_first=True),
+        "rnn2": nn.GRU(width + 32, width, batch_first=True),
+        "fc1": nn.Linear(width + 32, width),
+        "fc2": nn.Linear(width + 32, width),
+        "fc3": nn.Linear(width, 512),
+    }
+    weights = {key: torch.tensor(value) for key, value in state_dict(model, 0).items()}
+    for name, module in modules.items():
+        module.load_state_dict({key: weights[f"{name}.{key}"] for key in module.state_dict()})
+    learned = [item for module in modules.values() for item in module.parameters()]
+    adam = torch.optim.Adam(learned, 1e-4)
+    labels = torch.randint(0, 512, (crops, SAMPLES + 1))
+    last = (2 * labels[:, :-1].float() / 511 - 1)[..., None]
+    mels, aux = torch.randn(crops, SAMPLES, 80), torch.randn(crops, SAMPLES, 128).split(32, 2)
+
+    def step():
+        hidden = modules["I"](torch.cat([last, mels, aux[0]], 2))
+        hidden = hidden + modules["rnn1"](hidden)[0]
+        hidden = hidden + modules["rnn2"](torch.cat([hidden, aux[1]], 2))[0]
+        hidden = torch.relu(modules["fc1"](torch.cat([hidden, aux[2]], 2)))
+        hidden = torch.relu(modules["fc2"](torch.cat([hidden, aux[3]], 2)))
+        logits = modules["fc3"](hidden).transpose(1, 2)
+        loss = nn.functional.cross_entropy(logits, labels[:, 1:])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        return loss.item()
+
+    return step
+
+
+def step_seconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Seconds by the clock of a step of each side, the median of some turns."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for call in sides.values():
+        call()
+    for _ in range(rounds):
+        for name, call in sides.items():
+            start = time.perf_counter()
+            call()
+            found[name].append(time.perf_counter() - start)
+    return {name: round(median(times), 3) for name, times in found.items()}
+
+
 def best_rates(sides: dict[str, Callable[[], object]], samples: int, rounds: int) -> dict:
     """Samples a CPU second of each side, the best of some turns."""
     found = dict.fromkeys(sides, 0.0)
@@ -116,7 +213,12 @@ def best_rates(sides: dict[str, Callable[[], object]], samples: int, rounds: int
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measure, and print a JSON line for each number of folds."""
+    """Measure, and print a JSON line for each number of folds, or for a training step."""
+    if args.training:
+        seconds = step_seconds(training_sides(args.training), args.rounds)
+        ratios = {name: round(seconds[name] / seconds["ours"], 2) for name in ("torch", "keras")}
+        report({"crops": args.training, "seconds_a_step": seconds, "times_faster_than": ratios})
+        return
     model = drawn_model()
     for folds, steps in CASES.items():
         sides = {"torch": torch_side(model, folds, steps)}

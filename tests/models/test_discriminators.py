@@ -113,7 +113,7 @@ def test_they_learn_to_tell_tones_from_noise(kind):
     optimizer.build(judge.trainable_variables)
     tone = np.sin(0.1 * np.arange(1_024, dtype="float32"))[None, :, None].repeat(2, 0)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             loss = discriminator_loss(judge(tone), judge(noise(1_024)))

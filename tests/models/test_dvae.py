@@ -44,7 +44,7 @@ def test_training_fills_the_codebook_and_lowers_the_loss():
     optimizer.build(dvae.trainable_variables)
     import tensorflow as tf
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             outputs = dvae(batch, training=True)

@@ -299,7 +299,11 @@ np.save(sys.argv[2], ops.convert_to_numpy(made))
 """
 
 
-@pytest.mark.parametrize("second", [LONGEST, LONGEST // 2], ids=["full", "padded"])
+@pytest.mark.parametrize(
+    "second",
+    [pytest.param(LONGEST, marks=pytest.mark.slow), LONGEST // 2],
+    ids=["full", "padded"],
+)
 def test_embedding_is_the_same_on_torch(tmp_path, encoder, second):
     # Kokoro's tools hear with it where there is no TensorFlow.
     pytest.importorskip("torch")

@@ -59,7 +59,7 @@ def test_groups_are_those_of_keras_and_need_no_xla(own, theirs, shape):
     layers[1].set_weights(layers[0].get_weights())
 
     def gradients(layer):
-        @tf.function
+        @tf.function(autograph=False)
         def step(batch):
             with tf.GradientTape() as tape:
                 tape.watch(batch)

@@ -245,6 +245,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_three_hours_cost_nothing(tmp_path):
     size = 2 * RATE * 10_800
     (tmp_path / "long.wav").write_bytes(wav(RATE, b"", told=size))

@@ -44,6 +44,7 @@ def test_every_operation_is_of_the_core(exported):
     assert foreign_operations(exported) == set()
 
 
+@pytest.mark.slow
 def test_the_c_library_says_what_the_model_says(model, exported, seam, tmp_path):
     clip = hum(2.0, 130, np.random.default_rng(0))
     settings = SynthesisConfig(temperature=0.0, retries=0, vocoder="istft", stream_codes=7)

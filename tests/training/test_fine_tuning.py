@@ -62,6 +62,7 @@ def test_only_the_gpt_and_its_conditioning_move(trained, tuned):
     assert not same(*[[np.asarray(v) for v in e.perceiver.weights] for e in encoders])
 
 
+@pytest.mark.slow
 def test_the_licence_goes_with_the_weights(trained, corpus, tmp_path):
     preset = shutil.copytree(trained.preset, tmp_path / "base")
     (preset / "README.md").write_text("Licence of the weights: none of yours.")
@@ -105,6 +106,7 @@ def test_a_killed_fine_tuning_goes_on_as_if_nothing_had_been(
     assert same(*[arrays(model, "gpt") for model in models])
 
 
+@pytest.mark.slow
 def test_vocabulary_grows_with_a_new_language(trained, tmp_path):
     (tmp_path / "corpus").mkdir()
     corpus = write_corpus(tmp_path / "corpus", clips=4)

@@ -28,6 +28,7 @@ def die_in(monkeypatch, stage: str, step: int) -> None:
     monkeypatch.setattr(Trainer, "_save", save_and_die)
 
 
+@pytest.mark.slow
 def test_a_run_broken_in_every_stage_ends_as_an_unbroken_one(
     trained, micro_config, corpus, tmp_path, monkeypatch
 ):

@@ -118,7 +118,7 @@ def final_state(trainer: Trainer) -> list[np.ndarray]:
     return [np.asarray(variable) for variable in variables]
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("accumulation", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_killed_run_ends_as_an_unbroken_one(tmp_path, accumulation):
     config = settings(gradient_accumulation=accumulation)
     whole = make_trainer(tmp_path / "whole", config)

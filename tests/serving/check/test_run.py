@@ -223,6 +223,7 @@ def tokenising(tmp_path, tokenizer) -> ServedExport:
     return ServedExport(SeparateSession(folder), read_about(folder))
 
 
+@pytest.mark.slow
 def test_ids_of_letters_and_phonemes_are_compared(speller, tmp_path):
     with tokenising(tmp_path, speller).session as session:
         export = ServedExport(session, read_about(tmp_path / "1"))

@@ -18,7 +18,7 @@ from tests.serving.graph.test_synthesizer import (  # noqa: F401
 )
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.9])
+@pytest.mark.parametrize("temperature", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_chunks_joined_are_the_whole(model, voices, temperature):  # noqa: F811
     speaker = GraphSpeaker(model, "hifi")
     stream = GraphStream(speaker)

@@ -34,6 +34,7 @@ def test_options_of_the_original_and_their_defaults(tmp_path):
         resolve(args(tmp_path, "-s", "0"))
 
 
+@pytest.mark.slow
 def test_a_run_is_gone_on_with_or_begun_anew(tmp_path, capsys):
     make_vocoder_data(tmp_path / "SV2TTS")
     main(args(tmp_path, "-s", "2", "--vocoder-steps", "2"))

@@ -60,6 +60,7 @@ def call(trained, tmp_path, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_a_packed_model_speaks_by_itself(call, trained, tmp_path, capsys):
     assert call("--voices", "oskar", "hana", "--temperature", "0.4", "--json") == 0
     result = json.loads(capsys.readouterr().out)

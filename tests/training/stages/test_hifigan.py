@@ -88,6 +88,7 @@ def test_resumed_after_a_kill_gives_the_same_bytes(data, whole, tmp_path, monkey
     assert preset_bytes(tmp_path) == preset_bytes(whole)
 
 
+@pytest.mark.slow
 def test_a_preset_is_trained_on(data, whole, tmp_path):
     result = train(small(data, tmp_path, init_from=str(whole / "preset")), HIFIGAN_SYSTEM)
     assert MelHifiGan.from_preset(result.preset).trained_steps == 8

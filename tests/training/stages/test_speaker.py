@@ -165,7 +165,10 @@ def test_whoever_takes_pretrained_weights_takes_a_preset(run, place):
 @pytest.mark.parametrize(
     ("kind", "changes"),
     [
-        ("ecapa_tdnn", {"loss": "angular_prototypical", "pictures": True}),
+        pytest.param(
+            *("ecapa_tdnn", {"loss": "angular_prototypical", "pictures": True}),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             *("ecapa_tdnn", {"loss": "aam_softmax", "aam_margin_end": 3, "aam_sub_centres": 2}),
             marks=pytest.mark.slow,
@@ -185,6 +188,7 @@ def test_every_loss_trains_every_backbone(speakers, tmp_path, kind, changes):
     assert np.isfinite(result.best["speaker"])
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_a_preset_and_says_so(run, speakers, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     init = training(init_from=str(run.preset), speaker={"steps": 2, "learning_rate": 1e-9})

@@ -23,6 +23,7 @@ def float32_again():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains(micro_config, corpus, tmp_path, float32_again):
     config = run_config(micro_config, corpus, tmp_path, mixed_precision=True)
     train(config.merged({"training": {"decoder": {"steps": 0}}}))
@@ -71,6 +72,7 @@ def test_the_contrastive_loss_is_optimised(micro_config, corpus, tmp_path):
     assert after.audio_encoder.speaker_encoder.fc.kernel.numpy().std() != before
 
 
+@pytest.mark.slow
 def test_frozen_resemblyzer_trains_speaks_and_does_not_move(micro_config, corpus, tmp_path):
     pytest.importorskip("resemblyzer", reason="resemblyzer is not installed (make reference)")
     changes = {"use_pretrained_speaker_encoder": True, "speaker_encoder_type": "resemblyzer"}

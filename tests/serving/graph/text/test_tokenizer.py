@@ -135,6 +135,7 @@ def test_ids_are_those_of_coqui(reader):
     assert golden_differences(reader) == []
 
 
+@pytest.mark.slow
 def test_ids_of_a_thousand_sentences_are_those_of_python(reader):
     wrong, refused = reader.differing(sentences(reader.graph.languages, 1000))
     assert wrong == []
