@@ -202,7 +202,8 @@ def product(weights, scales, inputs, sizes, room, results):
                     inputs[fold + 4], inputs[fold + 5], inputs[fold + 6], inputs[fold + 7],
                     inputs[fold + 8], room,
                 )  # fmt: skip
-            elif folds - fold >= 6:
+            # Without AVX-512, sums of six in float32 have not enough registers.
+            elif (WIDE or weights.itemsize < 4) and folds - fold >= 6:
                 made = 6
                 _tile_of_six(
                     first, second, x, inputs[fold + 1], inputs[fold + 2], inputs[fold + 3],
