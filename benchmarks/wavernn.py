@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -29,7 +30,7 @@ import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks.measuring import report
+from benchmarks.measuring import in_turns, report
 from myxtts.flags import make_parser, run
 from myxtts.generation.vocoders import HifiGanVocoder
 from myxtts.generation.wavernn import KernelEngine, draws
@@ -41,6 +42,8 @@ from myxtts.weights.rtvc_vocoder import state_dict
 CASES = {1: 400, 9: 150, 37: 60}
 WEIGHTS = ("float32", "int16", "int8")
 HIFIGAN_FRAMES, HOP = 400, 200
+# Of the full size's GRUs.
+WIDTH = 512
 # Of a crop in training.
 SAMPLES = 1000
 
@@ -76,27 +79,44 @@ def kernel_side(model: WaveRNN, weights: str, folds: int, steps: int) -> Callabl
     return lambda: engine.speak(conditions, uniforms)
 
 
+def torch_layers(model: WaveRNN, gru: Callable) -> dict[str, Any]:
+    """torch's layers with the model's weights, by RTVC's names, in the order of their use.
+
+    Args:
+        model: of full size.
+        gru: makes one of those of ``rnn1`` and ``rnn2``, of its widths.
+    """
+    import torch
+
+    linear = torch.nn.Linear
+    layers = {
+        "I": linear(113, WIDTH),
+        "rnn1": gru(WIDTH, WIDTH),
+        "rnn2": gru(WIDTH + 32, WIDTH),
+        "fc1": linear(WIDTH + 32, WIDTH),
+        "fc2": linear(WIDTH + 32, WIDTH),
+        "fc3": linear(WIDTH, 512),
+    }
+    weights = {key: torch.tensor(value) for key, value in state_dict(model, 0).items()}
+    for name, layer in layers.items():
+        own = {key: weights.get(f"{name}.{key}", weights.get(f"{name}.{key}_l0"))
+               for key in layer.state_dict()}  # fmt: skip
+        layer.load_state_dict(own)
+    return layers
+
+
 def torch_side(model: WaveRNN, folds: int, steps: int) -> Callable[[], object]:
     """The same in plain torch, with the same weights."""
     import torch
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    nn, width = torch.nn, 512
-    entry, exit_ = nn.Linear(113, width), nn.Linear(width, 512)
-    rnn1, rnn2 = nn.GRUCell(width, width), nn.GRUCell(width + 32, width)
-    fc1, fc2 = nn.Linear(width + 32, width), nn.Linear(width + 32, width)
-    weights = {key: torch.tensor(value) for key, value in state_dict(model, 0).items()}
-    named = {"I": entry, "rnn1": rnn1, "rnn2": rnn2, "fc1": fc1, "fc2": fc2, "fc3": exit_}
-    for name, module in named.items():
-        own = {key: weights.get(f"{name}.{key}", weights.get(f"{name}.{key}_l0"))
-               for key in module.state_dict()}  # fmt: skip
-        module.load_state_dict(own)
+    entry, rnn1, rnn2, fc1, fc2, exit_ = torch_layers(model, torch.nn.GRUCell).values()
     mels, aux = torch.randn(folds, steps, 80), torch.randn(folds, steps, 128)
 
     def speak():
         with torch.no_grad():
-            one, two = torch.zeros(folds, width), torch.zeros(folds, width)
+            one, two = torch.zeros(folds, WIDTH), torch.zeros(folds, WIDTH)
             last, said = torch.zeros(folds, 1), []
             for step in range(steps):
                 parts = aux[:, step].split(32, dim=1)
@@ -152,18 +172,7 @@ def _our_step(model: WaveRNN, crops: int) -> Callable[[], object]:
 def _torch_step(model: WaveRNN, crops: int) -> Callable[[], object]:
     import torch
 
-    nn, width = torch.nn, 512
-    modules = {
-        "I": nn.Linear(113, width),
-        "rnn1": nn.GRU(width, width, batch_first=True),
-        "rnn2": nn.GRU(width + 32, width, batch_first=True),
-        "fc1": nn.Linear(width + 32, width),
-        "fc2": nn.Linear(width + 32, width),
-        "fc3": nn.Linear(width, 512),
-    }
-    weights = {key: torch.tensor(value) for key, value in state_dict(model, 0).items()}
-    for name, module in modules.items():
-        module.load_state_dict({key: weights[f"{name}.{key}"] for key in module.state_dict()})
+    modules = torch_layers(model, functools.partial(torch.nn.GRU, batch_first=True))
     learned = [item for module in modules.values() for item in module.parameters()]
     adam = torch.optim.Adam(learned, 1e-4)
     labels = torch.randint(0, 512, (crops, SAMPLES + 1))
@@ -177,26 +186,13 @@ def _torch_step(model: WaveRNN, crops: int) -> Callable[[], object]:
         hidden = torch.relu(modules["fc1"](torch.cat([hidden, aux[2]], 2)))
         hidden = torch.relu(modules["fc2"](torch.cat([hidden, aux[3]], 2)))
         logits = modules["fc3"](hidden).transpose(1, 2)
-        loss = nn.functional.cross_entropy(logits, labels[:, 1:])
+        loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:])
         adam.zero_grad()
         loss.backward()
         adam.step()
         return loss.item()
 
     return step
-
-
-def step_seconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Seconds by the clock of a step of each side, the median of some turns."""
-    found: dict[str, list[float]] = {name: [] for name in sides}
-    for call in sides.values():
-        call()
-    for _ in range(rounds):
-        for name, call in sides.items():
-            start = time.perf_counter()
-            call()
-            found[name].append(time.perf_counter() - start)
-    return {name: round(median(times), 3) for name, times in found.items()}
 
 
 def best_rates(sides: dict[str, Callable[[], object]], samples: int, rounds: int) -> dict:
@@ -215,7 +211,10 @@ def best_rates(sides: dict[str, Callable[[], object]], samples: int, rounds: int
 def main(args: argparse.Namespace) -> None:
     """Measure, and print a JSON line for each number of folds, or for a training step."""
     if args.training:
-        seconds = step_seconds(training_sides(args.training), args.rounds)
+        sides = training_sides(args.training)
+        in_turns(sides, 1)  # makes the graphs
+        rows = in_turns(sides, args.rounds)
+        seconds = {name: round(median(t for t, _ in own), 3) for name, own in rows.items()}
         ratios = {name: round(seconds[name] / seconds["ours"], 2) for name in ("torch", "keras")}
         report({"crops": args.training, "seconds_a_step": seconds, "times_faster_than": ratios})
         return

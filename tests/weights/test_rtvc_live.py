@@ -161,6 +161,12 @@ def test_the_synthesizer_goes_on_alone_as_rtvcs(tacotrons, torch, bias):
     near(spoken.attention, attention)
 
 
+def made_adam(model: Tacotron):
+    counted = tf.keras.Variable(0, dtype="int64", trainable=False)
+    settings = SynthesizerTrainingConfig(schedule=("2:1e-3:100:2",), gradient_clip=1.0)
+    return make_adam(settings, model, 0, counted, None)
+
+
 def test_training_steps_of_the_synthesizer_are_rtvcs(tacotrons, torch):
     """Zone-out off on both sides."""
     functional, network = torch.nn.functional, tacotrons.network
@@ -181,9 +187,7 @@ def test_training_steps_of_the_synthesizer_are_rtvcs(tacotrons, torch):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         adam.step()
-    counted = tf.keras.Variable(0, dtype="int64", trainable=False)
-    settings = SynthesizerTrainingConfig(schedule=("2:1e-3:100:2",), gradient_clip=1.0)
-    own = make_adam(settings, model, 0, counted, None)
+    own = made_adam(model)
     assert isinstance(own._learning_rate, Since)
     for wanted in losses:
         masks = model.draw(tacotrons.ids, 6, True)._replace(zoneout=None)
@@ -203,9 +207,7 @@ def test_training_steps_of_the_synthesizer_are_rtvcs(tacotrons, torch):
 
 def test_rtvc_loads_a_synthesizer_of_ours(tacotrons, torch, tmp_path):
     model = tacotrons.ours(2)
-    counted = tf.keras.Variable(0, dtype="int64", trainable=False)
-    settings = SynthesizerTrainingConfig(schedule=("2:1e-3:100:2",))
-    own = make_adam(settings, model, 0, counted, None)
+    own = made_adam(model)
     variables = model.trainable_variables
     own.apply([0.01 * tf.ones(v.shape) for v in variables], variables)
     model.step = 1
