@@ -74,7 +74,7 @@ class Watched:
 
     def until(self, condition: str) -> None:
         # A policy without eval leaves no other way to wait in the page.
-        for _ in range(200):
+        for _ in range(600):
             if self.page.evaluate(f"() => Boolean({condition})"):
                 return
             self.page.wait_for_timeout(50)

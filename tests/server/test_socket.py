@@ -51,7 +51,7 @@ def test_barge_in_is_silent_at_once(tmp_path):
         say(socket, type="text", text="word " * 200 + ". More of it. ")
         say(socket, type="flush")
         events_until(socket, "sentence")
-        socket.recv(timeout=5)
+        socket.recv(timeout=20)
         say(socket, type="cancel")
         events_until(socket, "cancelled")
         assert until(lambda: engine.stopped == 1, 20)
@@ -70,7 +70,7 @@ def test_a_socket_that_goes_away_frees_its_place(tmp_path):
             say(socket, type="flush")
             events_until(socket, "sentence")
             # Given up before its first sound, it would never begin.
-            socket.recv(timeout=5)
+            socket.recv(timeout=20)
         assert until(lambda: engine.stopped == 1, 20)
 
 
@@ -108,7 +108,7 @@ def test_a_binary_message_ends_it(humming):
     with connect(address_of(humming[0])) as socket:
         socket.send(b"\0\1")
         with pytest.raises(ConnectionClosed):
-            socket.recv(timeout=5)
+            socket.recv(timeout=20)
     assert humming[1].state.service.ready
 
 
