@@ -2,7 +2,8 @@
 
 Both have the weights that a seed draws, full size, and speak for some samples at each number of
 folds; torch's loop is written as Real-Time-Voice-Cloning runs its own: GRU and linear layers, one
-softmax draw a sample. CPU seconds are counted; a HiFi-GAN of the default sizes stands beside.
+softmax draw a sample. CPU seconds are counted; a HiFi-GAN of the default sizes stands beside. Then
+how many classes integers say until one is another than float32's, with the same draws.
 
     python benchmarks/wavernn.py
 
@@ -42,6 +43,8 @@ from myxtts.weights.rtvc_vocoder import state_dict
 CASES = {1: 400, 9: 150, 37: 60}
 WEIGHTS = ("float32", "int16", "int8")
 HIFIGAN_FRAMES, HOP = 400, 200
+# Folds, and steps of each, of which classes are compared.
+COMPARED = 256, 150
 # Of the full size's GRUs.
 WIDTH = 512
 # Of a crop in training.
@@ -72,11 +75,27 @@ def drawn_model(seed: int = 0) -> WaveRNN:
 def kernel_side(model: WaveRNN, weights: str, folds: int, steps: int) -> Callable[[], object]:
     """A call that speaks ``steps`` samples of each fold with this package's loop."""
     engine = KernelEngine(model, weights)
-    mel = np.clip(0.5 * np.random.default_rng(1).standard_normal((60, 80)), -1, 1)
+    mel = np.clip(0.5 * np.random.default_rng(1).standard_normal((400, 80)), -1, 1)
     starts = np.arange(folds, dtype="int64") * 200
     conditions = engine.conditions(mel.astype("float32"), starts, steps)
     uniforms = draws(model.sizes, (steps, folds), 0)
     return lambda: engine.speak(conditions, uniforms)
+
+
+def classes_to_another(model: WaveRNN) -> dict[str, int]:
+    """How many classes integers say, on the average, until one is another than float32's.
+
+    A fold counts up to its first other class: behind it the two speak of different pasts.
+    """
+    folds, steps = COMPARED
+    said = {kind: kernel_side(model, kind, folds, steps)() for kind in WEIGHTS}
+    found = {}
+    for kind in WEIGHTS[1:]:
+        others = said[kind] != said["float32"]
+        ended = others.any(axis=0)
+        counted = np.where(ended, others.argmax(axis=0) + 1, steps).sum()
+        found[kind] = round(counted / max(ended.sum(), 1))
+    return found
 
 
 def torch_layers(model: WaveRNN, gru: Callable) -> dict[str, Any]:
@@ -230,6 +249,7 @@ def main(args: argparse.Namespace) -> None:
     with threadpool_limits(1):
         rates = best_rates({"hifigan": hifigan_side()}, HIFIGAN_FRAMES * HOP, args.rounds)
     report({"samples_a_cpu_second": {name: round(rate) for name, rate in rates.items()}})
+    report({"classes_to_another_than_float32s": classes_to_another(model)})
 
 
 def hifigan_side() -> Callable[[], object]:

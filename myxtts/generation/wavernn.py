@@ -17,9 +17,9 @@ from myxtts.vocoder_config import OVERLAP, TARGET, WaveRNNConfig
 from myxtts.vocoder_losses import EDGE, mixture_sample
 
 Weights = Literal["float32", "int16", "int8"]
-# Largest integer of a weight; those of the vectors they meet leave sums within 32 bits.
-LARGEST_WEIGHT = {"int16": 2047, "int8": 127}
-LARGEST_SUM, LARGEST_INPUT = 2**31 - 1, 32_767
+# Largest integer of a weight and of the vectors they meet, whose sums must stay within 32 bits.
+LARGEST = {"float32": (1, 1), "int16": (2047, 32_767), "int8": (127, 127)}
+LARGEST_SUM = 2**31 - 1
 # Mel frames over which the end of a sentence fades out.
 FADED_FRAMES = 20
 # Samples of all folds together that are prepared at a time.
@@ -116,7 +116,8 @@ class KernelEngine(ModelEngine):
     Args:
         model: built.
         weights: integers are faster and a little coarser: of a row of a matrix they leave 4,095
-            steps (int16) or 255, and of what it meets as many as sums within 32 bits allow.
+            steps (int16) or 255, and of what it meets as many as sums within 32 bits allow, or
+            255 too.
     """
 
     def __init__(self, model: WaveRNN, weights: Weights = "float32"):
@@ -141,11 +142,12 @@ class KernelEngine(ModelEngine):
 
     def speak(self, conditions: Conditions, uniforms: np.ndarray) -> np.ndarray:
         """Classes or samples ``(samples, folds)``, as :class:`Engine` says."""
-        advance = load_kernel().advance
+        kernel, forms = load_kernel()
         first, *tables = self._tables(conditions.features)
         mels, folds = _with_zeros(conditions.mels), len(conditions.starts)
         states = self._states(folds)
-        rooms = self._rooms(folds)
+        widths = self.sizes.rnn_dims, self.sizes.fc_dims
+        rooms = forms.rooms(self.weights, folds, widths)
         said = np.empty((conditions.size, folds), "float32")
         uniforms = np.ascontiguousarray(uniforms, "float32")
         each = max(PREPARED // folds, 1)
@@ -155,7 +157,7 @@ class KernelEngine(ModelEngine):
             rows = conditions.frames(places)
             base = (mels[places.ravel()] @ self._mel).reshape(*places.shape, -1)
             base += first[rows]
-            advance(
+            kernel.advance(
                 self._matrices,
                 self._scales,
                 self._constants,
@@ -183,21 +185,11 @@ class KernelEngine(ModelEngine):
         one, two = (np.zeros((folds, width), "float32") for _ in range(2))
         return one, two, np.zeros(folds, "float32")
 
-    def _rooms(self, folds: int) -> tuple[np.ndarray, ...]:
-        kernel = load_kernel()
-        integers = self.weights != "float32"
-        kinds = ("int16", "int32") if integers else ("float32", "float32")
-        held = (
-            np.zeros((folds, width + (width % 2 if integers else 0)), kinds[0])
-            for width in (self.sizes.rnn_dims, self.sizes.fc_dims)
-        )
-        return *held, np.zeros((kernel.TOGETHER, 2 * kernel.ROWS), kinds[1])
-
     def _largest(self) -> tuple[int, int]:
         """Integers that vectors of both widths may become."""
-        weight = LARGEST_WEIGHT.get(self.weights, 1)
+        weight, vector = LARGEST[self.weights]
         widths = self.sizes.rnn_dims, self.sizes.fc_dims
-        return tuple(min(LARGEST_SUM // (weight * width), LARGEST_INPUT) for width in widths)
+        return tuple(min(LARGEST_SUM // (weight * width), vector) for width in widths)
 
 
 def generate(
@@ -318,27 +310,29 @@ def _torch_gru(layer) -> tuple[np.ndarray, ...]:
     return turned(kernel), turned(recurrent), turned(bias[0]), turned(bias[1])
 
 
-def load_kernel() -> ModuleType:
-    """The compiled loop, imported late: it compiles, or loads what was compiled, for a second.
+def load_kernel() -> tuple[ModuleType, ModuleType]:
+    """The compiled loop and the forms of what it reads.
+
+    They are imported late: the first compiles, or loads what was compiled, for a second.
 
     Raises:
         ConfigError: numba is missing or does not work.
     """
     try:
-        from myxtts.generation import wavernn_kernel
+        from myxtts.generation import wavernn_forms, wavernn_kernel
     except ImportError as error:
         raise ConfigError(
             f"the compiled WaveRNN needs numba ({error}): pip install '.[int8]', or take another "
             "vocoder."
         ) from error
-    return wavernn_kernel
+    return wavernn_kernel, wavernn_forms
 
 
 def _stored(matrix: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """A matrix ``(outputs, inputs)`` as the kernel wants it, and the scale of each row."""
-    packed = load_kernel().packed
+    _, forms = load_kernel()
     if weights == "float32":
-        return packed(matrix.astype("float32"), 1), np.ones(len(matrix), "float32")
-    most = LARGEST_WEIGHT[weights]
+        return forms.packed(matrix.astype("float32")), np.ones(len(matrix), "float32")
+    most, _ = LARGEST[weights]
     scales = np.maximum(np.abs(matrix).max(axis=1), 1e-20).astype("float32") / np.float32(most)
-    return packed(np.rint(matrix / scales[:, None]).astype(weights), 2), scales
+    return forms.packed(np.rint(matrix / scales[:, None]).astype(weights)), scales

@@ -3,8 +3,7 @@
 A product of weights with the vectors of all folds goes through the weights once: thirty-two rows
 of them against six or nine folds at a time, whose sums stay in registers. That inner loop is
 written in LLVM's vector operations, which become the widest instructions that a processor has;
-numba's own loops come to half its speed. Integer weights (a scale for each row) meet integer
-vectors (a size for each): no sum can leave 32 bits, so that only rounding is lost.
+numba's own loops come to half its speed.
 """
 
 from __future__ import annotations
@@ -12,28 +11,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from llvmlite import binding, ir
-from numba import float32, int32, njit
+from llvmlite import ir
+from numba import float32, int32
 from numba.core import cgutils, types
 from numba.extending import intrinsic, overload
 
+from myxtts.generation.compiling import compiled
+from myxtts.generation.wavernn_forms import FORMS, OFFSET, ROWS, WIDE
 from myxtts.vocoder_losses import LEAST_LOG_SCALE
 
-# Rows of a panel of weights: as many float32 are a whole number of any processor's registers.
-ROWS = 16
-# Folds that meet two panels at a time: their sums stay in registers, of which AVX-512 has as many
-# again, so that the weights come less often out of the cache.
-WIDE = bool(binding.get_host_cpu_features().get("avx512f"))
-TOGETHER = 9 if WIDE else 6
 # Beyond these float32's exponential is 0 or infinite.
 LEAST, MOST = -87.0, 88.0
-_OPTIONS = {
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-    # Divisions that ask for zeros do not become vector code.
-    "error_model": "numpy",
-    "cache": True,
-    "nogil": True,
-}
 
 
 @intrinsic
@@ -46,7 +34,7 @@ def _as_float(context, bits):
     return types.float32(types.int32), generate
 
 
-@njit(inline="always", **_OPTIONS)
+@compiled(inline="always")
 def _exp(value):
     """Exponential of a float32, to 2e-7 of itself; unlike ``math.exp`` it becomes vector code."""
     value = min(max(value, float32(LEAST)), float32(MOST))
@@ -60,34 +48,24 @@ def _exp(value):
     return series * _as_float(int32(bits << int32(23)))
 
 
-def packed(matrix: np.ndarray, together: int) -> np.ndarray:
-    """A matrix ``(outputs, inputs)`` in the order in which :func:`product` reads it.
-
-    Args:
-        matrix: of any numbers; zeros fill up what is lacking.
-        together: inputs that stand side by side: 2 of integers, which are multiplied in pairs,
-            1 of float32.
-
-    Returns:
-        ``(panels, inputs / together, ROWS * together)``, an even number of panels.
-    """
-    rows, width = matrix.shape
-    more = -rows % (2 * ROWS), -width % together
-    full = np.pad(matrix, [(0, more[0]), (0, more[1])])
-    full = full.reshape(-1, ROWS, full.shape[1] // together, together)
-    return np.ascontiguousarray(full.swapaxes(1, 2)).reshape(len(full), full.shape[2], -1)
-
-
-def _multiplied(builder, weights, pair, total):
+def _multiplied(builder, weights, entries, total):
     """Code of ``total`` and the products of a step's weights with a vector's entries.
 
     Of integers, neighbours are multiplied and added, for which processors have one instruction.
     """
     if isinstance(total.type.element, ir.FloatType):
-        products = builder.fmul(weights, pair, flags=("contract",))
+        products = builder.fmul(weights, entries, flags=("contract",))
         return builder.fadd(total, products, flags=("contract",))
+    if weights.type.count == 4 * ROWS:
+        # LLVM does not find this one by itself.
+        called = ir.FunctionType(total.type, [total.type] * 3)
+        name = "llvm.x86.avx512.vpdpbusd.512"
+        function = cgutils.get_or_insert_function(builder.module, called, name)
+        return builder.call(
+            function, [total, *(builder.bitcast(item, total.type) for item in (weights, entries))]
+        )
     wide = ir.VectorType(ir.IntType(32), 2 * ROWS)
-    products = builder.mul(builder.sext(weights, wide), builder.sext(pair, wide))
+    products = builder.mul(builder.sext(weights, wide), builder.sext(entries, wide))
     lanes = ir.VectorType(ir.IntType(32), ROWS)
     halves = [ir.Constant(lanes, list(range(start, 2 * ROWS, 2))) for start in (0, 1)]
     parts = [builder.shuffle_vector(products, products, half) for half in halves]
@@ -99,7 +77,7 @@ def _repeated(builder, array, place, count):
     number = ir.IntType(32)
     start = builder.gep(array.data, [builder.mul(place, ir.Constant(place.type, count))])
     kind = ir.VectorType(array.data.type.pointee, count)
-    entries = builder.load(builder.bitcast(start, kind.as_pointer()), align=2 * count)
+    entries = builder.load(builder.bitcast(start, kind.as_pointer()), align=1)
     order = [ir.Constant(number, index % count) for index in range(ROWS * count)]
     mask = ir.Constant(ir.VectorType(number, len(order)), [item.constant for item in order])
     return builder.shuffle_vector(entries, entries, mask)
@@ -110,9 +88,9 @@ def _tile(context, panels, vectors, out):
 
     What it makes of each vector, ``2 * ROWS`` numbers, goes into the rows of ``out``.
     """
-    integers = isinstance(panels[0].dtype, types.Integer)
-    together = 2 if integers else 1
-    element = ir.IntType(32) if integers else ir.FloatType()
+    kind = panels[0].dtype
+    (together,) = {form.together for form in FORMS.values() if form.weights == str(kind)}
+    element = ir.IntType(32) if isinstance(kind, types.Integer) else ir.FloatType()
     lanes = ir.VectorType(element, ROWS)
 
     def generate(context, builder, signature, args):
@@ -174,16 +152,17 @@ def _tile_of_one(context, first, second, x0, out):
     return _tile(context, (first, second), (x0,), out)
 
 
-@njit(**_OPTIONS)
-def product(weights, scales, inputs, sizes, room, results):
+@compiled()
+def product(weights, scales, inputs, sizes, shifts, room, results):
     """``results[f, r] = scales[r] * sizes[f] * sum over k of weights[r, k] * inputs[f, k]``.
 
     Args:
-        weights: :func:`packed`, float32, int8 or int16.
+        weights: :func:`packed`.
         scales: float32, one a row, as many as the panels have.
-        inputs: float32 or int16 ``(folds, inputs)``.
+        inputs: ``(folds, inputs)`` of the form's vectors.
         sizes: float32 ``(folds,)``.
-        room: to work in, ``(TOGETHER, 2 * ROWS)`` of float32 or int32.
+        shifts: of the form's sums, ``(folds,)``: what to take away from those of each fold.
+        room: to work in, ``(TOGETHER, 2 * ROWS)`` of the form's sums.
         results: float32 ``(folds, outputs)``.
     """
     folds, outputs = results.shape
@@ -216,21 +195,21 @@ def product(weights, scales, inputs, sizes, room, results):
                 made = 1
                 _tile_of_one(first, second, x, room)
             for place in range(made):
-                size, sums = sizes[fold + place], room[place]
+                size, shift, sums = sizes[fold + place], shifts[fold + place], room[place]
                 into = results[fold + place, begin : begin + count]
                 for row in range(count):
-                    into[row] = float32(sums[row]) * own[row] * size
+                    into[row] = float32(room.dtype.type(sums[row] - shift)) * own[row] * size
             fold += made
 
 
-@njit(**_OPTIONS)
-def as_given(values, held, sizes, most):
+@compiled()
+def as_given(values, held, sizes, shifts, most):
     """Inputs of float32 weights are the vectors themselves."""
     return values
 
 
-@njit(**_OPTIONS)
-def as_integers(values, held, sizes, most):
+@compiled()
+def as_integers(values, held, sizes, shifts, most):
     """Vectors as integers up to ``most`` in ``held``, and in ``sizes`` what one is worth."""
     folds, width = values.shape
     most = float32(most)
@@ -241,13 +220,40 @@ def as_integers(values, held, sizes, most):
             largest = max(largest, abs(row[k]))
         factor = most / largest
         sizes[fold] = largest / most
+        total = int32(0)
         for k in range(width):
             # To the nearest: what is cut off behind the point is positive.
-            into[k] = np.int16(int32(row[k] * factor + float32(40_000.5)) - int32(40_000))
+            integer = np.int16(int32(row[k] * factor + float32(40_000.5)) - int32(40_000))
+            into[k] = integer
+            total += int32(integer)
+        # Weights without a sign are too large by the offset.
+        shifts[fold] = OFFSET * total if held.itemsize == 1 else 0
     return held
 
 
-@njit(**_OPTIONS)
+def prepared(values, held, sizes, shifts, most):
+    """:func:`as_given` or :func:`as_integers`, by the type of ``held``.
+
+    Args:
+        values: float32 ``(folds, width)``.
+        held: one of :func:`rooms`; gets the integers.
+        sizes, shifts: ``(folds,)``, as :func:`product` takes them; get those of the integers.
+        most: the largest integer.
+    """
+    raise NotImplementedError
+
+
+@overload(prepared)
+def _prepared_typed(values, held, sizes, shifts, most):
+    chosen = as_integers if isinstance(held.dtype, types.Integer) else as_given
+
+    def prepare(values, held, sizes, shifts, most):
+        return chosen(values, held, sizes, shifts, most)
+
+    return prepare
+
+
+@compiled()
 def _gru(own, kept, given, rows, bias, hidden, state):
     """New states into ``state``, and added to ``hidden``; gates are torch's r, z, n.
 
@@ -275,7 +281,7 @@ def _gru(own, kept, given, rows, bias, hidden, state):
             x[u] += h[u]
 
 
-@njit(**_OPTIONS)
+@compiled()
 def _rectify(values, given, rows):
     folds, width = values.shape
     for f in range(folds):
@@ -284,7 +290,7 @@ def _rectify(values, given, rows):
             v[u] = max(v[u] + g[u], float32(0))
 
 
-@njit(cache=True, nogil=True)
+@compiled(fastmath=False)
 def draw_class(logits, uniform, held):
     """How many cumulated chances, in float64, are at most ``uniform`` of their sum."""
     largest = logits.max()
@@ -302,7 +308,7 @@ def draw_class(logits, uniform, held):
     return chosen
 
 
-@njit(cache=True, nogil=True)
+@compiled(fastmath=False)
 def draw_mixture(parameters, uniforms):
     """A sample in [-1, 1] of a mixture of logistics; the last uniform draw chooses the place."""
     mixtures = len(parameters) // 3
@@ -317,22 +323,7 @@ def draw_mixture(parameters, uniforms):
     return min(max(sample, -1.0), 1.0)
 
 
-def _prepared(values, held, sizes, most):
-    """:func:`as_given` or :func:`as_integers`, by the type of ``held``."""
-    raise NotImplementedError
-
-
-@overload(_prepared)
-def _prepared_typed(values, held, sizes, most):
-    chosen = as_integers if held.dtype == types.int16 else as_given
-
-    def prepare(values, held, sizes, most):
-        return chosen(values, held, sizes, most)
-
-    return prepare
-
-
-@njit(**_OPTIONS)
+@compiled()
 def advance(matrices, scales, constants, tables, rows, base, uniforms, states, rooms, largest, out):
     """Speak ``len(base)`` samples of every fold.
 
@@ -346,7 +337,7 @@ def advance(matrices, scales, constants, tables, rows, base, uniforms, states, r
         base: what mels add to the input layer, bias included, ``(samples, folds, width)``.
         uniforms: draws ``(samples, folds, draws)``, one for classes.
         states: of both GRUs, ``(folds, width)``, and the last sample of each fold; changed.
-        rooms: to work in: the prepared vectors of both widths and :func:`product`'s.
+        rooms: of both widths, to work in.
         largest: integers of both that vectors may become.
         out: float32 ``(samples, folds)``: gets classes, or samples of a mixture.
     """
@@ -359,31 +350,32 @@ def advance(matrices, scales, constants, tables, rows, base, uniforms, states, r
     hidden, own = np.empty((folds, width), np.float32), np.empty((folds, 3 * width), np.float32)
     kept, logits = np.empty_like(own), np.empty((folds, len(bias3)), np.float32)
     one, two = np.empty((folds, narrow), np.float32), np.empty((folds, narrow), np.float32)
-    sizes, none = np.ones(folds, np.float32), np.zeros(folds, np.int32)
+    sizes, shifts = np.ones(folds, np.float32), np.zeros(folds, sums.dtype)
+    none = np.zeros(folds, np.int32)
     chances, top = np.empty(logits.shape[1], np.float32), float32(logits.shape[1] - 1)
     for step in range(len(base)):
         for fold in range(folds):
             into, given, sample = hidden[fold], base[step, fold], last[fold]
             for unit in range(width):
                 into[unit] = given[unit] + column[unit] * sample
-        x = _prepared(hidden, held, sizes, most)
-        product(matrices[0], scales[0], x, sizes, sums, own)
-        x = _prepared(state1, held, sizes, most)
-        product(matrices[1], scales[1], x, sizes, sums, kept)
+        x = prepared(hidden, held, sizes, shifts, most)
+        product(matrices[0], scales[0], x, sizes, shifts, sums, own)
+        x = prepared(state1, held, sizes, shifts, most)
+        product(matrices[1], scales[1], x, sizes, shifts, sums, kept)
         _gru(own, kept, row1, none, bias1, hidden, state1)
-        x = _prepared(hidden, held, sizes, most)
-        product(matrices[2], scales[2], x, sizes, sums, own)
-        x = _prepared(state2, held, sizes, most)
-        product(matrices[3], scales[3], x, sizes, sums, kept)
+        x = prepared(hidden, held, sizes, shifts, most)
+        product(matrices[2], scales[2], x, sizes, shifts, sums, own)
+        x = prepared(state2, held, sizes, shifts, most)
+        product(matrices[3], scales[3], x, sizes, shifts, sums, kept)
         _gru(own, kept, tables[0], rows[step], bias2, hidden, state2)
-        x = _prepared(hidden, held, sizes, most)
-        product(matrices[4], scales[4], x, sizes, sums, one)
+        x = prepared(hidden, held, sizes, shifts, most)
+        product(matrices[4], scales[4], x, sizes, shifts, sums, one)
         _rectify(one, tables[1], rows[step])
-        y = _prepared(one, held_fc, sizes, most_fc)
-        product(matrices[5], scales[5], y, sizes, sums, two)
+        y = prepared(one, held_fc, sizes, shifts, most_fc)
+        product(matrices[5], scales[5], y, sizes, shifts, sums, two)
         _rectify(two, tables[2], rows[step])
-        y = _prepared(two, held_fc, sizes, most_fc)
-        product(matrices[6], scales[6], y, sizes, sums, logits)
+        y = prepared(two, held_fc, sizes, shifts, most_fc)
+        product(matrices[6], scales[6], y, sizes, shifts, sums, logits)
         for fold in range(folds):
             for place in range(logits.shape[1]):
                 logits[fold, place] += bias3[place]

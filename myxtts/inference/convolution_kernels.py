@@ -20,7 +20,7 @@ from numba import prange
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from myxtts.inference.int8_kernels import compiled
+from myxtts.generation.compiling import compiled
 
 # Columns of a panel of weights: a whole number of any processor's registers.
 COLUMNS = 16

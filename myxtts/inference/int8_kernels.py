@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numba import prange
 
-# Sums may be taken in any order, which vector code needs; NaN and infinity keep their meaning.
-FAST = {"reassoc", "contract", "arcp", "nsz"}
-OPTIONS = {"fastmath": FAST, "nogil": True, "error_model": "numpy"}
+from myxtts.generation.compiling import compiled
+
 # What becomes of a product: it is stored, its GELU is, or it is added to what is there.
 STORED, ACTIVATED, ADDED = 0, 1, 2
 GELU_SCALE = np.float32(math.sqrt(2.0 / math.pi))
@@ -63,18 +61,6 @@ class Blocks(NamedTuple):
     second: Norm
     closing: Norm
     epsilon: np.ndarray
-
-
-def compiled(**options):
-    """As ``numba.njit``, kept on disk where there is a place to keep it."""
-
-    def decorate(function):
-        try:
-            return numba.njit(cache=True, **OPTIONS, **options)(function)
-        except RuntimeError:  # no folder that could be written to
-            return numba.njit(**OPTIONS, **options)(function)
-
-    return decorate
 
 
 @compiled()

@@ -1,6 +1,9 @@
 """Speaking with a WaveRNN: RTVC's classes and waves, and a kernel that says the same."""
 
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,8 @@ from tests.models.test_wavernn import channels_last, from_arrays, tiny_model
 from tests.sv2tts_fixtures import fixture, weights
 
 pytest.importorskip("numba", reason="numba is not installed")
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Recorder:
@@ -98,22 +103,52 @@ def test_integers_lose_only_their_rounding(kind, bound):
     assert 0 < np.abs(said[1] - said[0]).max() < bound * np.abs(said[0]).max()
 
 
-def test_product_is_a_product():
-    from myxtts.generation.wavernn_kernel import ROWS, TOGETHER, packed, product
+def check_products():
+    """Of every form: integers to the bit, whatever the processor makes of them."""
+    from myxtts.generation.wavernn_forms import FORMS, packed, rooms
+    from myxtts.generation.wavernn_kernel import prepared, product
 
     rng = np.random.default_rng(0)
-    for folds, outputs, width in ((1, 5, 3), (8, 40, 12), (11, 64, 7)):
-        weights_ = rng.integers(-100, 100, (outputs, width))
-        inputs = rng.integers(-999, 999, (folds, width))
-        scales, sizes = np.full(outputs, 0.5, "float32"), np.full(folds, 0.25, "float32")
-        wanted = inputs @ weights_.T / 8
-        for kind, own, room in (("float32", "float32", "float32"), ("int8", "int16", "int32")):
-            together = 1 if kind == "float32" else 2
-            padded = np.pad(inputs, [(0, 0), (0, -width % together)]).astype(own)
-            results = np.empty((folds, outputs), "float32")
-            held = np.zeros((TOGETHER, 2 * ROWS), room)
-            product(packed(weights_.astype(kind), together), scales, padded, sizes, held, results)
-            np.testing.assert_allclose(results, wanted, rtol=1e-6, atol=1e-3)
+    for kind, form in FORMS.items():
+        for folds, outputs, width in ((1, 5, 3), (8, 40, 12), (11, 64, 7), (19, 33, 70)):
+            weights = rng.integers(-127, 128, (outputs, width))
+            inputs = rng.integers(-127, 128, (folds, width))
+            # An integer each, so that nothing is rounded.
+            inputs[:, 0] = 127
+            sizes, shifts = np.ones(folds, "float32"), np.zeros(folds, form.sums)
+            held, room = rooms(kind, folds, (width,))
+            scales, results = np.full(outputs, 0.5, "float32"), np.empty((folds, outputs), "f4")
+            vectors = prepared_by(prepared)(inputs.astype("float32"), held, sizes, shifts, 127)
+            panels = packed(weights.astype(kind))
+            product(panels, scales, vectors, sizes, shifts, room, results)
+            np.testing.assert_array_equal(results, (inputs @ weights.T / 2).astype("float32"))
+
+
+def prepared_by(overloaded):
+    """``overloaded`` to be called from Python."""
+    from numba import njit
+
+    return njit(lambda *given: overloaded(*given))
+
+
+def test_product_is_a_product():
+    check_products()
+
+
+@pytest.mark.slow
+def test_product_without_this_processors_instructions():
+    """As a processor without AVX-512, and one without its products of bytes, would make it."""
+    from llvmlite import binding
+
+    has = binding.get_host_cpu_features()
+    for missing in ("avx512", "avx512vnni"):
+        kept = [name for name, on in has.items() if on and not name.startswith(missing)]
+        lacked = [name for name in has if name not in kept]
+        told = [f"+{name}" for name in kept] + [f"-{name}" for name in lacked]
+        given = {"NUMBA_CPU_NAME": binding.get_host_cpu_name()}
+        given["NUMBA_CPU_FEATURES"] = ",".join(told)
+        code = "from tests.generation.test_wavernn import check_products; check_products()"
+        subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | given, cwd=ROOT)
 
 
 def test_same_seed_same_wave():
@@ -159,9 +194,11 @@ def test_honest_waves_begin_at_once_and_keep_their_level():
 
 
 def test_without_numba_a_sentence_names_the_extra(monkeypatch):
-    model, kernel = tiny_model(), "myxtts.generation.wavernn_kernel"
+    model = tiny_model()
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, kernel, raising=False)
-    monkeypatch.delattr(kernel, raising=False)
+    for name in ("kernel", "forms"):
+        module = f"myxtts.generation.wavernn_{name}"
+        monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.delattr(module, raising=False)
     with pytest.raises(ConfigError, match=r"needs numba .*pip install '\.\[int8\]'"):
         KernelEngine(model)
