@@ -72,10 +72,12 @@ def drawn_model(seed: int = 0) -> WaveRNN:
     return model
 
 
-def kernel_side(model: WaveRNN, weights: str, folds: int, steps: int) -> Callable[[], object]:
+def kernel_side(
+    model: WaveRNN, weights: str, folds: int, steps: int, frames: int = 60
+) -> Callable[[], object]:
     """A call that speaks ``steps`` samples of each fold with this package's loop."""
     engine = KernelEngine(model, weights)
-    mel = np.clip(0.5 * np.random.default_rng(1).standard_normal((400, 80)), -1, 1)
+    mel = np.clip(0.5 * np.random.default_rng(1).standard_normal((frames, 80)), -1, 1)
     starts = np.arange(folds, dtype="int64") * 200
     conditions = engine.conditions(mel.astype("float32"), starts, steps)
     uniforms = draws(model.sizes, (steps, folds), 0)
@@ -88,7 +90,7 @@ def classes_to_another(model: WaveRNN) -> dict[str, int]:
     A fold counts up to its first other class: behind it the two speak of different pasts.
     """
     folds, steps = COMPARED
-    said = {kind: kernel_side(model, kind, folds, steps)() for kind in WEIGHTS}
+    said = {kind: kernel_side(model, kind, folds, steps, frames=400)() for kind in WEIGHTS}
     found = {}
     for kind in WEIGHTS[1:]:
         others = said[kind] != said["float32"]

@@ -196,9 +196,12 @@ def product(weights, scales, inputs, sizes, shifts, room, results):
                 _tile_of_one(first, second, x, room)
             for place in range(made):
                 size, shift, sums = sizes[fold + place], shifts[fold + place], room[place]
+                if shift:
+                    for row in range(count):
+                        sums[row] -= shift
                 into = results[fold + place, begin : begin + count]
                 for row in range(count):
-                    into[row] = float32(room.dtype.type(sums[row] - shift)) * own[row] * size
+                    into[row] = float32(sums[row]) * own[row] * size
             fold += made
 
 
@@ -220,14 +223,15 @@ def as_integers(values, held, sizes, shifts, most):
             largest = max(largest, abs(row[k]))
         factor = most / largest
         sizes[fold] = largest / most
-        total = int32(0)
         for k in range(width):
             # To the nearest: what is cut off behind the point is positive.
-            integer = np.int16(int32(row[k] * factor + float32(40_000.5)) - int32(40_000))
-            into[k] = integer
-            total += int32(integer)
-        # Weights without a sign are too large by the offset.
-        shifts[fold] = OFFSET * total if held.itemsize == 1 else 0
+            into[k] = np.int16(int32(row[k] * factor + float32(40_000.5)) - int32(40_000))
+        if held.itemsize == 1:
+            # Weights without a sign are too large by the offset.
+            total = int32(0)
+            for k in range(width):
+                total += int32(into[k])
+            shifts[fold] = OFFSET * total
     return held
 
 
