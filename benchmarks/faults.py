@@ -29,6 +29,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fault_inputs import digest, mutated, readers
+from benchmarks.measuring import forget_peak, peak_mb
 from myxtts.errors import ConfigError, MyXTTSError
 from myxtts.files import writable_folder
 from myxtts.flags import make_parser, run
@@ -191,7 +192,8 @@ def work(folder: Path, seed: int) -> None:
 
 
 def _outcome(kind, path: Path, expected: str, same: bool) -> tuple[str, str]:
-    before, started = _forget_peak(), time.monotonic()
+    forget_peak()
+    before, started = peak_mb(), time.monotonic()
     try:
         outcome, told = EQUAL, ""
         if digest(kind.read(path)) != expected:
@@ -204,7 +206,7 @@ def _outcome(kind, path: Path, expected: str, same: bool) -> tuple[str, str]:
         outcome, told = RAW, f"{type(error).__name__}: {error}"
     if time.monotonic() - started > LONGEST_S:
         outcome = SLOW
-    if _status("VmHWM") - before > MOST_MB:
+    if peak_mb() - before > MOST_MB:
         outcome = LARGE
     return outcome, told[:LONGEST_SENTENCE]
 
@@ -212,19 +214,6 @@ def _outcome(kind, path: Path, expected: str, same: bool) -> tuple[str, str]:
 def _place(folder: Path, suffix: str) -> Path:
     folder.mkdir(exist_ok=True)
     return folder / (suffix if not suffix.startswith(".") else f"input{suffix}")
-
-
-def _forget_peak() -> int:
-    """Let the peak of this process's memory begin anew; its memory now, in MB. Linux only."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) // 1024
-    raise MyXTTSError(f"this system does not tell a process's {name}.")
 
 
 def _keep(found: Path, place: Path, number: int, outcome: str) -> None:

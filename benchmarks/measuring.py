@@ -77,6 +77,22 @@ def resident_mb() -> float:
     return round(int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20, 1)
 
 
+def forget_peak() -> None:
+    """Let :func:`peak_mb` begin anew; Linux only."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_mb() -> float:
+    """Most megabytes that this process has had in memory; Linux only.
+
+    The peak of ``getrusage`` is no measure of one: a process that another starts begins with the
+    peak of that.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = [line for line in lines if line.startswith("VmHWM:")]
+    return round(int(line.split()[1]) / 1024, 1)
+
+
 @functools.cache
 def taken() -> dict[str, str]:
     """Processor, date and commit of a figure that is measured now."""

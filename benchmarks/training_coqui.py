@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.measuring import report
+from benchmarks.measuring import forget_peak, peak_mb, report
 from benchmarks.training_material import BATCH, ROWS, SIZES, write_material
 from myxtts.errors import MyXTTSError
 from myxtts.flags import make_parser, run
@@ -143,7 +143,7 @@ class Side:
 
     def call(self, name: str, *arguments: Any) -> Any:
         """What a function below returns there."""
-        calls = {"loss": _loss, "step": _step, "peak": _peak}
+        calls = {"loss": _loss, "step": _step, "peak": peak_mb}
         return self.pool.submit(calls[name], *arguments).result()
 
     def close(self) -> None:
@@ -190,21 +190,10 @@ def _step(stage: str, cached: bool) -> tuple[float, float]:
     if ("step", cached) not in _here:
         _here["step", cached] = _here["side"].step(stage, cached)
         # What was needed to read the model, and at the first step, is not counted.
-        _forget_peak()
+        forget_peak()
     start, before = time.perf_counter(), time.process_time()
     _here["step", cached]()
     return time.perf_counter() - start, time.process_time() - before
-
-
-def _forget_peak() -> None:
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak() -> float:
-    """Megabytes, since :func:`_forget_peak`; Linux only."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = [line for line in lines if line.startswith("VmHWM")]
-    return round(int(line.split()[1]) / 1024, 1)
 
 
 def parser() -> argparse.ArgumentParser:

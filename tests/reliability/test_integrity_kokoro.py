@@ -14,8 +14,10 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="Kokoro's own files are torch's")
 
+from benchmarks.measuring import forget_peak, peak_mb  # noqa: E402
 from myxtts.digests import SUMS, write_sums  # noqa: E402
 from myxtts.errors import DataError, WeightsError  # noqa: E402
+from tests.memory import measures_memory  # noqa: E402
 from tests.tools.kokoro.fakes import fake_voices  # noqa: E402
 from tools.kokoro import voice_sources, weights  # noqa: E402
 from tools.kokoro.voices import load_voice, load_voices, save_voice  # noqa: E402
@@ -71,9 +73,9 @@ def test_a_file_of_another_length_is_no_voice(tmp_path):
         load_voice(tmp_path / "me.bin")
 
 
+@measures_memory
 @pytest.mark.parametrize("suffix", [".npz", ".bin", ".pt"])
 def test_an_archive_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path, suffix):
-    resource = pytest.importorskip("resource", reason="this system counts no memory")
     path, zeros = tmp_path / f"bomb{suffix}", bytes(2**23)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
@@ -81,10 +83,11 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path,
     ):
         for _ in range(64):
             file.write(zeros)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = peak_mb()
     with pytest.raises(DataError, match=rf"bomb\{suffix} cannot be read"):
         load_voice(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert peak_mb() - before < 100
 
 
 def test_torchs_word_for_a_full_disk_is_not_passed_on(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from myxtts.data.store import FeatureStore, waveform
 from myxtts.digests import file_sha256
 from myxtts.errors import AudioError, DataError, NotFiniteError, TooLongError
 from tests.conftest import hum
+from tests.memory import measures_memory
 
 RATE = 22_050
 ROOT = Path(__file__).resolve().parents[2]
@@ -223,8 +224,9 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path):
 
 
 LONG = """
-import resource, sys
+import sys
 from pathlib import Path
+from benchmarks.measuring import forget_peak, peak_mb
 from myxtts.audio.io import read_audio
 from myxtts.data.formats import Utterance
 from myxtts.data.rtvc_folders import load_array
@@ -233,7 +235,8 @@ from myxtts.data.store import FeatureStore, waveform
 from myxtts.errors import AudioError
 folder = Path(sys.argv[1])
 store = FeatureStore(Screen(0.5, 12.0), {"wave": waveform(24_000)}, folder / "cache")
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+forget_peak()
+before = peak_mb()
 hear = lambda utterance, clip: 1.0
 print(_judge(Utterance(folder / "long.wav", "W.", "a", "en"), store, hear, lambda _: None)[1])
 for seconds in (None, 30.0):
@@ -241,11 +244,12 @@ for seconds in (None, 30.0):
         print(len(read_audio(folder / "long.wav", 22_050, seconds)[0]))
     except AudioError as error:
         print(error)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(peak_mb() - before)
 """
 
 
 @pytest.mark.slow
+@measures_memory
 def test_three_hours_cost_nothing(tmp_path):
     size = 2 * RATE * 10_800
     (tmp_path / "long.wav").write_bytes(wav(RATE, b"", told=size))
@@ -259,15 +263,16 @@ def test_three_hours_cost_nothing(tmp_path):
     assert screened == "too long: 10800.00 s"
     assert "lasts 10800.0 s by its header; at most" in whole
     assert int(start) == 30 * RATE
-    assert int(grown) < 100
+    assert float(grown) < 100
 
 
+@measures_memory
 def test_the_largest_that_is_read_stays_within_the_bound(tmp_path):
     """Decoding, the mean over channels and resampling of the most samples that are decoded."""
     code = (
-        "import resource, sys; from myxtts.audio.io import read_audio;"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024;"
-        "before = peak(); print(len(read_audio(sys.argv[1], 22_050)[0]), peak() - before)"
+        "import sys; from myxtts.audio.io import read_audio;"
+        "from benchmarks.measuring import forget_peak, peak_mb; forget_peak(); before = peak_mb();"
+        "print(len(read_audio(sys.argv[1], 22_050)[0]), peak_mb() - before)"
     )
     samples = decoding.MOST_SAMPLES
     with soundfile.SoundFile(tmp_path / "a.wav", "w", 24_000, 1, "PCM_16") as file:
@@ -280,6 +285,6 @@ def test_the_largest_that_is_read_stays_within_the_bound(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    length, grown = map(int, done.stdout.split())
+    length, grown = map(float, done.stdout.split())
     assert length == pytest.approx(samples * 22_050 / 24_000, abs=2)
     assert grown < 500
