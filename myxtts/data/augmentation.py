@@ -15,6 +15,7 @@ from scipy.signal import fftconvolve
 
 from myxtts.audio.decoding import decode, duration
 from myxtts.audio.io import LONGEST_S, read_span, resample
+from myxtts.data.formats import require_folder
 from myxtts.data.speakers import recordings_below
 from myxtts.errors import DataError
 from myxtts.speaker_config import AugmentationConfig
@@ -183,8 +184,7 @@ def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
 
 
 def _files(kind: str, folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"the {kind} folder {folder} does not exist.")
+    require_folder(folder, f"{kind} folder")
     names = {path.name for path in folder.iterdir() if path.is_dir()}
     known = names >= MUSAN or names >= RIRS
     parts = [folder / name for name in PLACES[kind] if name in names] if known else [folder]

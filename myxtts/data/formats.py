@@ -51,6 +51,21 @@ class Utterance:
         return bool(self.durations) and len(self.durations) == len(self.phonemes)
 
 
+def require_folder(folder: Path, told: str) -> None:
+    """Refuse a path that is no folder.
+
+    Args:
+        folder: the path.
+        told: what it should be.
+
+    Raises:
+        DataError: it is none.
+    """
+    if not folder.is_dir():
+        why = "is no folder" if folder.exists() else "does not exist"
+        raise DataError(f"the {told} {folder} {why}.")
+
+
 def find_utterances(
     folder: str | Path, dataset_format: str = "auto", language: str = "en"
 ) -> list[Utterance]:
@@ -68,8 +83,7 @@ def find_utterances(
     folder = Path(folder)
     if is_file(folder) and folder.suffix.lower() in (".csv", ".txt"):
         return list(_read_table(folder, language, ("", "wavs")))
-    if not folder.is_dir():
-        raise DataError(f"the corpus folder {folder} does not exist.")
+    require_folder(folder, "corpus folder")
     try:
         empty = not any(folder.iterdir())
     except OSError as error:

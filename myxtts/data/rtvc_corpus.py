@@ -16,6 +16,7 @@ from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.rtvc_folders import (
     REFUSED,
     append_lines,
+    append_refusals,
     check_processes,
     in_processes,
     save_array,
@@ -29,6 +30,8 @@ from myxtts.files import locked, writable_folder
 from myxtts.text.phonemes import words_apart
 from myxtts.text.symbols import PHONEME_SYMBOLS, SymbolTokenizer
 
+# Which recording each utterance is of: corpora may have files of one name.
+SOURCES = "sources.txt"
 # Utterances that a process is given at once.
 SHARE = 50
 # Frames of the end mark, which is no sound.
@@ -55,7 +58,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Task:
-    utterances: tuple[Utterance, ...]
+    utterances: tuple[tuple[str, Utterance], ...]
     out: Path
     selection: Selection
 
@@ -65,7 +68,8 @@ def preprocess_corpus(
 ) -> int:
     """Prepare a corpus, beside what ``out`` has; returns how many utterances are listed then.
 
-    Utterances that are listed already stay as they are, so an interrupted run goes on.
+    Utterances that are listed already stay as they are, so an interrupted run goes on. One that has
+    the name of another recording's gets a number behind it.
 
     Args:
         folder: of the corpus, in any layout of :mod:`myxtts.data.formats`.
@@ -83,14 +87,15 @@ def preprocess_corpus(
     with locked(out, DataError):
         lines = whole_lines(out / TRAIN)
         known = {line.partition("|")[0] for line in lines}
-        left = [item for item in chosen if f"audio-{name_of(item)}.npy" not in known]
+        named = _named(chosen, out / SOURCES)
+        left = [item for item in named if f"audio-{item[0]}.npy" not in known]
         tasks = [
             _Task(tuple(left[start : start + SHARE]), out, selection)
             for start in range(0, len(left), SHARE)
         ]
         for done in in_processes(prepare, tasks, processes, str(folder)):
             append_lines(out / TRAIN, done.lines)
-            append_lines(out / REFUSED, done.refused)
+            append_refusals(out, done.refused)
     count = len(read_table(out / TRAIN)) if (out / TRAIN).is_file() else 0
     if not count:
         raise DataError(f"{folder} gave no utterance; {out / REFUSED} says why.")
@@ -107,18 +112,38 @@ def choose(utterances: list[Utterance], selection: Selection) -> list[Utterance]
     return [fitting[place] for place in sorted(order[: selection.most or None])]
 
 
-def name_of(utterance: Utterance) -> str:
-    """What its files are called behind their first word."""
-    return f"{utterance.path.parent.name}_{utterance.path.stem}"
+def _named(utterances: list[Utterance], sources: Path) -> list[tuple[str, Utterance]]:
+    """Utterances, each with what its files are called behind their first word.
+
+    Args:
+        utterances: of a corpus.
+        sources: table of the recordings that have names; those that get one now are added.
+    """
+    owners = dict(reversed(line.split("\t", 1)) for line in whole_lines(sources) if "\t" in line)
+    names = {name: path for path, name in owners.items()}
+    found, new = [], []
+    for utterance in utterances:
+        path = str(utterance.path.resolve())
+        usual = f"{utterance.path.parent.name}_{utterance.path.stem}"
+        name, number = owners.get(path, usual), 1
+        while path not in owners and name in names:
+            number += 1
+            name = f"{usual}-{number}"
+        if path not in owners:
+            owners[path], names[name] = name, path
+            new.append(f"{name}\t{path}")
+        found.append((name, utterance))
+    append_lines(sources, new)
+    return found
 
 
 def prepare(task: _Task) -> Prepared:
     """Write utterances."""
     done = Prepared([], [])
     tokenizer = SymbolTokenizer(PHONEME_SYMBOLS)
-    for utterance in task.utterances:
+    for name, utterance in task.utterances:
         try:
-            done.lines.append(_write(utterance, task, tokenizer))
+            done.lines.append(_write(name, utterance, task, tokenizer))
         except UnreadableError:
             raise
         except (AudioError, TextError) as error:
@@ -126,7 +151,7 @@ def prepare(task: _Task) -> Prepared:
     return done
 
 
-def _write(utterance: Utterance, task: _Task, tokenizer: SymbolTokenizer) -> str:
+def _write(name: str, utterance: Utterance, task: _Task, tokenizer: SymbolTokenizer) -> str:
     chosen = task.selection
     # Durations tell where the speech is; of others the detector is asked, where it is installed.
     trim = not utterance.timed_phonemes
@@ -144,7 +169,7 @@ def _write(utterance: Utterance, task: _Task, tokenizer: SymbolTokenizer) -> str
     text, spelt = utterance.text, bool(utterance.phonemes) and not chosen.letters
     if spelt:
         text = words_apart(f"[{''.join(utterance.phonemes)}]")
-    ids, name = tokenizer.encode(text), name_of(utterance)
+    ids = tokenizer.encode(text)
     speaker = Speaker(Path(), task.out, hparams, aligned=False, known=frozenset())
     line = write_utterance(speaker, name, wave, text)
     if spelt and utterance.timed_phonemes and len(ids) == len(utterance.durations) + 1:

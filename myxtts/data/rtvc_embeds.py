@@ -19,6 +19,7 @@ from myxtts.audio.silences import has_detector, raised_volume, trim_silences
 from myxtts.children import begin, without_interrupts
 from myxtts.data.rtvc_folders import broken, check_processes, load_array
 from myxtts.data.synthesizer import TABLE, Line, read_table
+from myxtts.digests import file_sha256
 from myxtts.errors import AudioError, DataError
 from myxtts.files import locked, writable_folder, write_whole
 from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # RTVC adds it to a partial embedding's norm.
 EPSILON = 1e-5
+# Beside the embeddings: of which encoder they are.
+MADE_BY = "embeds.sha256"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def embed_utterances(
     folder: str | Path, encoder: str | Path, processes: int = 4, trim: bool | None = None
 ) -> Embedded:
     """Write the embedding of every utterance of ``train.txt`` that has none yet.
+
+    Those of another encoder, as ``embeds.sha256`` says, are made anew.
 
     Args:
         folder: of ``train.txt`` and ``audio``.
@@ -66,6 +71,7 @@ def embed_utterances(
     work = functools.partial(_embed, folder, Path(encoder), trim)
     refused = []
     with locked(folder, DataError):
+        _begin(folder, lines, encoder)
         tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
         for line, reason in tqdm(
             _in_processes(work, tasks, processes), "embeddings", len(tasks), disable=None
@@ -76,6 +82,17 @@ def embed_utterances(
     if len(refused) == len(lines):
         raise DataError(f"no utterance of {folder / TABLE} could be embedded.")
     return Embedded(len(tasks) - len(refused), len(lines) - len(tasks), refused)
+
+
+def _begin(folder: Path, lines: list[Line], encoder: str | Path) -> None:
+    """Say of which encoder the embeddings are; those of another go."""
+    mark, digest = folder / MADE_BY, file_sha256(encoder)
+    said = mark.read_text("utf-8", "replace").strip() if mark.is_file() else digest
+    if said != digest:
+        logger.warning("the embeddings are of another encoder than %s: made anew.", encoder)
+        for line in lines:
+            (folder / "embeds" / line.embed).unlink(missing_ok=True)
+    write_whole(mark, digest + "\n", DataError)
 
 
 def _in_processes(work, tasks: list[Line], processes: int) -> Iterable[tuple[Line, str]]:

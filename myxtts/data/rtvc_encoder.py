@@ -17,10 +17,13 @@ from myxtts.audio.analysis import mel_of
 from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.audio.io import read_audio
 from myxtts.audio.silences import has_detector, raised_volume, trim_silences
+from myxtts.data.formats import require_folder
 from myxtts.data.rtvc_folders import (
     REFUSED,
     append_lines,
+    append_refusals,
     audio_below,
+    begin_refusals,
     check_processes,
     folders_in,
     in_processes,
@@ -93,22 +96,22 @@ def preprocess_encoder(
     for name in datasets:
         if name not in DATASETS:
             raise ConfigError(f"no data set {name!r}{nearest(name, DATASETS)}.")
-    if not root.is_dir():
-        raise DataError(f"the folder of data sets {root} does not exist.")
+    require_folder(root, "folder of data sets")
     check_processes(processes)
     writable_folder(out, DataError)
     if not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     total = 0
     with locked(out, DataError):
+        begin_refusals(out, skip_existing)
         for name in datasets:
             for dataset, folders in _speakers(root, name):
                 total += _prepare(root, out, dataset, folders, skip_existing, processes)
     if not total:
+        told = f"; {out / REFUSED} says why" if (out / REFUSED).is_file() else ""
         raise DataError(
-            f"{root} gave no utterance of {', '.join(datasets)}; LibriSpeech/train-other-500, "
-            f"VoxCeleb1/wav and VoxCeleb2/dev/aac are looked for, and {out / REFUSED} says what "
-            "was refused."
+            f"{root} gave no utterance of {', '.join(datasets)} (LibriSpeech/train-other-500, "
+            f"VoxCeleb1/wav and VoxCeleb2/dev/aac are looked for){told}."
         )
     return total
 
@@ -154,14 +157,14 @@ def _prepare(
         target = out / "_".join(folder.relative_to(root).parts)
         known = whole_lines(target / SOURCES) if skip else []
         count += len(known)
-        if not skip and (target / SOURCES).is_file():
-            (target / SOURCES).unlink()
         tasks.append(SpeakerFolder(folder, target, frozenset(frames_of(line) for line in known)))
     for task, done in zip(tasks, in_processes(prepare_speaker, tasks, processes, dataset),
                           strict=True):  # fmt: skip
-        if done.lines:
-            append_lines(task.target / SOURCES, done.lines)
-        append_lines(out / REFUSED, done.refused)
+        if not skip:
+            # Speaker by speaker: a run that is broken off has the others' as they were.
+            (task.target / SOURCES).unlink(missing_ok=True)
+        append_lines(task.target / SOURCES, done.lines)
+        append_refusals(out, done.refused)
         count, seconds = count + len(done.lines), seconds + done.seconds
     (out / f"Log_{dataset.replace('/', '_')}.txt").write_text(
         "\n".join([*log, *_statistics(seconds), "-----", f"Finished on {_now()}", ""]),

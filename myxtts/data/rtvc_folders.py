@@ -186,6 +186,18 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         raise DataError(f"cannot write {path}: {error.strerror}.") from error
 
 
+def begin_refusals(out: Path, goes_on: bool) -> None:
+    """Begin ``refused.txt`` anew, if this run does not go on with another."""
+    if not goes_on:
+        (out / REFUSED).unlink(missing_ok=True)
+
+
+def append_refusals(out: Path, lines: Sequence[str]) -> None:
+    """Add to ``refused.txt`` what it does not say yet."""
+    told = set(whole_lines(out / REFUSED)) if lines else set()
+    append_lines(out / REFUSED, [line for line in lines if line not in told])
+
+
 def whole_lines(path: Path) -> list[str]:
     """Lines of a text file; what a killed process left of the last is cut off the file too."""
     if not path.is_file():

@@ -96,6 +96,15 @@ def read_hparams(text: str, known: Mapping[str, Any] = HPARAMS) -> dict[str, Any
     Raises:
         ConfigError: it cannot be read, a name is unknown, or a value is of another kind.
     """
+    return {**known, **given_hparams(text, known)}
+
+
+def given_hparams(text: str, known: Mapping[str, Any] = HPARAMS) -> dict[str, Any]:
+    """The same without those that the text does not name.
+
+    Raises:
+        ConfigError: as of :func:`read_hparams`.
+    """
     try:
         call = ast.parse(f"f({text.strip().rstrip(',')})", mode="eval").body
         given = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
@@ -111,9 +120,10 @@ def read_hparams(text: str, known: Mapping[str, Any] = HPARAMS) -> dict[str, Any
         if name not in known:
             raise ConfigError(f"--hparams: no hyper-parameter {name!r}{nearest(name, known)}.")
         _require_kind(name, value, known[name])
-    values = {**known, **given}
-    _require_mels(values)
-    return values
+        if isinstance(known[name], int) and isinstance(value, float):
+            given[name] = int(value)
+    _require_mels({**known, **given})
+    return given
 
 
 def _require_kind(name: str, value: Any, usual: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.data.batches import Builder
+from myxtts.data.formats import require_folder
 from myxtts.data.rtvc_encoder import PARTIAL_FRAMES, SOURCES, frames_of
 from myxtts.data.rtvc_folders import check_numbers, folders_in, load_array, read_names
 from myxtts.data.substitutes import Substitutes
@@ -66,8 +67,7 @@ def open_mels(root: str | Path) -> MelCorpus:
         DataError: there are fewer than two speakers with utterances.
     """
     root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"the folder of prepared mels {root} does not exist.")
+    require_folder(root, "folder of prepared mels")
     paths: list[Path] = []
     names: list[str] = []
     places: list[int] = []

@@ -7,8 +7,9 @@ arrays lie in ``audio`` and ``mels``. What was refused is in ``refused.txt``.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from myxtts.data.rtvc_folders import (
     NAMES,
     REFUSED,
     append_lines,
+    append_refusals,
+    begin_refusals,
     check_processes,
     folders_in,
     in_processes,
@@ -46,7 +49,8 @@ class Speaker:
         out: the synthesizer's folder.
         hparams: see :data:`~myxtts.data.rtvc_hparams.HPARAMS`.
         aligned: whether books have alignments, or recordings a text each.
-        known: stems of recordings whose utterances are listed and there already.
+        known: names of recordings whose utterances are listed and there already.
+        names: of recordings whose stem is another's too; empty where that does not help.
     """
 
     folder: Path
@@ -54,6 +58,7 @@ class Speaker:
     hparams: Mapping[str, Any]
     aligned: bool
     known: frozenset[str]
+    names: Mapping[Path, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,10 @@ def preprocess_synthesizer(
 ) -> int:
     """Prepare the utterances of a data set; returns how many ``train.txt`` lists.
 
+    Without alignments a recording's stem is its utterance's name, as in RTVC; where several have
+    one stem, speaker and book stand before it. A ``train.txt`` that is there is begun anew when
+    there is something to put into it.
+
     Args:
         root: of data sets.
         out: folder of the result.
@@ -91,9 +100,13 @@ def preprocess_synthesizer(
     """
     check_processes(processes)
     root, out = Path(root), Path(out)
-    speakers = [folder for name in subfolders for folder in folders_in(root / dataset / name)]
+    below = {name: folders_in(root / dataset / name) for name in subfolders}
+    speakers = [folder for folders in below.values() for folder in folders]
     if not speakers:
         raise DataError(f"{root / dataset} has no folders of speakers in {', '.join(subfolders)}.")
+    for name, folders in below.items():
+        if not folders:
+            logger.warning("%s has no folders of speakers: it is skipped.", root / dataset / name)
     for name in ("audio", "mels"):
         writable_folder(out / name, DataError)
     with locked(out, DataError):
@@ -112,18 +125,50 @@ def _prepare(
     skip_existing: bool,
     processes: int,
 ) -> int:
-    lines = _finished(out, aligned) if skip_existing else []
-    (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), **NAMES)
-    known = frozenset(_recording(line, aligned) for line in lines)
+    names = {} if aligned else _names(speakers)
+    lines: list[str] = []
+    begin_refusals(out, skip_existing)
+    if skip_existing:
+        ambiguous = {path.stem for path in names}
+        lines = [line for line in _finished(out, aligned)
+                 if aligned or _recording(line, aligned) not in ambiguous]  # fmt: skip
+        _begin(out, lines)
+    known, count = frozenset(_recording(line, aligned) for line in lines), len(lines)
     if hparams["trim_silence"] and not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
-    tasks = [Speaker(folder, out, hparams, aligned, known) for folder in speakers]
-    count = len(lines)
+    begun = skip_existing
+    tasks = [Speaker(folder, out, hparams, aligned, known, names) for folder in speakers]
     for done in in_processes(prepare_speaker, tasks, processes, dataset):
+        if done.lines and not begun:
+            _begin(out, lines)
+            begun = True
         append_lines(out / TRAIN, done.lines)
-        append_lines(out / REFUSED, done.refused)
+        append_refusals(out, done.refused)
         count += len(done.lines)
     return count
+
+
+def _begin(out: Path, lines: list[str]) -> None:
+    (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), newline="\n", **NAMES)
+
+
+def _names(speakers: list[Path]) -> dict[Path, str]:
+    """Names of recordings whose stem is not theirs alone; empty where another has that too."""
+    recordings = [path for folder in speakers for book in folders_in(folder)
+                  for path in _recordings(book)]  # fmt: skip
+    count = Counter(path.stem for path in recordings)
+    taken = {stem for stem, times in count.items() if times == 1}
+    found = {}
+    for path in recordings:
+        if count[path.stem] > 1:
+            name = f"{path.parent.parent.name}_{path.parent.name}_{path.stem}"
+            found[path] = "" if name in taken else name
+            taken.add(name)
+    return found
+
+
+def _recordings(book: Path) -> list[Path]:
+    return sorted(item for item in book.iterdir() if item.suffix.lower() in SUFFIXES)
 
 
 def prepare_speaker(task: Speaker) -> Prepared:
@@ -145,8 +190,10 @@ def write_utterance(task: Speaker, name: str, wave: np.ndarray, text: str) -> st
     """Write the wave and the mel of an utterance; returns its line of ``train.txt``.
 
     Raises:
-        AudioError: it is too short or too long.
+        AudioError: it is too short or too long, or has a name that cannot be listed.
     """
+    if {"|", "\n", "\r"} & {*name}:
+        raise AudioError("its name has a | or a line break, which train.txt cannot hold.")
     hparams, spec = task.hparams, mel_spec(task.hparams)
     if hparams["trim_silence"] and has_detector():
         wave = trim_silences(wave)
@@ -202,17 +249,21 @@ def _aligned(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, n
 
 def _texts(task: Speaker, book: Path, done: Prepared) -> Iterator[tuple[str, np.ndarray, str]]:
     """Recordings of a book that have a text beside them."""
-    for path in sorted(item for item in book.iterdir() if item.suffix.lower() in SUFFIXES):
+    for path in _recordings(book):
+        name = task.names.get(path, path.stem)
         texts = [path.with_suffix(suffix) for suffix in (".txt", ".normalized.txt")]
         text = next((item for item in texts if item.is_file()), None)
-        if path.stem in task.known:
+        if name in task.known:
+            continue
+        if not name:
+            done.refused.append(f"{path}\tanother recording has its name.")
             continue
         if text is None:
             done.refused.append(f"{path}\tno {texts[0].name} or {texts[1].name}.")
             continue
         try:
             spoken = text.read_text(encoding="utf-8").replace('"', "").strip()
-            yield path.stem, _wave(path, task.hparams), spoken
+            yield name, _wave(path, task.hparams), spoken
         except UnreadableError:
             raise
         except (AudioError, OSError, UnicodeDecodeError) as error:
@@ -240,7 +291,7 @@ def _is_there(out: Path, line: str) -> bool:
 
 
 def _recording(line: str, aligned: bool) -> str:
-    """Stem of the recording that a line's utterance is of; segments have a number behind it."""
+    """Name of the recording that a line's utterance is of; segments have a number behind it."""
     name = line.partition("|")[0].removeprefix("audio-").removesuffix(".npy")
     return name.rpartition("_")[0] if aligned else name
 

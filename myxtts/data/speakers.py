@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from myxtts.audio.decoding import duration
 from myxtts.audio.io import ALSO_READ, SUFFIXES, read_audio, read_span, resample
-from myxtts.data.formats import find_utterances
+from myxtts.data.formats import find_utterances, require_folder
 from myxtts.data.plan import members_of
 from myxtts.errors import AudioError, DataError, UnreadableError
 from myxtts.timing import SPEAKER_RATE
@@ -58,8 +58,7 @@ def find_recordings(folder: str | Path, layout: str = "auto") -> list[Recording]
         DataError: it is no folder, or has no recordings in folders of speakers.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"the folder of speakers {folder} does not exist.")
+    require_folder(folder, "folder of speakers")
     if layout == "auto" and (folder / "metadata.jsonl").is_file():
         return [Recording(item.path, item.speaker) for item in find_utterances(folder)]
     top = next((folder / name for name in VCTK_FOLDERS if (folder / name).is_dir()), folder)

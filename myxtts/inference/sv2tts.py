@@ -159,6 +159,8 @@ class VoiceCloner:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if not lines:
             raise TextError("the text is empty: there is nothing to be spoken.")
+        # A row of dashes between two paragraphs is no reason to say neither.
+        lines = [line for line in lines if any(map(str.isalnum, line))] or lines
         mels = self.synthesizer.synthesize(lines, embedding, seed)
         flags = sorted({
             flag for takes in self.synthesizer.takes for take in takes for flag in take.flags
@@ -227,7 +229,8 @@ def locate(name: str | Path, kind: str) -> Path:
     """File or preset folder of a model of this kind.
 
     Args:
-        name: of the file, or of a folder: a preset's, a run's, or one with RTVC's file.
+        name: of the file, or of a folder: a preset's, a run's, or one with RTVC's file. A run
+            has a preset where it came to its end, and a newer file where it went on behind that.
         kind: ``speaker_encoder``, ``synthesizer`` or ``vocoder``.
 
     Raises:
@@ -246,11 +249,18 @@ def locate(name: str | Path, kind: str) -> Path:
     kinds = {place: kind_of(place) for place in presets}
     wanted = (VOCODER, HIFIGAN) if kind == VOCODER else (kind,)
     fitting = [place for place in presets if kinds[place] in wanted]
-    fitting += [path / FILES[kind]] if (path / FILES[kind]).is_file() else []
+    if (file := path / FILES[kind]).is_file():
+        own = path / "preset"
+        newer = own in fitting and _written(file) > _written(own / MANIFEST)
+        fitting.insert(0 if newer else len(fitting), file)
     if fitting:
         return fitting[0]
     held = f"a {TOLD.get(kinds[presets[0]], kinds[presets[0]])}" if presets else "none"
     raise CheckpointError(f"{name} holds {held} where a {TOLD[kind]} is wanted.")
+
+
+def _written(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _open_encoder(path: Path) -> ResemblyzerEncoder:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from myxtts.data.rtvc_folders import is_of_machine
 from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, example, read_table
 from myxtts.data.vocoder import SYNTHESIZED, SYNTHESIZED_MELS
-from myxtts.errors import DataError
+from myxtts.errors import DataError, TextError
 from myxtts.files import locked, replacing, writable_folder, write_whole
 from myxtts.models.tacotron import Masks, Tacotron
 from myxtts.synthesizer_config import SynthesizerConfig
@@ -37,8 +37,9 @@ def synthesize_mels(
 
     The synthesizer is teacher-forced, without dropout and in the batches of
     Real-Time-Voice-Cloning, which its post-net hears; each mel is cut to its frames. Utterances
-    without frames, and damaged ones, which are told, are left out. What a killed run of the same
-    synthesizer has written stays.
+    without frames are left out, and damaged ones and texts that cannot be spoken, which are told.
+    What a killed run of the same synthesizer has written stays; that of another one goes when the
+    first new mels are there.
 
     Args:
         model: of the synthesizer.
@@ -50,7 +51,6 @@ def synthesize_mels(
     Raises:
         DataError: the folder is none of a synthesizer's, none of its files fits the model, or
             another process writes to ``out``.
-        TextError: nothing of a text is a symbol.
     """
     folder, out = Path(folder), Path(out)
     tokenizer = tokenizer or SymbolTokenizer(model.config.symbols)
@@ -70,24 +70,40 @@ def _synthesize(
     batch_size: int,
     tokenizer: SymbolTokenizer,
 ) -> int:
-    mels = out / SYNTHESIZED_MELS
-    _begin(out, model)
-    corpus = SynthesizerCorpus(folder, [(line, tokenizer.encode(line.text)) for line in lines])
+    mels, digest = out / SYNTHESIZED_MELS, _digest(model)
+    readable = [(line, ids) for line in lines if (ids := _ids(tokenizer, line))]
+    bad = {line.mel for line in lines} - {line.mel for line, _ in readable}
+    corpus = SynthesizerCorpus(folder, readable)
+    own = [line for line, _ in readable]
     build = batches(corpus, SynthesizerConfig(model=model.config))
-    forward, bad = _forward(model), set()
-    for whole in tqdm(_cuts(lines, batch_size, mels), "mels", delay=2, disable=None):
+    forward, begun = _forward(model), _goes_on(out, digest)
+    cuts = _cuts(own, batch_size, mels if begun else None)
+    for whole in tqdm(cuts, "mels", delay=2, disable=None):
         rows = np.array([row for row in whole if _is_sound(corpus, model, row)], "int64")
-        bad |= {lines[row].mel for row in set(whole.tolist()) - set(rows.tolist())}
+        bad |= {own[row].mel for row in set(whole.tolist()) - set(rows.tolist())}
         if not len(rows):
             continue
         made = build(rows, model.r)
         spoken = forward(made["ids"], made["embedding"], made["mels"]).numpy()
+        # What was there goes when there is something to put in its place.
+        if not begun:
+            _begin(out, digest)
+            begun = True
         for row, mel in zip(rows.tolist(), spoken, strict=True):
-            _save(mels / lines[row].mel, mel[: lines[row].frames].astype("float32"))
+            _save(mels / own[row].mel, mel[: own[row].frames].astype("float32"))
     if len(bad) == len(lines):
         raise DataError(f"{folder / TABLE}: no utterance can be read; the log names each.")
     write_whole(out / SYNTHESIZED, "".join(f"{line}\n" for line in _kept(folder / TABLE, bad)))
     return len(lines) - len(bad)
+
+
+def _ids(tokenizer: SymbolTokenizer, line: Line) -> list[int]:
+    """Text ids; none, which is told, where nothing of the text can be spoken."""
+    try:
+        return tokenizer.encode(line.text)
+    except TextError as error:
+        logger.warning("left out: %s: %s", line.mel, error)
+        return []
 
 
 def _is_sound(corpus: SynthesizerCorpus, model: Tacotron, row: int) -> bool:
@@ -115,26 +131,37 @@ def _forward(model: Tacotron):
     return forward
 
 
-def _begin(out: Path, model: Tacotron) -> None:
-    """Say of which synthesizer the mels in ``out`` are; those of another go."""
-    digest, mark, mels = hashlib.sha256(), out / MADE_BY, out / SYNTHESIZED_MELS
+def _digest(model: Tacotron) -> str:
+    digest = hashlib.sha256()
     for name, variable in sorted(model.variables_by_name().items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(np.asarray(variable)).tobytes())
+    return digest.hexdigest()
+
+
+def _goes_on(out: Path, digest: str) -> bool:
+    """Whether the mels in ``out`` are of this synthesizer, and of a run that was broken off.
+
+    A finished run is made anew: its recordings may be others.
+    """
+    mark = out / MADE_BY
     said = mark.read_text("utf-8", "replace").strip() if mark.is_file() else None
-    # A finished run is made anew: its recordings may be others.
-    if said != digest.hexdigest() or (out / SYNTHESIZED).is_file():
-        (out / SYNTHESIZED).unlink(missing_ok=True)
-        for path in mels.glob("mel-*.npy"):
-            path.unlink()
-    write_whole(mark, digest.hexdigest() + "\n", DataError)
+    return said == digest and not (out / SYNTHESIZED).is_file()
 
 
-def _cuts(lines: list[Line], size: int, mels: Path) -> Iterator[np.ndarray]:
-    """Places of the utterances of each batch that is not there as a whole."""
+def _begin(out: Path, digest: str) -> None:
+    """Remove the mels in ``out``, and say of which synthesizer the next ones are."""
+    (out / SYNTHESIZED).unlink(missing_ok=True)
+    for path in (out / SYNTHESIZED_MELS).glob("mel-*.npy"):
+        path.unlink()
+    write_whole(out / MADE_BY, digest + "\n", DataError)
+
+
+def _cuts(lines: list[Line], size: int, mels: Path | None) -> Iterator[np.ndarray]:
+    """Places of the utterances of each batch that is not in ``mels`` as a whole."""
     for start in range(0, len(lines), size):
         rows = np.arange(start, min(start + size, len(lines)))
-        if not all((mels / lines[row].mel).is_file() for row in rows):
+        if mels is None or not all((mels / lines[row].mel).is_file() for row in rows):
             yield rows
 
 

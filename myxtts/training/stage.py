@@ -103,6 +103,25 @@ class Task:
         return {}
 
 
+class Copies:
+    """Which exports of a run are kept besides the last: one for every so many steps.
+
+    Args:
+        every: steps; 0: none.
+        apart: steps between two exports, the first of a resumed run among them.
+    """
+
+    def __init__(self, every: int, apart: int):
+        self.every, self.apart = every, apart
+        self._last: int | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether a multiple of :attr:`every` lies behind the export before, up to this step."""
+        last = max(step - self.apart, 0) if self._last is None else self._last
+        self._last = step
+        return bool(self.every) and step // self.every > last // self.every
+
+
 def weighted_means(
     batches: Iterable[dict], step: Callable[[dict], dict[str, tf.Tensor]]
 ) -> dict[str, float]:

@@ -66,3 +66,16 @@ def test_a_draw_and_what_is_too_short(tmp_path):
     assert len(choose(every, Selection(most=2))) == 2
     with pytest.raises(DataError, match="gave no utterance"):
         preprocess_corpus(corpus, tmp_path / "syn", Selection(5.0, 6.0), processes=1)
+
+
+def test_corpora_with_files_of_one_name_stay_apart(tmp_path):
+    first, second = write(tmp_path / "one", (1.2, 1.25)), write(tmp_path / "two", (1.3, 1.4))
+    out = tmp_path / "syn"
+    for corpus, count in ((first, 2), (second, 4), (first, 4), (second, 4)):
+        assert preprocess_corpus(corpus, out, processes=1) == count
+    lengths = {line.audio: line.samples for line in read_table(out / "train.txt")}
+    assert set(lengths) == {f"audio-a_{name}.npy" for name in ("0", "1", "0-2", "1-2")}
+    # Those without durations were trimmed.
+    assert (lengths["audio-a_0.npy"], lengths["audio-a_0-2.npy"]) == (19_200, 20_800)
+    for name, samples in lengths.items():
+        assert len(np.load(out / "audio" / name)) == samples

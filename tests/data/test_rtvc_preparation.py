@@ -8,6 +8,7 @@ import soundfile
 
 from myxtts.audio.analysis import mel_of
 from myxtts.audio.frontends import RTVC_SYNTHESIZER
+from myxtts.data import rtvc_encoder
 from myxtts.data.rtvc_encoder import frames_of, preprocess_encoder
 from myxtts.data.rtvc_hparams import HPARAMS, mel_spec, read_hparams, splitting
 from myxtts.data.rtvc_synthesizer import preprocess_synthesizer
@@ -171,6 +172,82 @@ def test_processes_give_the_same(tmp_path, untrimmed):
     assert prepare(tmp_path, tmp_path / "a") == prepare(tmp_path, tmp_path / "b", processes=2) == 3
     for name in ("train.txt", "mels/mel-four.npy", "audio/audio-one.npy", "refused.txt"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_recordings_of_one_name_are_not_one(tmp_path, untrimmed):
+    """Speakers whose recordings are numbered from one; another comes later."""
+    root, out = tmp_path / "LibriTTS" / "train-clean-100", tmp_path / "syn"
+
+    def record(speaker, text, name="001", suffix="wav"):
+        write(root / speaker / "b" / f"{name}.{suffix}", 2.0 + len(text) / 10)
+        (root / speaker / "b" / f"{name}.txt").write_text(text)
+
+    def spoken():
+        lines = [line.split("|") for line in (out / "train.txt").read_text().splitlines()]
+        return {name: (int(size), text) for name, _, _, size, _, text in lines}
+
+    record("p1", "A")
+    assert prepare(tmp_path, out) == 1 and set(spoken()) == {"audio-001.npy"}
+    record("p2", "Bee")
+    record("p2", "Seventh", "own")
+    record("p2", "Seventh", "own", "flac")
+    assert prepare(tmp_path, out, skip_existing=True) == 3
+    wanted = {
+        "audio-p1_b_001.npy": (33_600, "A"),
+        "audio-p2_b_001.npy": (36_800, "Bee"),
+        "audio-p2_b_own.npy": (43_200, "Seventh"),
+    }
+    assert spoken() == wanted
+    for name, (size, _) in wanted.items():
+        assert len(np.load(out / "audio" / name)) == size
+    assert (out / "refused.txt").read_text().count("another recording has its name") == 1
+    assert prepare(tmp_path, out, skip_existing=True) == 3 and spoken() == wanted
+    assert (out / "refused.txt").read_text().count("another recording has its name") == 1
+    assert prepare(tmp_path, out) == 3 and spoken() == wanted
+
+
+def test_a_name_that_cannot_be_listed_is_refused(tmp_path, untrimmed):
+    book = libritts(tmp_path)
+    write(book / "a|b.wav", 2.0)
+    (book / "a|b.txt").write_text("Bar.")
+    assert prepare(tmp_path, tmp_path / "syn") == 2
+    assert "its name has a | or a line break" in (tmp_path / "syn" / "refused.txt").read_text()
+
+
+def test_a_table_stays_until_there_is_another(tree, tmp_path, caplog):
+    libritts(tmp_path)
+    out = tmp_path / "syn"
+    prepare(tmp_path, out)
+    whole = (out / "train.txt").read_text()
+    with pytest.raises(DataError, match="has no alignments"):
+        prepare(tmp_path, out, aligned=True)
+    assert (out / "train.txt").read_text() == whole
+    given = {"hparams": UNTRIMMED, "aligned": False, "processes": 1}
+    both = ("train-clean-100", "train-clean-36O")
+    assert preprocess_synthesizer(tmp_path, out, "LibriTTS", both, **given) == 2
+    assert "train-clean-36O has no folders of speakers" in caplog.text
+
+
+def test_speakers_stay_until_they_are_prepared_anew(tree, tmp_path, monkeypatch):
+    out, own = tmp_path / "encoder", rtvc_encoder.prepare_speaker
+    preprocess_encoder(tree, out, ("librispeech_other",), processes=1)
+    before = {path: path.read_text() for path in out.rglob("_sources.txt")}
+    assert len(before) == 2
+
+    def broken(task):
+        if task.source.name == "7":
+            raise KeyboardInterrupt
+        return own(task)
+
+    monkeypatch.setattr(rtvc_encoder, "prepare_speaker", broken)
+    with pytest.raises(KeyboardInterrupt):
+        preprocess_encoder(tree, out, ("librispeech_other",), processes=1)
+    assert {path: path.read_text() for path in out.rglob("_sources.txt")} == before
+
+
+def test_whole_numbers_stay_whole():
+    values = read_hparams("hop_size=200.0, n_fft=1024.0")
+    assert [type(values[name]) for name in ("hop_size", "n_fft")] == [int, int]
 
 
 def test_hparams():

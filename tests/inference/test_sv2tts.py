@@ -1,5 +1,7 @@
 """The three models of SV2TTS behind one call."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -117,6 +119,13 @@ def test_every_place_of_a_model_is_found(files, tmp_path):
     assert locate(files, "vocoder") == files / "vocoder.pt"
     assert locate(files / "vocoder.pt", "vocoder") == files / "vocoder.pt"
     assert locate(path, "speaker_encoder") == locate(path / "preset", "speaker_encoder")
+    # A run that went on behind its preset has a newer file.
+    (path / "encoder.pt").write_bytes((files / "encoder.pt").read_bytes())
+    made = (path / "preset" / sv2tts.MANIFEST).stat().st_mtime
+    for later, found in ((-9, path / "preset"), (9, path / "encoder.pt")):
+        os.utime(path / "encoder.pt", (made + later, made + later))
+        assert locate(path, "speaker_encoder") == found
+    (path / "encoder.pt").unlink()
     opened = sv2tts._open_encoder(locate(path, "speaker_encoder"))
     wave = hear(hum(3.0, 120, RATE), RATE)
     wanted = open_encoder(files / "encoder.pt")(wave[None])
@@ -148,3 +157,16 @@ def test_models_must_fit(cloner):
     vocoder.n_mels = 5
     with pytest.raises(ConfigError, match="mels of 80 channels, the vocoder wants 5"):
         VoiceCloner(cloner.encoder, cloner.synthesizer, vocoder)
+
+
+def test_a_line_of_dashes_between_others_is_passed_over(cloner, monkeypatch):
+    said = []
+
+    def synthesize(lines, embedding, seed):
+        said.extend(lines)
+        return [np.zeros((80, 20), "float32") for _ in lines]
+
+    monkeypatch.setattr(cloner.synthesizer, "synthesize", synthesize)
+    cloner.synthesizer.takes = []
+    cloner.speak("Hello.\n---\nBye.", np.ones(256, "float32"))
+    assert said == ["Hello.", "Bye."]

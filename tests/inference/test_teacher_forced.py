@@ -112,5 +112,22 @@ def test_a_damaged_utterance_is_left_out_and_told(model, folder, tmp_path, caplo
     assert f"left out: {bad} holds NaN" in caplog.text
     for line in kept:
         np.save(folder / "mels" / line[1], np.ones((60, 3), "float32"))
-    with pytest.raises(DataError, match="no utterance can be read"):
-        synthesize_mels(model, folder, tmp_path / "none", batch_size=2)
+    before = contents(out)
+    # A finished folder stays as it is when nothing can take its place.
+    for place in (out, tmp_path / "none"):
+        with pytest.raises(DataError, match="no utterance can be read"):
+            synthesize_mels(model, folder, place, batch_size=2)
+    assert contents(out) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_text_that_cannot_be_spoken_is_left_out_and_told(model, folder, tmp_path, caplog):
+    lines = (folder / "train.txt").read_text().splitlines()
+    lines[2] = lines[2].rpartition("|")[0] + "|%%% &&"
+    (folder / "train.txt").write_text("".join(f"{line}\n" for line in lines))
+    assert synthesize_mels(model, folder, tmp_path / "out") == 2
+    assert (tmp_path / "out" / "synthesized.txt").read_text().splitlines() == [lines[1], lines[3]]
+    assert "left out: mel-1.npy: nothing of the text '%%% &&'" in caplog.text

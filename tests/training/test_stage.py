@@ -24,7 +24,7 @@ from myxtts.settings import Settings, setting
 from myxtts.training.logs import read_history
 from myxtts.training.optimizers import make_optimizer
 from myxtts.training.run import train
-from myxtts.training.stage import Stage, System, Task
+from myxtts.training.stage import Copies, Stage, System, Task
 from myxtts.training.start import open_corpora
 from tests.training.test_resume import Killed, die_in
 
@@ -172,3 +172,13 @@ def test_a_run_of_other_settings_of_the_model_is_refused(corpus, tmp_path):
     other = configured(corpus, tmp_path, resume=True).merged({"model": {"use_bias": False}})
     with pytest.raises(CheckpointError, match=r"model\.use_bias differs"):
         train(other, SYSTEM)
+
+
+def test_copies_are_due_behind_every_multiple():
+    """Also of a run that is gone on with, and of one that is stopped between two exports."""
+    copies = Copies(10, apart=4)
+    assert [step for step in (4, 8, 12, 13, 16, 20, 24, 40) if copies.due(step)] == [12, 20, 40]
+    assert Copies(10, apart=4).due(20)
+    assert not Copies(10, apart=4).due(14)
+    assert not Copies(10, apart=1000).due(3)
+    assert not Copies(0, apart=4).due(20)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import logging
 import secrets
@@ -134,8 +135,11 @@ class Demo:
 
 def rounds(text: str | None) -> Iterator[tuple[str, str]]:
     """References and texts as they are typed; ``text`` is not asked for where there is one."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Names of files may have any bytes, which the locale's strict decoding would end with.
+        sys.stdin.reconfigure(errors="surrogateescape")
     while reference := ask(ASK_VOICE).strip("\"'"):
-        said = text or ask(ASK_TEXT)
+        said = text or readable(ask(ASK_TEXT))
         if not said:
             return
         yield reference, said
@@ -145,6 +149,11 @@ def ask(question: str) -> str:
     """A line that was typed; empty at the end of the input."""
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip()
+
+
+def readable(text: str) -> str:
+    """A typed text with a mark where there were bytes that are no UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def first_free() -> Path:

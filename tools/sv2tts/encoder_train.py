@@ -15,12 +15,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
 from myxtts.limits import require_address_space
 from myxtts.speaker_config import SpeakerConfig
 from myxtts.training.folders import has_checkpoints
-from tools.sv2tts.runs import has_export, move_aside
+from tools.sv2tts.runs import has_export, moved_aside, require_least
 
 # What "never" and "until it is stopped" are to the trainer.
 ENDLESS = 10**9
@@ -58,10 +57,9 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
     """
     run_dir = args.models_dir / args.run_id
     for name in ("vis_every", "umap_every", "save_every", "backup_every"):
-        if getattr(args, name) < 0:
-            raise ConfigError(f"--{name} must be at least 0, not {getattr(args, name)}.")
-    # A backup is a copy of what is saved, so that the two must meet.
-    rhythms = [every for every in (args.save_every, args.backup_every) if every]
+        require_least(args, name, 0)
+    for name in ("steps", "speakers_per_batch", "utterances_per_speaker"):
+        require_least(args, name, 1)
     started = has_checkpoints(run_dir, "speaker")
     stage = {
         "steps": args.steps,
@@ -73,7 +71,7 @@ def resolve(args: argparse.Namespace) -> SpeakerConfig:
         "speaker": stage,
         "seed": args.seed,
         "validate_every": args.save_every or ENDLESS,
-        "checkpoint_every": min(rhythms, default=ENDLESS),
+        "checkpoint_every": args.save_every or args.backup_every or ENDLESS,
         "resume": True,
     }
     if not started and not args.force_restart and has_export(run_dir / EXPORT):
@@ -103,13 +101,12 @@ def main(args: argparse.Namespace) -> None:
     from myxtts.training.start import refuse_other_runs
 
     refuse_other_runs(run_dir, "speaker")
-    if args.force_restart:
-        move_aside(run_dir)
     from myxtts.training.run import train
     from myxtts.training.stages.rtvc_encoder import Rhythm, rtvc_encoder_system
 
     rhythm = Rhythm(args.vis_every, args.umap_every, args.backup_every, visdom_server(args))
-    train(config, rtvc_encoder_system(rhythm))
+    with moved_aside(run_dir, "speaker", args.force_restart):
+        train(config, rtvc_encoder_system(rhythm))
     print(run_dir / EXPORT)
 
 

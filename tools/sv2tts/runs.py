@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myxtts.errors import ConfigError
+from myxtts.errors import ConfigError, MyXTTSError
 from myxtts.flags import print_settings
 from myxtts.limits import require_address_space
 from myxtts.settings import AnySettings
@@ -78,6 +80,9 @@ def run_values(args: argparse.Namespace, stage: str, export: str | None) -> dict
     A run without checkpoints starts from the ``export`` that lies in its folder, if there can be
     one.
     """
+    require_least(args, "save_every", 1)
+    if export is not None and args.backups < 0:
+        raise ConfigError(f"--backup_every must be at least 0, not {args.backups}.")
     run_dir, resume = args.models_dir / args.run_id, goes_on(args, stage)
     values = {
         "output_dir": str(run_dir),
@@ -106,14 +111,37 @@ def has_export(path: Path) -> bool:
     return path.is_file()
 
 
-def move_aside(run_dir: Path) -> None:
-    """Rename a run that is there to the first name that is free.
+def require_least(args: argparse.Namespace, name: str, least: int) -> None:
+    """Refuse an option below its least value.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if getattr(args, name) < least:
+        raise ConfigError(f"--{name} must be at least {least}, not {getattr(args, name)}.")
+
+
+@contextlib.contextmanager
+def moved_aside(run_dir: Path, stage: str, wanted: bool) -> Iterator[None]:
+    """Have a run out of the way of a new one, if that is ``wanted``.
+
+    Where the new one is refused before its first checkpoint, the old one comes back.
 
     Raises:
         ConfigError: it cannot be moved.
     """
-    if not run_dir.exists():
-        return
+    free = _move_aside(run_dir) if wanted and run_dir.exists() else None
+    try:
+        yield
+    except MyXTTSError:
+        if free is not None and not has_checkpoints(run_dir, stage):
+            shutil.rmtree(run_dir, ignore_errors=True)
+            free.rename(run_dir)
+            logger.warning("the run that was in %s is there again.", run_dir)
+        raise
+
+
+def _move_aside(run_dir: Path) -> Path:
     number = 1
     while (free := run_dir.with_name(f"{run_dir.name}.replaced-{number}")).exists():
         number += 1
@@ -122,6 +150,7 @@ def move_aside(run_dir: Path) -> None:
     except OSError as error:
         raise ConfigError(f"{run_dir} cannot be moved aside: {error.strerror}.") from error
     logger.warning("the run that was in %s is in %s now.", run_dir, free)
+    return free
 
 
 def train_run(
@@ -146,9 +175,8 @@ def train_run(
 
     run_dir = Path(config.training.output_dir)
     refuse_other_runs(run_dir, stage)
-    if args.force_restart:
-        move_aside(run_dir)
     from myxtts.training.run import train
 
-    result = train(config, system())
+    with moved_aside(run_dir, stage, args.force_restart):
+        result = train(config, system())
     print(json.dumps(result.to_dict()) if args.json else result.preset)

@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from myxtts.errors import ConfigError
 from myxtts.flags import make_parser, run
 
+EXPORT = "encoder.pt"
+
 
 def parser() -> argparse.ArgumentParser:
     parser = make_parser("synthesizer_preprocess_embeds.py", __doc__)
@@ -26,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--encoder_model_fpath",
         type=Path,
         default=Path("saved_models/default/encoder.pt"),
-        help="the speaker encoder (default: %(default)s)",
+        help=f"the speaker encoder, or a folder with {EXPORT} (default: %(default)s)",
     )
     add(
         "-n",
@@ -44,7 +46,10 @@ def main(args: argparse.Namespace) -> None:
         raise ConfigError(f"--n_processes must be 1 or more, not {args.n_processes}.")
     from myxtts.data.rtvc_embeds import embed_utterances
 
-    done = embed_utterances(args.synthesizer_root, args.encoder_model_fpath, args.n_processes)
+    encoder = args.encoder_model_fpath
+    if encoder.is_dir():
+        encoder /= EXPORT
+    done = embed_utterances(args.synthesizer_root, encoder, args.n_processes)
     print(
         f"{done.written} embeddings written, {done.there} were there, {len(done.refused)} refused"
     )

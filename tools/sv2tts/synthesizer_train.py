@@ -108,14 +108,13 @@ def from_hparams(text: str) -> dict[str, dict[str, Any]]:
     """
     if not text.strip():
         return {}
-    from myxtts.data.rtvc_hparams import HPARAMS, read_hparams
+    from myxtts.data.rtvc_hparams import HPARAMS, given_hparams
 
     values: dict[str, dict[str, Any]] = {}
-    for name, value in read_hparams(text).items():
-        if value == HPARAMS[name]:
-            continue
+    for name, value in given_hparams(text).items():
         if name not in FIELDS:
-            logger.warning("--hparams: the training does not read %s", name)
+            if value != HPARAMS[name]:
+                logger.warning("--hparams: the training does not read %s", name)
             continue
         section, field = FIELDS[name]
         if name == "tts_schedule":

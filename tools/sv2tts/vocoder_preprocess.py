@@ -90,14 +90,14 @@ def main(args: argparse.Namespace) -> None:
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")
+    from myxtts.inference.sv2tts import locate
     from myxtts.inference.teacher_forced import synthesize_mels
-    from myxtts.models.tacotron import Tacotron
+    from myxtts.models.tacotron import KIND, Tacotron
     from myxtts.text.symbols import SymbolTokenizer
     from myxtts.weights.rtvc_synthesizer import read
 
-    path = args.syn_model_fpath
-    own = path / "preset" if (path / "preset").is_dir() else path
-    model = Tacotron.from_preset(own) if own.is_dir() else read(path)
+    path = locate(args.syn_model_fpath, KIND)
+    model = Tacotron.from_preset(path) if path.is_dir() else read(path)
     check_sizes(args.hparams, hparams, model.config)
     out = args.out_dir or root / "vocoder"
     tokenizer = SymbolTokenizer(model.config.symbols, hparams["tts_cleaner_names"])

@@ -146,7 +146,7 @@ class RTVCEncoderTask(Task):
         return numbers | {"gradient_norm": norm}
 
     def stepped(self, step: int, numbers: dict[str, tf.Tensor], batch: dict | None) -> None:
-        """Lines and pictures where they are due."""
+        """Lines, pictures and backups where they are due."""
         rhythm, own = self.model.rhythm, self._step(step)
         if _due(own, rhythm.vis_every):
             loss, eer = float(numbers["loss"]), float(numbers["in_batch_eer"]) / 100
@@ -157,13 +157,14 @@ class RTVCEncoderTask(Task):
             speakers = np.unique(batch["speakers"][:rows].numpy(), return_inverse=True)[1]
             picture = tf.io.encode_png(self._cloud.picture(embeddings, speakers)).numpy()
             self._write(lambda path: write_whole(path, picture), f"umap_{own:06d}.png")
+        if _due(own, rhythm.backup_every):
+            stored = self.stored(step)
+            self._write(lambda path: write_encoder(path, stored), f"encoder_{own:06d}.bak")
 
     def saved(self, step: int) -> None:
-        """Write ``encoder.pt``, and a backup where one is due."""
-        stored, own = self.stored(step), self._step(step)
+        """Write ``encoder.pt``."""
+        stored = self.stored(step)
         self._write(lambda path: write_encoder(path, stored), EXPORT)
-        if _due(own, self.model.rhythm.backup_every):
-            self._write(lambda path: write_encoder(path, stored), f"encoder_{own:06d}.bak")
 
     def stored(self, step: int) -> EncoderFile:
         """What an ``encoder.pt`` of this moment holds."""

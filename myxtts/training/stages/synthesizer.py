@@ -16,6 +16,7 @@ from myxtts.audio.frontends import RTVC_SYNTHESIZER
 from myxtts.audio.io import write_audio
 from myxtts.audio.mel import sequence_mask
 from myxtts.audio.rtvc_griffin_lim import rtvc_griffin_lim
+from myxtts.data.rtvc_folders import save_array
 from myxtts.data.synthesizer import PADDING, PhasePlan, batches, place
 from myxtts.errors import MyXTTSError
 from myxtts.files import write_whole
@@ -23,7 +24,7 @@ from myxtts.plots import new_figure, save_figure, show_matrix
 from myxtts.synthesizer_config import Phase, SynthesizerConfig
 from myxtts.synthesizer_losses import guided_attention, spoken_attention, tacotron_losses
 from myxtts.training.optimizers import Since, begin_means
-from myxtts.training.stage import Stage, Task, weighted_means
+from myxtts.training.stage import Copies, Stage, Task, weighted_means
 from myxtts.weights import rtvc_synthesizer
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class SynthesizerTask(Task):
         behind = model.before, self.counted
         self.optimizer = make_adam(self.training, self.network, *behind, model.source)
         self.groups = [(self.optimizer, self.network.trainable_variables)]
+        self.copies = Copies(self.training.backup_every, self.training.validate_every)
 
     @property
     def variables(self) -> list:
@@ -132,12 +134,13 @@ class SynthesizerTask(Task):
         return tf.cast(tf.shape(batch["mels"])[0], "float32")
 
     def validate(self, batches: Iterable[dict], step: Callable) -> dict[str, float]:
-        """Mean losses at the phase's r; the files of the run are written beside."""
+        """Mean losses at the phase's r."""
         self.model.validation.r = self._phase().r
-        values = weighted_means(batches, step)
-        if self.step > int(self.before):
-            self.export()
-        return values
+        return weighted_means(batches, step)
+
+    def saved(self, step: int) -> None:
+        """Write the files of the run that are RTVC's."""
+        self.export()
 
     def pictures(self, batch: dict) -> dict[str, np.ndarray]:
         """Attention and mels of the first validation utterance, drawn into ``plots`` too."""
@@ -149,8 +152,11 @@ class SynthesizerTask(Task):
         return {f"synthesizer/{name}": first[name] for name in ("attention", *_MELS)}
 
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
-        """The same utterance by Griffin-Lim, from the teacher-forced mel."""
-        mel = np.clip(self._first["predicted"], -LARGEST, LARGEST)
+        """The same utterance by Griffin-Lim, from the teacher-forced mel, which is kept too."""
+        mel, name = self._first["predicted"], f"mel-prediction-step-{self.step}_sample_1.npy"
+        path = _made(self.model.run_dir / "mel-spectrograms") / name
+        self._keep(lambda: save_array(path, mel))
+        mel = np.clip(mel, -LARGEST, LARGEST)
         if mel.shape[1] != RTVC_SYNTHESIZER.n_mels or len(mel) < 5 or not self.step:
             return {}
         wave, rate = rtvc_griffin_lim(mel), RTVC_SYNTHESIZER.sample_rate
@@ -160,10 +166,10 @@ class SynthesizerTask(Task):
 
     def export(self) -> None:
         """Write ``synthesizer.pt``, and a copy that stays where one is due."""
-        step, every = self.step, self.training.backup_every
+        step = self.step
         self.network.r, self.network.step = int(self.r), step
         paths = [self.model.run_dir / EXPORT]
-        if every and step // every > (step - self.training.validate_every) // every:
+        if self.copies.due(step):
             paths.append(self.model.run_dir / f"synthesizer_{step // 1000:06d}.pt")
         symbols = "\n".join("\\s" if item == " " else item for item in self.network.config.symbols)
         metas = _made(self.model.run_dir / "metas") / "CharacterEmbeddings.tsv"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 
 import keras
@@ -16,7 +16,7 @@ from myxtts.data.vocoder import crops
 from myxtts.errors import MyXTTSError
 from myxtts.generation.wavernn import KernelEngine, generate
 from myxtts.training.optimizers import Since, WarmupCosine, set_steps
-from myxtts.training.stage import Stage, Task, weighted_means
+from myxtts.training.stage import Copies, Stage, Task
 from myxtts.vocoder_config import TARGET, TRAINING_OVERLAP, VocoderTrainingConfig
 from myxtts.weights import rtvc_vocoder
 from myxtts.weights.rtvc import Adam
@@ -30,7 +30,8 @@ EXPORT = "vocoder.pt"
 class VocoderTask(Task):
     """Lower the loss of a WaveRNN on crops.
 
-    Every validation leaves ``vocoder.pt`` in the run folder, and sounds under RTVC's names.
+    Every checkpoint leaves ``vocoder.pt`` in the run folder, and every validation sounds under
+    RTVC's names.
 
     Args:
         model: see :class:`myxtts.training.stages.vocoder_system.VocoderModel`.
@@ -48,6 +49,7 @@ class VocoderTask(Task):
             take_adam(self.optimizer, self.network, model.adam)
             self.counted.assign(self.optimizer.iterations)
         self.groups = [(self.optimizer, self.network.trainable_variables)]
+        self.copies = Copies(self.training.backup_every, self.training.validate_every)
 
     @property
     def variables(self) -> list:
@@ -66,11 +68,9 @@ class VocoderTask(Task):
     def weight(self, batch: dict) -> tf.Tensor:
         return tf.cast(tf.shape(batch["samples"])[0], "float32")
 
-    def validate(self, batches: Iterable[dict], step: Callable) -> dict[str, float]:
-        """The mean loss; the files of the run are written beside."""
-        values = weighted_means(batches, step)
+    def saved(self, step: int) -> None:
+        """Write the files of the run that are RTVC's."""
         self.export()
-        return values
 
     def sounds(self, batch: dict) -> dict[str, tuple[int, np.ndarray]]:
         """Validation utterances as they are, once, and as the network says them."""
@@ -90,10 +90,10 @@ class VocoderTask(Task):
 
     def export(self) -> None:
         """Write ``vocoder.pt``, and a copy that stays where one is due."""
-        step, every = self.step, self.training.backup_every
+        step = self.step
         state, rate = adam_state(self.optimizer, self.network), float(self.optimizer.learning_rate)
         paths = [self.model.run_dir / EXPORT]
-        if every and step and step % every < self.training.validate_every:
+        if self.copies.due(step):
             paths.append(self.model.run_dir / f"checkpoint_{step // 1000}k_steps.pt")
         try:
             for path in paths:

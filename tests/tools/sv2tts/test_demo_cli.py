@@ -175,3 +175,13 @@ def test_sound_that_cannot_be_played_is_told_once(cloner, caplog, monkeypatch):
     assert played == [(800, RATE)]
     with pytest.raises(AudioError):
         demo.round("nowhere.wav", "Four.")
+
+
+def test_bytes_that_are_no_text_cost_their_round_only(cloner, monkeypatch, capfd):
+    typed = b"\xe9.wav\nHello.\nme.wav\nCaf\xe9.\n"
+    stdin = io.TextIOWrapper(io.BytesIO(typed), "utf-8", "strict")
+    monkeypatch.setattr(sys, "argv", ["demo_cli.py", "--no_sound"])
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert run(demo_cli.main, demo_cli.parser()) == 0
+    assert cloner.said == ["Caf\ufffd."]
+    assert "error: no audio file" in capfd.readouterr().err

@@ -55,6 +55,9 @@ def test_hparams_with_commas():
     values = from_hparams("tts_schedule=[(7, 1e-3, 10, 4), (2, 1e-4, 20, 8)],tts_dropout=0.25")
     assert values["training"]["schedule"] == ["7:0.001:10:4", "2:0.0001:20:8"]
     assert values["model"] == {"dropout": 0.25}
+    # What is as usual is said to a run that has it otherwise.
+    assert from_hparams("max_mel_frames=900")["data"] == {"max_frames": 900}
+    assert from_hparams("hop_size=200") == {}
     with pytest.raises(ConfigError, match="is no phase"):
         from_hparams("tts_schedule=[(7, 1e-3)]")
 
@@ -88,6 +91,15 @@ def test_embeddings_are_written_once(tmp_path, capsys):
     assert made.shape == (256,) and made.dtype == np.float32
     embed(folder, tmp_path / "encoder.pt")
     assert "0 embeddings written, 6 were there, 1 refused" in capsys.readouterr().out
+    # Another encoder's are made anew; a folder with RTVC's file will do.
+    other = tmp_path / "other" / "encoder.pt"
+    other.parent.mkdir()
+    arrays["similarity_weight"] *= 2
+    arrays["linear.bias"] = arrays["linear.bias"] + 0.5
+    write_encoder(other, EncoderFile(1, arrays))
+    embed(folder, other.parent)
+    assert "6 embeddings written, 0 were there, 1 refused" in capsys.readouterr().out
+    assert np.abs(np.load(folder / "embeds" / "embed-3.npy") - made).max() > 1e-3
     (tmp_path / "bad.pt").write_bytes(b"x")
     with pytest.raises(WeightsError):
         embed(folder, tmp_path / "bad.pt")

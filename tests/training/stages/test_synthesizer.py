@@ -89,6 +89,8 @@ def test_it_learns_and_leaves_what_rtvc_leaves(whole):
     assert rtvc_synthesizer.read(whole / "synthesizer.pt").step == model.step
     assert list((whole / "plots").glob("attention_step_*_sample_1.png"))
     assert list((whole / "plots").glob("step-*-mel-spectrogram_sample_1.png"))
+    last = np.load(whole / "mel-spectrograms" / "mel-prediction-step-12_sample_1.npy")
+    assert last.dtype == np.float32 and last.shape[1] == model.config.n_mels
     table = (whole / "metas" / "CharacterEmbeddings.tsv").read_text().split("\n")
     assert table[:2] == ["_", "~"] and table[65] == "\\s"
 

@@ -13,7 +13,7 @@ from myxtts.training import stage
 from myxtts.training.logs import read_history
 from myxtts.training.optimizers import set_steps
 from myxtts.training.run import train
-from myxtts.training.stages.vocoder import make_adam
+from myxtts.training.stages.vocoder import VocoderTask, make_adam
 from myxtts.training.stages.vocoder_system import VOCODER_SYSTEM
 from myxtts.weights import rtvc_vocoder
 from myxtts.weights.torch_file import write_torch_file
@@ -63,13 +63,28 @@ def test_resumed_after_a_kill_gives_the_same_bytes(data, whole, tmp_path, monkey
             os.kill(os.getpid(), signal.SIGTERM)
         return own(batches, step)
 
-    monkeypatch.setattr("myxtts.training.stages.vocoder.weighted_means", kill)
+    monkeypatch.setattr("myxtts.training.stage.weighted_means", kill)
     with pytest.raises(KeyboardInterrupt):
         train(small_config(data, tmp_path), VOCODER_SYSTEM)
     assert not (tmp_path / "preset").exists()
     train(small_config(data, tmp_path, resume=True), VOCODER_SYSTEM)
     assert preset_bytes(tmp_path) == preset_bytes(whole)
     assert (tmp_path / "vocoder.pt").read_bytes() == (whole / "vocoder.pt").read_bytes()
+
+
+def test_ctrl_c_leaves_what_was_learned_until_then(data, tmp_path, monkeypatch):
+    """Between two validations, of which the next would have written it."""
+
+    def stop(self, step, numbers, batch):
+        if step == 2:
+            # It ends the step that comes next.
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(VocoderTask, "stepped", stop)
+    told = {"vocoder": {"steps": 9}, "validate_every": 1000, "checkpoint_every": 1000}
+    with pytest.raises(KeyboardInterrupt):
+        train(small_config(data, tmp_path, **told), VOCODER_SYSTEM)
+    assert rtvc_vocoder.open_vocoder(tmp_path / "vocoder.pt")[0].trained_steps == 3
 
 
 @pytest.mark.parametrize("batches", [1, 2])
