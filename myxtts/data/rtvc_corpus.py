@@ -19,14 +19,15 @@ from myxtts.data.rtvc_folders import (
     append_refusals,
     check_processes,
     in_processes,
+    preparing,
     save_array,
     whole_lines,
 )
 from myxtts.data.rtvc_hparams import HPARAMS
-from myxtts.data.rtvc_synthesizer import TRAIN, Prepared, Speaker, write_utterance
+from myxtts.data.rtvc_synthesizer import PARTS, TRAIN, Prepared, Speaker, write_utterance
 from myxtts.data.synthesizer import FRAMES_A_SECOND, read_table
 from myxtts.errors import AudioError, DataError, TextError, UnreadableError
-from myxtts.files import locked, writable_folder
+from myxtts.files import writable_folder
 from myxtts.text.phonemes import words_apart
 from myxtts.text.symbols import PHONEME_SYMBOLS, SymbolTokenizer
 
@@ -82,9 +83,10 @@ def preprocess_corpus(
     """
     check_processes(processes)
     chosen, out = choose(find_utterances(folder), selection), Path(out)
-    for name in ("audio", "mels", "durations"):
+    parts = (*PARTS, "durations")
+    for name in parts:
         writable_folder(out / name, DataError)
-    with locked(out, DataError):
+    with preparing(out, *parts):
         lines = whole_lines(out / TRAIN)
         known = {line.partition("|")[0] for line in lines}
         named = _named(chosen, out / SOURCES)

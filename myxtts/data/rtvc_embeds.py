@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from myxtts.audio.silences import has_detector, raised_volume, trim_silences
 from myxtts.children import begin, without_interrupts
-from myxtts.data.rtvc_folders import broken, check_processes, load_array
+from myxtts.data.rtvc_folders import broken, check_processes, load_array, preparing
 from myxtts.data.synthesizer import TABLE, Line, read_table
 from myxtts.digests import file_sha256
 from myxtts.errors import AudioError, DataError
-from myxtts.files import locked, writable_folder, write_whole
+from myxtts.files import writable_folder, write_whole
 from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
 from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
 
@@ -70,7 +70,7 @@ def embed_utterances(
     writable_folder(folder / "embeds", DataError)
     work = functools.partial(_embed, folder, Path(encoder), trim)
     refused = []
-    with locked(folder, DataError):
+    with preparing(folder, "embeds"):
         _begin(folder, lines, encoder)
         tasks = [line for line in lines if not (folder / "embeds" / line.embed).is_file()]
         for line, reason in tqdm(

@@ -27,12 +27,13 @@ from myxtts.data.rtvc_folders import (
     check_processes,
     folders_in,
     in_processes,
+    preparing,
     read_names,
     save_array,
     whole_lines,
 )
 from myxtts.errors import AudioError, ConfigError, DataError, UnreadableError
-from myxtts.files import locked, writable_folder
+from myxtts.files import sweep, writable_folder
 from myxtts.settings import nearest
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def preprocess_encoder(
     if not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     total = 0
-    with locked(out, DataError):
+    with preparing(out):
         begin_refusals(out, skip_existing)
         for name in datasets:
             for dataset, folders in _speakers(root, name):
@@ -155,6 +156,7 @@ def _prepare(
     tasks, count, seconds = [], 0, []
     for folder in folders:
         target = out / "_".join(folder.relative_to(root).parts)
+        sweep(target)
         known = whole_lines(target / SOURCES) if skip else []
         count += len(known)
         tasks.append(SpeakerFolder(folder, target, frozenset(frames_of(line) for line in known)))

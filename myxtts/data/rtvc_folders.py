@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from myxtts.children import begin, without_interrupts
 from myxtts.data.speakers import AUDIO_SUFFIXES
 from myxtts.errors import ConfigError, DataError
-from myxtts.files import replacing
+from myxtts.files import locked, replacing, sweep
 
 REFUSED = "refused.txt"
 # What mels, embeddings, durations and waves never reach; beyond it is damage.
@@ -184,6 +185,23 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise DataError(f"cannot write {path}: {error.strerror}.") from error
+
+
+@contextmanager
+def preparing(out: Path, *parts: str) -> Iterator[None]:
+    """Keep a folder to this process, without what killed ones had begun in it.
+
+    Args:
+        out: that exists.
+        parts: folders in it that are written to.
+
+    Raises:
+        DataError: another process writes to it.
+    """
+    with locked(out, DataError):
+        for folder in (out, *(out / part for part in parts)):
+            sweep(folder)
+        yield
 
 
 def begin_refusals(out: Path, goes_on: bool) -> None:

@@ -27,16 +27,18 @@ from myxtts.data.rtvc_folders import (
     check_processes,
     folders_in,
     in_processes,
+    preparing,
     save_array,
     whole_lines,
 )
 from myxtts.data.rtvc_hparams import HPARAMS, mel_spec, splitting
 from myxtts.errors import AudioError, DataError, UnreadableError
-from myxtts.files import locked, writable_folder
+from myxtts.files import writable_folder
 
 logger = logging.getLogger(__name__)
 
 TRAIN = "train.txt"
+PARTS = ("audio", "mels")
 SUFFIXES = (".wav", ".flac", ".mp3")
 
 
@@ -107,9 +109,9 @@ def preprocess_synthesizer(
     for name, folders in below.items():
         if not folders:
             logger.warning("%s has no folders of speakers: it is skipped.", root / dataset / name)
-    for name in ("audio", "mels"):
+    for name in PARTS:
         writable_folder(out / name, DataError)
-    with locked(out, DataError):
+    with preparing(out, *PARTS):
         count = _prepare(speakers, out, dataset, hparams, aligned, skip_existing, processes)
     if not count:
         raise DataError(_nothing(root / dataset, speakers, aligned, out))

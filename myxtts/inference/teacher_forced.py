@@ -11,11 +11,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from myxtts.data.rtvc_folders import is_of_machine
+from myxtts.data.rtvc_folders import is_of_machine, preparing
 from myxtts.data.synthesizer import TABLE, Line, SynthesizerCorpus, batches, example, read_table
 from myxtts.data.vocoder import SYNTHESIZED, SYNTHESIZED_MELS
 from myxtts.errors import DataError, TextError
-from myxtts.files import locked, replacing, writable_folder, write_whole
+from myxtts.files import replacing, writable_folder, write_whole
 from myxtts.models.tacotron import Masks, Tacotron
 from myxtts.synthesizer_config import SynthesizerConfig
 from myxtts.text.symbols import SymbolTokenizer
@@ -58,7 +58,7 @@ def synthesize_mels(
     if not lines:
         raise DataError(f"{folder / TABLE} names no utterance that has frames.")
     writable_folder(mels, DataError)
-    with locked(out, DataError):
+    with preparing(out, SYNTHESIZED_MELS):
         return _synthesize(model, folder, out, lines, batch_size, tokenizer)
 
 

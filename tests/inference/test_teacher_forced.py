@@ -74,6 +74,7 @@ def test_a_killed_run_is_gone_on_with(model, folder, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         synthesize_mels(model, folder, out, batch_size=1)
     assert not (out / "synthesized.txt").exists()
+    (out / "mels_gta" / ".7903-758bea4d.npy").write_bytes(b"half")
     assert synthesize_mels(model, folder, out, batch_size=1) == 3
     assert len(saved) == 4
     for path in (tmp_path / "whole").rglob("*.*"):
