@@ -56,7 +56,7 @@ def add_config_flags(
     names: Iterable[str] | None = None,
     *,
     title: str | None = None,
-    defaults: bool = False,
+    defaults: bool | Settings = False,
 ) -> None:
     """Add flags for the fields of a class of settings, see :func:`config_from_flags`.
 
@@ -65,18 +65,21 @@ def add_config_flags(
         cls: the class. A field that is a class of settings itself becomes a group of flags.
         names: of the fields that get flags; None for all.
         title: of a group for the other fields; None for none.
-        defaults: say in the help what a field is without its flag.
+        defaults: say in the help what a field is without its flag, by the class or by these
+            settings.
     """
     group = parser.add_argument_group(title) if title else parser
     for item in dataclasses.fields(cls):
         if names is not None and item.name not in names:
             continue
         section = group
+        usual = item.default if isinstance(defaults, bool) else getattr(defaults, item.name)
         if isinstance(item.default, Settings):
             name = f"{item.name} (fields of the YAML's {item.name!r})"
             section = parser.add_argument_group(name)
-        for path, leaf, hint in _leaves(cls, item, ()):
-            _add_flag(section, path, leaf, without_none(hint), defaults)
+        for path, leaf, hint, value in _leaves(cls, item, (), usual):
+            shown = None if defaults is False else value
+            _add_flag(section, path, leaf, without_none(hint), shown)
 
 
 def config_from_flags(args: argparse.Namespace, base: AnySettings) -> AnySettings:
@@ -197,21 +200,23 @@ def sentence(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}: {told}. {TRACEBACK}=1 shows where."
 
 
-def _leaves(cls: type[Settings], item: dataclasses.Field, path: tuple[str, ...]) -> Iterator[tuple]:
-    """Path, field and type of ``item``, or of all within, where it is a class of settings."""
+def _leaves(
+    cls: type[Settings], item: dataclasses.Field, path: tuple[str, ...], value: Any
+) -> Iterator[tuple]:
+    """Path, field, type and value of ``item``, or of all within, where it is of settings."""
     path = (*path, item.name)
     if isinstance(item.default, Settings):
         for inner in dataclasses.fields(item.default):
-            yield from _leaves(type(item.default), inner, path)
+            yield from _leaves(type(item.default), inner, path, getattr(value, inner.name))
     else:
-        yield path, item, field_types(cls)[item.name]
+        yield path, item, field_types(cls)[item.name], value
 
 
-def _add_flag(group, path: tuple[str, ...], item: dataclasses.Field, hint, defaults: bool) -> None:
+def _add_flag(group, path: tuple[str, ...], item: dataclasses.Field, hint, usual: Any) -> None:
     words = (*path[:-1], item.metadata.get("flag", item.name))
     help = item.metadata["help"]
-    if defaults and item.default not in ("", (), None):
-        value = f"{item.default:g}" if isinstance(item.default, float) else item.default
+    if usual not in ("", (), None, dataclasses.MISSING):
+        value = f"{usual:g}" if isinstance(usual, float) else usual
         help = f"{help} (default: {value})"
     options: dict[str, Any] = {
         "dest": _PREFIX + ".".join(path),

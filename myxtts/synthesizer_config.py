@@ -54,7 +54,9 @@ class TacotronConfig(Settings, section="model"):
     lstm_dims: int = setting(1024, "width of the decoder's LSTMs", at_least=1)
     postnet_kernels: int = setting(5, "longest kernel of the post-net's bank", at_least=1)
     num_highways: int = setting(4, "highway layers of each CBHG", at_least=1)
-    prenet_dims: int = setting(256, "width of the decoder's pre-net", at_least=1)
+    prenet_dims: int = setting(
+        0, "width of the decoder's pre-net; 0: twice decoder_dims, as in RTVC", at_least=0
+    )
     speaker_dims: int = setting(256, "size of a speaker embedding", at_least=1)
     max_r: int = setting(20, "most frames a decoder step", at_least=1, at_most=100)
     dropout: float = setting(0.5, "of both pre-nets", at_least=0, at_most=0.95)
@@ -75,6 +77,11 @@ class TacotronConfig(Settings, section="model"):
         self.require(apart, "symbols", "two or more symbols, each once")
         for name in ("encoder_dims", "postnet_dims"):
             self.require(getattr(self, name) % 2 == 0, name, "an even number")
+
+    @property
+    def prenet_width(self) -> int:
+        """Of the decoder's pre-net."""
+        return self.prenet_dims or 2 * self.decoder_dims
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import pytest
 from myxtts.config import XTTSConfig
 from myxtts.errors import ConfigError, DataError
 from myxtts.flags import add_config_flags, config_from_flags, run
+from myxtts.vocoder_config import VocoderConfig
 
 
 def parse(*words: str) -> argparse.Namespace:
@@ -73,3 +74,17 @@ def test_a_users_mistake_is_one_sentence(error, status, capsys, monkeypatch):
     captured = capsys.readouterr()
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+def test_the_help_says_what_is_so_without_a_flag():
+    """Of settings within settings too, whose class has other defaults."""
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, VocoderConfig, ("training",), defaults=True)
+    own = VocoderConfig().training
+    told = " ".join(parser.format_help().split())
+    assert f"optimiser steps (default: {own.vocoder.steps})" in told
+    other = VocoderConfig().merged({"training": {"vocoder": {"steps": 7}, "epochs": 9}})
+    parser = argparse.ArgumentParser()
+    add_config_flags(parser, VocoderConfig, ("training",), defaults=other)
+    told = " ".join(parser.format_help().split())
+    assert "optimiser steps (default: 7)" in told and "those steps (default: 9)" in told

@@ -53,6 +53,8 @@ def unfold(folds: np.ndarray, overlap: int, honest: bool = False) -> np.ndarray:
 
 def _envelopes(overlap: int, honest: bool) -> tuple[np.ndarray, np.ndarray]:
     quiet = overlap // 2
-    ramp = np.sqrt(0.5 * (1 + np.linspace(-1, 1, overlap - quiet)))
-    rise = np.concatenate([np.zeros(quiet), ramp])
-    return rise, np.concatenate([np.ones(quiet), ramp[::-1]]) if honest else rise[::-1]
+    place = np.linspace(-1, 1, overlap - quiet)
+    rise, fall = np.sqrt(0.5 * (1 + place)), np.sqrt(0.5 * (1 - place))
+    before = np.zeros(quiet)
+    behind = [np.ones(quiet), fall] if honest else [fall, np.zeros(quiet)]
+    return np.concatenate([before, rise]), np.concatenate(behind)

@@ -22,13 +22,10 @@ from myxtts.data.synthesizer import TABLE, Line, read_table
 from myxtts.digests import file_sha256
 from myxtts.errors import AudioError, DataError
 from myxtts.files import writable_folder, write_whole
-from myxtts.models.resemblyzer import RTVC_STEP, ResemblyzerEncoder
-from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
+from myxtts.weights.rtvc_encoder import open_encoder, read_encoder
 
 logger = logging.getLogger(__name__)
 
-# RTVC adds it to a partial embedding's norm.
-EPSILON = 1e-5
 # Beside the embeddings: of which encoder they are.
 MADE_BY = "embeds.sha256"
 
@@ -140,9 +137,7 @@ def npy_bytes(array: np.ndarray) -> bytes:
 
 @functools.cache
 def _encoder(path: Path) -> Callable:
-    encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=EPSILON)
-    encoder.build()
-    load_encoder(encoder, read_encoder(path))
+    encoder = open_encoder(path)
     # As one graph for all lengths: operation by operation its LSTMs take twenty times as long.
     spec = tf.TensorSpec((1, None), "float32")
     return tf.function(lambda wave: encoder(wave), input_signature=[spec], autograph=False)

@@ -170,6 +170,12 @@ def open_vocoder(
     return WaveRNNVocoder(open_wavernn(name), honest, weights, how)
 
 
+def is_wavernn(name: str | Path) -> bool:
+    """Whether a name is neither ``griffin_lim`` nor of a HiFi-GAN."""
+    folder = _preset_in(Path(name))
+    return str(name) != GRIFFIN_LIM and (folder is None or kind_of(folder) != HIFIGAN)
+
+
 def open_wavernn(name: str | Path) -> WaveRNN:
     """The WaveRNN of a ``vocoder.pt``, or of a preset or run folder; raises as above."""
     path = Path(name)

@@ -39,6 +39,7 @@ class ResemblyzerEncoder(keras.Model):
         spec: its front-end, None for its own; ``RESEMBLYZER.reflected()`` is that of librosa
             before 0.9.
         hidden_dim, embedding_dim: of its LSTMs and of the embedding.
+        layers: LSTMs.
         epsilon: added to a partial embedding's norm before it is divided by it.
     """
 
@@ -52,6 +53,7 @@ class ResemblyzerEncoder(keras.Model):
         hidden_dim: int = HIDDEN_DIM,
         embedding_dim: int = EMBEDDING_DIM,
         epsilon: float = 0.0,
+        layers: int = LAYERS,
         **kwargs,
     ):
         super().__init__(name=name, **kwargs | {"dtype": "float32"})
@@ -61,9 +63,9 @@ class ResemblyzerEncoder(keras.Model):
         self.mel = MelSpectrogram(spec, name="mel")
         self.lstms = [
             keras.layers.LSTM(
-                hidden_dim, return_sequences=i < LAYERS - 1, dtype="float32", name=f"lstm_{i}"
+                hidden_dim, return_sequences=i < layers - 1, dtype="float32", name=f"lstm_{i}"
             )
-            for i in range(LAYERS)
+            for i in range(layers)
         ]
         self.linear = keras.layers.Dense(
             embedding_dim, activation="relu", dtype="float32", name="linear"
@@ -71,7 +73,8 @@ class ResemblyzerEncoder(keras.Model):
 
     def get_config(self) -> dict:
         names = ("name", "partial_step", "hidden_dim", "embedding_dim", "epsilon")
-        return {name: getattr(self, name) for name in names} | {"spec": spec_dict(self.spec)}
+        own = {"spec": spec_dict(self.spec), "layers": len(self.lstms)}
+        return {name: getattr(self, name) for name in names} | own
 
     @classmethod
     def from_config(cls, config: dict) -> ResemblyzerEncoder:

@@ -35,7 +35,7 @@ class Masks(NamedTuple):
 
     Attributes:
         encoder: ``(2, batch, characters, encoder_dims)`` of the encoder's pre-net.
-        decoder: ``(steps, 2, batch, prenet_dims)`` of the decoder's.
+        decoder: ``(steps, 2, batch, prenet_width)`` of the decoder's.
         zoneout: ``(steps, 2, batch, lstm_dims)``, where 1 keeps the OLD state.
     """
 
@@ -193,7 +193,7 @@ class Tacotron(keras.Model):
         if config.dropout and dropout:
             share = 1.0 - config.dropout
             encoder = kept((2, batch, width, config.encoder_dims), share, seeds[0], axis=1)
-            decoder = kept((steps, 2, batch, config.prenet_dims), share, seeds[1], axis=2)
+            decoder = kept((steps, 2, batch, config.prenet_width), share, seeds[1], axis=2)
         if training and config.zoneout:
             shape = (steps, 2, batch, config.lstm_dims)
             zoneout = kept(shape, config.zoneout, seeds[2], axis=2)

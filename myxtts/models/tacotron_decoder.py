@@ -124,7 +124,7 @@ class Decoder(ConfiguredPart):
         super().__init__(config, **kwargs)
         self.memory_dims = config.encoder_dims + config.speaker_dims
         width, lstm = config.decoder_dims, config.lstm_dims
-        self.prenet = PreNet(config.n_mels, config.prenet_dims, config.dropout, name="prenet")
+        self.prenet = PreNet(config.n_mels, config.prenet_width, config.dropout, name="prenet")
         self.attention = Attention(width, config.masked_attention, name="attention")
         self.attention_rnn = keras.layers.GRUCell(
             width,
@@ -144,7 +144,7 @@ class Decoder(ConfiguredPart):
         config = self.config
         self.prenet.build()
         self.attention.build()
-        self.attention_rnn.build((None, self.memory_dims + config.prenet_dims))
+        self.attention_rnn.build((None, self.memory_dims + config.prenet_width))
         self.rnn_input.build((None, config.decoder_dims + self.memory_dims))
         for cell in self.cells:
             cell.build()
@@ -159,7 +159,7 @@ class Decoder(ConfiguredPart):
             memory: see :meth:`~myxtts.models.tacotron.Tacotron.encode`.
             teacher: the frame before each step ``(batch, steps, mels)``.
             r: frames a step.
-            masks: of the pre-net ``(steps, 2, batch, prenet_dims)``.
+            masks: of the pre-net ``(steps, 2, batch, prenet_width)``.
             zoneout: ``(steps, 2, batch, lstm_dims)``.
 
         Returns:
@@ -208,7 +208,7 @@ class Decoder(ConfiguredPart):
         return {"query": query, "context": context, "weights": weights, "cumulative": cumulative}
 
     def step(self, state: dict, memory: tuple, frame) -> dict:
-        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_dims)``."""
+        """State behind a step whose pre-net made ``frame`` ``(batch, prenet_width)``."""
         new = self.listen(state, memory, frame)
         x = self.rnn_input(ops.concatenate([new["context"], new["query"]], axis=-1))
         for number, cell in enumerate(self.cells):

@@ -13,10 +13,10 @@ SECTION = "model_state"
 IGNORED = {"similarity_*": "scale and bias of the upstream's training loss"}
 
 
-def rules() -> list[Rule]:
+def rules(layers: int = LAYERS) -> list[Rule]:
     """Rules of every weight of :class:`~myxtts.models.resemblyzer.ResemblyzerEncoder`."""
     result = affine("linear", "linear", linear)
-    for layer in range(LAYERS):
+    for layer in range(layers):
         cell = f"lstm_{layer}/lstm_cell"
         result += [
             Rule(f"lstm.weight_ih_l{layer}", f"{cell}/kernel", linear),
@@ -32,4 +32,4 @@ def load(encoder: ResemblyzerEncoder, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         WeightsError: ``arrays`` are not Resemblyzer's.
     """
-    convert(arrays, rules(), encoder, IGNORED)
+    convert(arrays, rules(len(encoder.lstms)), encoder, IGNORED)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from myxtts.audio.frontends import RESEMBLYZER
 from myxtts.errors import WeightsError
+from myxtts.files import write_whole
 from myxtts.models.resemblyzer import (
     EMBEDDING_DIM,
     HIDDEN_DIM,
@@ -35,19 +37,22 @@ from myxtts.weights.rtvc import (
     count_in,
     require_kind,
 )
+from myxtts.weights.safetensors_file import read_safetensors
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
 
 KIND = "speaker encoder"
 LOSS = ("similarity_weight", "similarity_bias")
 RATE = 1e-4
+# In a preset that was made of RTVC's file: what only its training reads.
+BESIDE = "rtvc_encoder.safetensors"
 # Added to a norm before an embedding is divided by it.
 NORM_EPSILON = 1e-5
 
 
-def keys() -> list[str]:
+def keys(layers: int = LAYERS) -> list[str]:
     """The state dictionary's keys, in the order of the parameters."""
     parts = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    lstm = [f"lstm.{part}_l{layer}" for layer in range(LAYERS) for part in parts]
+    lstm = [f"lstm.{part}_l{layer}" for layer in range(layers) for part in parts]
     return [*LOSS, *lstm, "linear.weight", "linear.bias"]
 
 
@@ -78,13 +83,14 @@ def read_encoder(path: str | Path) -> EncoderFile:
     content = read_torch_content(path)
     arrays = content.get(MODEL) if isinstance(content, dict) else None
     require_kind(path, arrays, KIND)
-    if set(arrays) != set(keys()):
-        lacking = sorted(map(str, set(keys()) ^ set(arrays)))
+    order = keys(_layers(arrays))
+    if set(arrays) != set(order):
+        lacking = sorted(map(str, set(order) ^ set(arrays)))
         raise WeightsError(
             f"{path} is no {KIND} of Real-Time-Voice-Cloning: {lacking[0]} does not fit."
         )
     _require_loss(path, arrays)
-    adam = adam_from_torch(path, content.get(OPTIMIZER), keys(), arrays) or Adam(0, {}, {})
+    adam = adam_from_torch(path, content.get(OPTIMIZER), order, arrays) or Adam(0, {}, {})
     step = count_in(path, content.get(STEP, 1), STEP)
     return EncoderFile(step, arrays, adam.means, adam.squares, adam.step)
 
@@ -96,7 +102,7 @@ def write_encoder(path: str | Path, stored: EncoderFile) -> None:
         WeightsError: torch is not installed.
         CheckpointError: the file cannot be written.
     """
-    order = keys()
+    order = keys(_layers(stored.arrays))
     adam = Adam(stored.steps_made, stored.means, stored.squares)
     content = {
         STEP: stored.step,
@@ -117,24 +123,57 @@ def moments_to_keras(stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {path: array.T if array.ndim == 2 else array for path, array in single.items()}
 
 
-def load_encoder(encoder: ResemblyzerEncoder, stored: EncoderFile) -> None:
-    """Set the weights of ``encoder``.
+def load_encoder(
+    encoder: ResemblyzerEncoder, stored: EncoderFile, path: str | Path = "the file"
+) -> None:
+    """Set the weights of ``encoder`` to those of the file ``path``.
 
     Raises:
         WeightsError: they do not fit.
     """
+    theirs = sizes(stored.arrays, path)
+    own = {"layers": len(encoder.lstms), "hidden_dim": encoder.hidden_dim}
+    own |= {"embedding_dim": encoder.embedding_dim, "n_mels": encoder.spec.n_mels}
+    for name, size in own.items():
+        if theirs[name] != size:
+            raise WeightsError(
+                f"{path} is a speaker encoder with {name} {theirs[name]}; {size} is wanted here."
+            )
     load(encoder, stored.arrays)
 
 
+def sizes(arrays: Mapping[str, np.ndarray], path: str | Path = "the file") -> dict[str, int]:
+    """``layers``, ``hidden_dim``, ``embedding_dim`` and ``n_mels`` of an encoder's arrays.
+
+    Raises:
+        WeightsError: an array has other axes than a speaker encoder's.
+    """
+    own, last = arrays["lstm.weight_ih_l0"], arrays["linear.weight"]
+    if own.ndim != 2 or last.ndim != 2:
+        raise WeightsError(f"{path} is no {KIND} of Real-Time-Voice-Cloning: its axes are others.")
+    found = {"layers": _layers(arrays), "hidden_dim": last.shape[1]}
+    return found | {"embedding_dim": last.shape[0], "n_mels": own.shape[1]}
+
+
+def _layers(arrays: Mapping) -> int:
+    count = 0
+    while f"lstm.weight_ih_l{count}" in arrays:
+        count += 1
+    return max(count, 1)
+
+
 def open_encoder(path: str | Path) -> ResemblyzerEncoder:
-    """The encoder of an ``encoder.pt``, that embeds recordings as RTVC does.
+    """The encoder of an ``encoder.pt`` of any sizes, that embeds recordings as RTVC does.
 
     Raises:
         WeightsError: as for :func:`read_encoder`.
     """
-    encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=NORM_EPSILON)
+    stored = read_encoder(path)
+    found = sizes(stored.arrays, path)
+    spec = dataclasses.replace(RESEMBLYZER, n_mels=found.pop("n_mels"))
+    encoder = ResemblyzerEncoder(partial_step=RTVC_STEP, epsilon=NORM_EPSILON, spec=spec, **found)
     encoder.build()
-    load_encoder(encoder, read_encoder(path))
+    load_encoder(encoder, stored, path)
     return encoder
 
 
@@ -164,7 +203,8 @@ def to_torch(
             for halves.
     """
     arrays: dict[str, np.ndarray] = {}
-    for rule in rules():
+    layers = sum(path.endswith("lstm_cell/kernel") for path in values)
+    for rule in rules(layers):
         value = np.asarray(values[rule.target], "float32")
         if len(rule.sources) == 1:
             arrays[rule.source] = np.ascontiguousarray(value.T if value.ndim == 2 else value)
@@ -174,6 +214,43 @@ def to_torch(
         half = (value - (first + second)) / np.float32(2)
         arrays |= zip(rule.sources, (first + half, second + half), strict=True)
     return arrays
+
+
+def keep_beside(preset: Path, stored: EncoderFile) -> None:
+    """Write into an encoder's preset what it lacks of RTVC's file: step, loss, the single biases.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    kept = {key: array for key, array in stored.arrays.items() if _is_beside(key)}
+    write_whole(preset / BESIDE, save(kept | {STEP: np.array(stored.step, "int64")}))
+
+
+def file_of(encoder: ResemblyzerEncoder, preset: Path) -> EncoderFile:
+    """RTVC's file of the encoder of a preset, with what :func:`keep_beside` left there.
+
+    Where that is of other weights or is not there, step and loss are as RTVC begins, and the two
+    biases halves of their sum.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    values, begun, step = values_of(encoder), drawn(0), 1
+    arrays = to_torch(values) | {key: begun[key] for key in LOSS}
+    if (preset / BESIDE).is_file():
+        kept = read_safetensors(preset / BESIDE)
+        shapes = {key: array.shape for key, array in kept.items() if key != STEP}
+        wanted = {key: array.shape for key, array in arrays.items() if _is_beside(key)}
+        # Of these very weights, the biases come back as they were.
+        if shapes == wanted and STEP in kept:
+            shared = to_torch(values, kept)
+            if all(np.array_equal(shared[key], kept[key]) for key in shared if _is_beside(key)):
+                arrays, step = shared | {key: kept[key] for key in LOSS}, int(kept[STEP])
+    return EncoderFile(step, arrays)
+
+
+def _is_beside(key: str) -> bool:
+    return key in LOSS or ".bias_" in key
 
 
 def moments_to_torch(values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -61,7 +61,14 @@ def rules(config: TacotronConfig) -> list[Rule]:
         *cell("decoder.res_rnn2", f"{decoder}/lstm_1", "", linear, stacked),
         Rule("decoder.mel_proj.weight", f"{decoder}/mel_proj/kernel", linear),
         *affine("decoder.stop_proj", f"{decoder}/stop_proj", linear),
-        *_cbhg("postnet", "postnet", config.postnet_kernels, config.num_highways, True),
+        *_cbhg(
+            "postnet",
+            "postnet",
+            config.postnet_kernels,
+            config.num_highways,
+            # What comes out of its convolutions is as wide as a mel.
+            config.postnet_dims != config.n_mels,
+        ),  # fmt: skip
         Rule("post_proj.weight", "post_proj/kernel", linear),
     ]
 
@@ -136,7 +143,7 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
         postnet_kernels=_count(arrays, "postnet.conv1d_bank.{}.conv.weight"),
         num_highways=_count(arrays, "postnet.highways.{}.W1.weight"),
         lstm_dims=_shape(arrays, "decoder.rnn_input.weight")[0],
-        prenet_dims=prenet_dims,
+        prenet_dims=0 if prenet_dims == 2 * memory[0] else prenet_dims,
         masked_attention=False,
         stop_by_rows=False,
         dropout_in_speech=True,

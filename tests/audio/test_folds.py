@@ -37,5 +37,16 @@ def test_seams_of_the_original_go_to_nothing_and_honest_ones_do_not():
     assert honest.max() <= 2**0.5 + 1e-9
 
 
+@pytest.mark.parametrize("overlap", [1, 2, 3, 5])
+def test_short_overlaps_fade_as_rtvcs(overlap):
+    """Its ramps are each of its own formula, which counts where they have one sample."""
+    place = np.linspace(-1, 1, overlap - overlap // 2)
+    rise, fall = (np.sqrt(0.5 * (1 + sign * place)) for sign in (1, -1))
+    zeros = np.zeros(overlap // 2)
+    joined = unfold(np.ones((2, 12)), overlap)
+    seam = np.concatenate([fall, zeros]) + np.concatenate([zeros, rise])
+    np.testing.assert_array_equal(joined[12 - overlap : 12], seam)
+
+
 def test_no_overlap_is_laid_side_by_side():
     np.testing.assert_array_equal(unfold(np.arange(6.0).reshape(2, 3), 0), np.arange(6.0))

@@ -21,6 +21,7 @@ from myxtts.weights.rtvc_encoder import (
     load_encoder,
     moments_to_keras,
     moments_to_torch,
+    open_encoder,
     read_encoder,
     to_torch,
     values_of,
@@ -192,6 +193,33 @@ def test_files_both_ways(tmp_path, small, legacy):
         np.testing.assert_array_equal(again.arrays[key], arrays[key])
         np.testing.assert_array_equal(again.means[key], moments[0][key])
         np.testing.assert_array_equal(again.squares[key], moments[1][key])
+
+
+@pytest.mark.parametrize(("layers", "hidden", "embedding", "mels"), [(2, 12, 10, 16), (4, 7, 9, 5)])
+def test_a_file_of_other_sizes(tmp_path, layers, hidden, embedding, mels):
+    torch = pytest.importorskip("torch", reason="RTVC's files are torch's")
+    torch.manual_seed(0)
+    lstm = torch.nn.LSTM(mels, hidden, layers, batch_first=True)
+    linear = torch.nn.Linear(hidden, embedding)
+    arrays = {f"lstm.{key}": value.numpy() for key, value in lstm.state_dict().items()}
+    arrays |= {f"linear.{key}": value.numpy() for key, value in linear.state_dict().items()}
+    arrays |= {key: np.array([3.0], "float32") for key in LOSS}
+    path = tmp_path / "encoder.pt"
+    write_encoder(path, EncoderFile(7, arrays))
+    assert list(read_encoder(path).arrays) == keys(layers)
+    encoder = open_encoder(path)
+    frames = np.random.default_rng(0).random((3, 160, mels), "float32")
+    with torch.no_grad():
+        theirs = torch.relu(linear(lstm(torch.tensor(frames))[1][0][-1]))
+        theirs = (theirs / (theirs.norm(dim=1, keepdim=True) + 1e-5)).numpy()
+    assert np.abs(theirs).max() > 0.1
+    np.testing.assert_allclose(encoder.embed_partials(frames), theirs, atol=1e-5)
+    again = ResemblyzerEncoder.from_config(encoder.get_config())
+    again.build()
+    assert [item.shape for item in again.weights] == [item.shape for item in encoder.weights]
+    wanted = rf"encoder.pt is a speaker encoder with layers {layers}; 3 is wanted"
+    with pytest.raises(WeightsError, match=wanted):
+        load_encoder(ResemblyzerEncoder(), read_encoder(path), path)
 
 
 def test_through_keras_and_back(small):

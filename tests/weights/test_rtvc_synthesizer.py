@@ -8,7 +8,7 @@ import pytest
 
 from myxtts.errors import WeightsError
 from myxtts.models.tacotron import Tacotron
-from myxtts.synthesizer_config import SynthesizerTrainingConfig
+from myxtts.synthesizer_config import SynthesizerTrainingConfig, TacotronConfig
 from myxtts.training.stages.synthesizer import make_adam
 from myxtts.weights import rtvc_synthesizer as rtvc
 from myxtts.weights.torch_file import read_torch_content, write_torch_file
@@ -64,6 +64,34 @@ def test_the_most_frames_of_a_step_are_read_off_the_shapes(tmp_path, max_r):
     arrays["decoder.mel_proj.weight"] = arrays["decoder.mel_proj.weight"][:-1]
     with pytest.raises(WeightsError, match="no whole frames"):
         rtvc.sizes(arrays)
+
+
+def test_a_post_net_as_wide_as_a_mel_has_no_layer_between(tmp_path):
+    sizes = replace(tiny().config, n_mels=6)
+    for width in (6, 8):
+        model = Tacotron(replace(sizes, postnet_dims=width), r=2)
+        model.build()
+        rtvc.write(tmp_path / "synthesizer.pt", model)
+        again = rtvc.read(tmp_path / "synthesizer.pt")
+        assert again.config.postnet_dims == width
+        for ours, theirs in zip(again.weights_only(), model.weights_only(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        order = rtvc.parameter_order(model.config)
+        assert ("postnet.pre_highway.weight" in order) == (width != sizes.n_mels)
+        # torch has two biases of a recurrent layer where Keras has one.
+        second = sum("bias_hh" in key for key in order)
+        assert len(order) == len(model.trainable_variables) + second
+
+
+def test_the_decoders_pre_net_is_twice_its_width():
+    for given, width in (({}, 24), ({"prenet_dims": 5}, 5)):
+        sizes = TacotronConfig().merged({"decoder_dims": 12, **given})
+        assert sizes.prenet_width == width
+    model = Tacotron(replace(tiny().config, decoder_dims=6, prenet_dims=0), r=2)
+    model.build()
+    state = rtvc.state(model)
+    assert state["decoder.prenet.fc1.weight"].shape == (12, model.config.n_mels)
+    assert rtvc.sizes(state).prenet_dims == 0
 
 
 def made_adam(model, folder):

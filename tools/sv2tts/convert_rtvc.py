@@ -4,8 +4,9 @@
     python tools/sv2tts/convert_rtvc.py saved_models/mine --output vocoder.pt
 
 Whether it is a speaker encoder, a synthesizer or a vocoder is read off its content. A preset holds
-weights, sizes and steps and needs no torch to be read; the state of Adam is in neither: a training
-goes on from the run's checkpoints, or from the .pt that it wrote.
+weights, sizes and steps and needs no torch to be read; of an encoder it keeps what only RTVC's
+training reads in a file of its own. The state of Adam is in neither: a training goes on from the
+run's checkpoints, or from the .pt that it wrote.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from myxtts.presets.record import MANIFEST, kind_of
 
 SUFFIX = ".pt"
 ENCODER, SYNTHESIZER, VOCODER = "speaker_encoder", "synthesizer", "vocoder"
+EXPORTS = ("encoder.pt", "synthesizer.pt", "vocoder.pt")
 # A key that only one kind of file has.
 MARKS = {
     "lstm.weight_ih_l0": ENCODER,
@@ -80,6 +82,8 @@ def preset_in(folder: Path) -> tuple[Path, str]:
             if (kind := kind_of(place)) in MARKS.values():
                 return place, kind
             raise CheckpointError(f"{place} is a preset of kind {kind!r}; RTVC has no such model.")
+    if own := [folder / name for name in EXPORTS if (folder / name).is_file()]:
+        raise CheckpointError(f"{folder} has no preset yet, and {own[0]} is RTVC's file already.")
     raise CheckpointError(f"{folder} is no preset and no run: it has no {MANIFEST}.")
 
 
@@ -99,7 +103,7 @@ def open_file(path: Path, kind: str, symbols: str | None) -> Any:
 
     model = PretrainedSpeakerEncoder("resemblyzer")
     model.build()
-    load_encoder(model.encoder, read_encoder(path))
+    load_encoder(model.encoder, read_encoder(path), path)
     model.provenance = f"local:{path.name}@sha256:{file_sha256(path)}"
     return model
 
@@ -127,16 +131,9 @@ def write_file(path: Path, preset: Path, kind: str) -> None:
 
 
 def write_encoder_file(path: Path, preset: Path) -> None:
-    """As :func:`write_file`; the loss's two numbers, which no preset has, are as RTVC begins."""
+    """As :func:`write_file`; the loss of a preset that was trained here begins anew."""
     from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-    from myxtts.weights.rtvc_encoder import (
-        LOSS,
-        EncoderFile,
-        drawn,
-        to_torch,
-        values_of,
-        write_encoder,
-    )
+    from myxtts.weights.rtvc_encoder import file_of, write_encoder
 
     model = PretrainedSpeakerEncoder.from_preset(preset)
     if model.encoder_type != "resemblyzer":
@@ -144,9 +141,7 @@ def write_encoder_file(path: Path, preset: Path) -> None:
             f"{preset} is a speaker encoder of type {model.encoder_type!r}; RTVC's is "
             "'resemblyzer'."
         )
-    begun = drawn(0)
-    arrays = to_torch(values_of(model.encoder)) | {key: begun[key] for key in LOSS}
-    write_encoder(path, EncoderFile(1, arrays))
+    write_encoder(path, file_of(model.encoder, preset))
 
 
 def main(args: argparse.Namespace) -> None:
@@ -167,7 +162,12 @@ def main(args: argparse.Namespace) -> None:
         kind = kind_of_file(source)
         if args.symbols and kind != SYNTHESIZER:
             raise ConfigError(f"--symbols is for a synthesizer, and {source} is a {kind}.")
-        open_file(source, kind, args.symbols).save_to_preset(output)
+        model = open_file(source, kind, args.symbols)
+        model.save_to_preset(output)
+        if kind == ENCODER:
+            from myxtts.weights.rtvc_encoder import keep_beside, read_encoder
+
+            keep_beside(output, read_encoder(source))
     print(json.dumps({"output": str(output), "kind": kind}) if args.json else output)
 
 

@@ -116,6 +116,8 @@ class Demo:
             "reference": reference,
             "text": text,
         }
+        if self.args.seed is None:
+            logger.info("--seed %d says it again", seed)
         print(json.dumps(told) if self.args.json else output, flush=True)
         if self.sound:
             self.play(spoken)
@@ -171,10 +173,12 @@ def check(args: argparse.Namespace) -> None:
         MyXTTSError: there is such.
     """
     from myxtts.audio.io import check_output, read_audio
-    from myxtts.generation.vocoders import GRIFFIN_LIM
+    from myxtts.generation.vocoders import is_wavernn
 
-    if args.voc_model_fpath == GRIFFIN_LIM and args.vocoder_weights != "float32":
-        raise ConfigError(f"--vocoder-weights is for a WaveRNN, and {GRIFFIN_LIM} has none.")
+    if args.vocoder_weights != "float32" and not is_wavernn(args.voc_model_fpath):
+        raise ConfigError(
+            f"--vocoder-weights is for a WaveRNN, and {args.voc_model_fpath} is none."
+        )
     if args.seed is not None and not 0 <= args.seed < 2**31:
         raise ConfigError(f"--seed must be in 0..{2**31 - 1}, not {args.seed}.")
     if args.text is not None and not args.text.strip():

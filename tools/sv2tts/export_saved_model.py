@@ -3,8 +3,7 @@
     python tools/sv2tts/export_saved_model.py saved_models/my_synthesizer --output serving/sv2tts/1
 
 The graph is of TensorFlow's core operations, with Griffin-Lim for a vocoder; it gives the mel too.
-The embedding is that of demo_cli.py's encoder, which `myxtts export --speaker-encoder resemblyzer`
-exports.
+The embedding is that of demo_cli.py's encoder (``VoiceCloner.embed``).
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.vocoder_config import HIFIGAN_STAGE, HifiGanSettings
 from tools.sv2tts.runs import (
+    RUN_DIR,
     add_run_options,
     add_vocoder_data,
     goes_on,
@@ -36,7 +37,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("run_id", help="name of the run, a folder in --models_dir")
     add_vocoder_data(parser)
     add_run_options(parser, None)
-    add_config_flags(parser, HifiGanSettings, ("model", "training"), defaults=True)
+    usual = HifiGanSettings().merged({"training": {"output_dir": RUN_DIR}})
+    add_config_flags(parser, HifiGanSettings, ("model", "training"), defaults=usual)
     return parser
 
 

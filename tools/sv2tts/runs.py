@@ -69,6 +69,10 @@ def vocoder_data(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+# What ``--help`` says of it.
+RUN_DIR = "MODELS_DIR/RUN_ID"
+
+
 def goes_on(args: argparse.Namespace, stage: str) -> bool:
     """Whether the run is gone on with from its checkpoints."""
     return has_checkpoints(args.models_dir / args.run_id, stage) and not args.force_restart

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from myxtts.errors import ConfigError
 from myxtts.flags import add_config_flags, config_from_flags, make_parser, run
 from myxtts.synthesizer_config import COMPATIBLE, SynthesizerConfig
-from tools.sv2tts.runs import add_run_options, goes_on, run_values, train_run
+from tools.sv2tts.runs import RUN_DIR, add_run_options, goes_on, run_values, train_run
 
 if TYPE_CHECKING:
     from myxtts.training.stage import System
@@ -72,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the symbols are letters and phonemes, as synthesizer_preprocess_corpus.py writes",
     )
-    add_config_flags(parser, SynthesizerConfig, ("model", "data", "training"), defaults=True)
+    usual = SynthesizerConfig().merged({"training": {"output_dir": RUN_DIR}})
+    add_config_flags(parser, SynthesizerConfig, ("model", "data", "training"), defaults=usual)
     return parser
 
 

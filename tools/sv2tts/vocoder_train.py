@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from myxtts.flags import add_config_flags, config_from_flags, given_flags, make_parser, run
 from myxtts.vocoder_config import VocoderConfig
 from tools.sv2tts.runs import (
+    RUN_DIR,
     add_run_options,
     add_vocoder_data,
     goes_on,
@@ -42,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("run_id", help="name of the run, a folder in --models_dir")
     add_vocoder_data(parser)
     add_run_options(parser, EXPORT)
-    add_config_flags(parser, VocoderConfig, ("model", "training"), defaults=True)
+    usual = VocoderConfig().merged({"training": {"epochs": EPOCHS, "output_dir": RUN_DIR}})
+    add_config_flags(parser, VocoderConfig, ("model", "training"), defaults=usual)
     return parser
 
 

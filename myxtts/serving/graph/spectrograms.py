@@ -89,7 +89,7 @@ class GraphTacotron(tf.Module):
 
         return Masks(
             kept([2, 1, characters, config.encoder_dims], 0),
-            kept(tf.stack([steps, 2, 1, config.prenet_dims]), 1),
+            kept(tf.stack([steps, 2, 1, config.prenet_width]), 1),
         )
 
 

@@ -92,7 +92,7 @@ class RTVCEncoderTask(Task):
         self.encoder.epsilon = NORM_EPSILON
         self.loss = SimilarityLoss(config.utterances_per_speaker)
         self.loss.build()
-        load_encoder(self.encoder, stored)
+        load_encoder(self.encoder, stored, config.training.init_from or EXPORT)
         for key, variable in zip(LOSS, self.loss.weights, strict=True):
             variable.assign(stored.arrays[key])
         self.before = keras.Variable(stored.step - 1, dtype="int64", trainable=False)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from myxtts.flags import run
 from myxtts.presets.record import kind_of
@@ -28,6 +29,9 @@ def call(monkeypatch, *arguments) -> int:
 @pytest.mark.parametrize("name", KINDS)
 def test_there_and_back(files, tmp_path, monkeypatch, capsys, name):
     source, preset, back = files / f"{name}.pt", tmp_path / "run" / "preset", tmp_path / "back.pt"
+    if name == "encoder":
+        content, source = read_torch_content(source), tmp_path / "encoder.pt"
+        write_torch_file(source, content | {"step": 43})
     assert call(monkeypatch, source, "--output", preset, "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told == {"output": str(preset), "kind": KINDS[name]}
@@ -35,15 +39,28 @@ def test_there_and_back(files, tmp_path, monkeypatch, capsys, name):
     # A run folder is as good as the preset in it.
     assert call(monkeypatch, preset.parent, "--output", back) == 0
     assert capsys.readouterr().out.strip() == str(back)
-    first, second = (read_torch_content(path)["model_state"] for path in (source, back))
+    contents = [read_torch_content(path) for path in (source, back)]
+    first, second = (content["model_state"] for content in contents)
     assert list(first) == list(second)
     for key, array in first.items():
-        # Of two biases of an LSTM only the sum has a meaning.
-        if name != "encoder" or ".bias_" not in key:
-            np.testing.assert_array_equal(array, second[key], err_msg=key)
+        np.testing.assert_array_equal(array, second[key], err_msg=key)
     if name == "encoder":
-        sums = [table["lstm.bias_ih_l0"] + table["lstm.bias_hh_l0"] for table in (first, second)]
-        np.testing.assert_allclose(*sums, atol=1e-7)
+        assert contents[0]["step"] == contents[1]["step"] == 43
+
+
+def test_an_encoder_of_other_weights_has_halves_of_its_biases(files, tmp_path, monkeypatch):
+    preset, back = tmp_path / "preset", tmp_path / "back.pt"
+    assert call(monkeypatch, files / "encoder.pt", "--output", preset) == 0
+    kept = load_file(preset / "rtvc_encoder.safetensors")
+    save_file(kept | {"lstm.bias_ih_l0": kept["lstm.bias_ih_l0"] + 1},
+              preset / "rtvc_encoder.safetensors")  # fmt: skip
+    assert call(monkeypatch, preset, "--output", back) == 0
+    content = read_torch_content(back)
+    first, second = (content["model_state"][f"lstm.bias_{part}_l0"] for part in ("ih", "hh"))
+    np.testing.assert_array_equal(first, second)
+    wanted = kept["lstm.bias_ih_l0"] + kept["lstm.bias_hh_l0"]
+    np.testing.assert_allclose(first + second, wanted, atol=1e-7)
+    assert content["step"] == 1
 
 
 def test_torch_itself_reads_what_is_written(files, tmp_path, monkeypatch):
@@ -79,6 +96,7 @@ def test_mistakes_are_one_sentence(files, tmp_path, monkeypatch, capsys):
         ((tmp_path / "other.pt", "--output", tmp_path / "x"), 1, "is no speaker encoder, synth"),
         ((tmp_path / "bad.pt", "--output", tmp_path / "x"), 1, "bad.pt"),
         ((files / "vocoder.pt", "--output", files), 1, "holds encoder.pt and no preset"),
+        ((files, "--output", tmp_path / "x.pt"), 1, "encoder.pt is RTVC's file already"),
     )
     for arguments, code, told in cases:
         assert call(monkeypatch, *arguments) == code

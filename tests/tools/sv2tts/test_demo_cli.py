@@ -87,7 +87,8 @@ def test_the_whole_with_small_models(tmp_path, monkeypatch, capsys):
     assert said.startswith("demo_cli.py: error: ") and "it holds a synth" in said
 
 
-def test_without_a_text_there_is_a_sample(cloner, monkeypatch, capsys):
+def test_without_a_text_there_is_a_sample(cloner, monkeypatch, capsys, caplog):
+    caplog.set_level("INFO")
     assert call(monkeypatch, "--reference-audio", "me.wav") == 0
     assert cloner.said == ["This is a deep learning sample"]
     assert capsys.readouterr().out.strip() == "demo_output_00.wav"
@@ -95,6 +96,8 @@ def test_without_a_text_there_is_a_sample(cloner, monkeypatch, capsys):
     assert capsys.readouterr().out.strip() == "demo_output_01.wav"
     # Seeds that nobody chose are told, so that what was good can be had again.
     assert cloner.seeds[0] != cloner.seeds[1]
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"--seed {seed} says it again" for seed in cloner.seeds]
 
 
 def test_both_are_asked_for_until_a_line_is_empty(cloner, monkeypatch, capsys):
