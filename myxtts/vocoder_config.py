@@ -41,7 +41,7 @@ class WaveRNNConfig(Settings, section="model"):
     fc_dims: int = setting(512, "width of the layers behind them", at_least=1, at_most=WIDEST)
     compute_dims: int = setting(128, "width of the blocks over mels", at_least=1, at_most=WIDEST)
     res_out_dims: int = setting(
-        128, "features that the blocks hand on; a multiple of four", at_least=4, at_most=WIDEST
+        128, "features that the blocks hand on, to four layers", at_least=4, at_most=WIDEST
     )
     res_blocks: int = setting(10, "residual blocks over mels", at_least=0, at_most=DEEPEST)
     pad: int = setting(
@@ -50,10 +50,6 @@ class WaveRNNConfig(Settings, section="model"):
     upsample_factors: tuple[int, ...] = setting(
         (5, 5, 8), "steps from frames to samples; their product is the hop length", at_least=1
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require(self.res_out_dims % 4 == 0, "res_out_dims", "a multiple of four")
 
     @property
     def hop_length(self) -> int:

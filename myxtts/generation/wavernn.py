@@ -12,7 +12,7 @@ from keras import ops
 from myxtts.audio.companding import decode_mu_law, deemphasised, from_classes
 from myxtts.audio.folds import fold_starts, unfold
 from myxtts.errors import AudioError, ConfigError
-from myxtts.models.wavernn import AUX_PARTS, MIXTURES, WaveRNN
+from myxtts.models.wavernn import AUX_PARTS, MIXTURES, WaveRNN, parts_of
 from myxtts.vocoder_config import OVERLAP, TARGET, WaveRNNConfig
 from myxtts.vocoder_losses import EDGE, mixture_sample
 
@@ -174,7 +174,7 @@ class KernelEngine(ModelEngine):
 
     def _tables(self, features: np.ndarray) -> list[np.ndarray]:
         """What each frame adds behind the input layer, rnn2, fc1 and fc2; last, no frame."""
-        parts = np.split(_with_zeros(features), AUX_PARTS, axis=1)
+        parts = parts_of(_with_zeros(features))
         return [
             np.ascontiguousarray(part @ kernel + bias)
             for part, (kernel, bias) in zip(parts, self._from_features, strict=True)

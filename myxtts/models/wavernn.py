@@ -29,6 +29,15 @@ MIXTURES = 10
 AUX_PARTS = 4
 
 
+def parts_of(features) -> list:
+    """Parts ``(..., res_out_dims // 4)`` of features ``(..., res_out_dims)``.
+
+    What is left over of a width that is no multiple of four is heard by nobody, as in RTVC.
+    """
+    size = features.shape[-1] // AUX_PARTS
+    return [features[..., part * size : (part + 1) * size] for part in range(AUX_PARTS)]
+
+
 class MelResNet(Layer):
     """Mel ``(batch, frames + 2 * pad, feat_dims)`` to features ``(batch, frames, out_dims)``.
 
@@ -158,7 +167,7 @@ class WaveRNN(keras.Model):
         """
         samples, mels = inputs
         aux = ops.repeat(self.features(mels, training), self.sizes.hop_length, axis=1)
-        first, second, third, fourth = ops.split(aux, AUX_PARTS, axis=-1)
+        first, second, third, fourth = parts_of(aux)
         hidden = ops.concatenate([samples[..., None], self.upsample(mels), first], axis=-1)
         hidden = self.input_layer(hidden)
         hidden = hidden + self.rnn1(hidden)
@@ -175,7 +184,7 @@ class WaveRNN(keras.Model):
             aux: features of the frame, ``(batch, res_out_dims)``.
             states: of both GRUs, ``(batch, rnn_dims)`` each.
         """
-        first, second, third, fourth = ops.split(aux, AUX_PARTS, axis=-1)
+        first, second, third, fourth = parts_of(aux)
         hidden = self.input_layer(ops.concatenate([sample[:, None], mel, first], axis=-1))
         one, _ = self.rnn1.cell(hidden, [states[0]])
         hidden = hidden + one

@@ -91,6 +91,24 @@ def test_kernel_says_what_the_model_says(mode, batched):
     np.testing.assert_allclose(waves[1], waves[0], atol=1e-4 * np.abs(waves[0]).max())
 
 
+def test_features_left_over_are_heard_by_nobody():
+    """Of a width that is no multiple of four, by the whole model, a step of it, and the kernel."""
+    model = tiny_model(res_out_dims=10)
+    assert model.fc1.kernel.shape[0] == model.sizes.rnn_dims + 2
+    mel = np.random.default_rng(0).uniform(-1, 1, (20, 5)).astype("float32")
+    given = [generate(engine(model), mel, seed=3, target=10, overlap=4)
+             for engine in (ModelEngine, KernelEngine)]  # fmt: skip
+    last = model.resnet.conv_out
+    kernel, bias = (np.array(item) for item in last.weights)
+    kernel[..., 8:], bias[8:] = 9, 9
+    last.set_weights([kernel, bias])
+    given += [generate(KernelEngine(model), mel, seed=3, target=10, overlap=4)]
+    for wave in given[1:]:
+        np.testing.assert_allclose(wave, given[0], atol=1e-4 * np.abs(given[0]).max())
+    samples = np.zeros((1, 12), "float32")
+    assert model((samples, mel[None, :4]), training=False).shape[:2] == (1, 12)
+
+
 @pytest.mark.parametrize(("kind", "bound"), [("int16", 0.003), ("int8", 0.03)])
 def test_integers_lose_only_their_rounding(kind, bound):
     """Of a mixture, whose samples move with the numbers behind them."""

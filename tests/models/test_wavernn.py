@@ -137,9 +137,9 @@ def test_full_size_equals_rtvcs():
     assert sum(np.prod(item.shape) for item in model.trainable_variables) == 4_480_935
 
 
-def tiny_model(mode: str = "RAW") -> WaveRNN:
+def tiny_model(mode: str = "RAW", **changes) -> WaveRNN:
     keras.utils.set_random_seed(3)
-    sizes = WaveRNNConfig(**{**vars(TINY), "mode": mode})
+    sizes = WaveRNNConfig(**{**vars(TINY), "mode": mode, **changes})
     model = WaveRNN(sizes)
     model.build()
     return model
