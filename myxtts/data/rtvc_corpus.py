@@ -15,8 +15,8 @@ from myxtts.audio.io import read_audio
 from myxtts.data.formats import Utterance, find_utterances
 from myxtts.data.rtvc_folders import (
     REFUSED,
+    Refusals,
     append_lines,
-    append_refusals,
     check_processes,
     in_processes,
     preparing,
@@ -87,7 +87,7 @@ def preprocess_corpus(
     for name in parts:
         writable_folder(out / name, DataError)
     with preparing(out, *parts):
-        lines = whole_lines(out / TRAIN)
+        lines, refusals = whole_lines(out / TRAIN), Refusals(out, goes_on=True)
         known = {line.partition("|")[0] for line in lines}
         named = _named(chosen, out / SOURCES)
         left = [item for item in named if f"audio-{item[0]}.npy" not in known]
@@ -97,7 +97,7 @@ def preprocess_corpus(
         ]
         for done in in_processes(prepare, tasks, processes, str(folder)):
             append_lines(out / TRAIN, done.lines)
-            append_refusals(out, done.refused)
+            refusals.add(done.refused)
     count = len(read_table(out / TRAIN)) if (out / TRAIN).is_file() else 0
     if not count:
         raise DataError(f"{folder} gave no utterance; {out / REFUSED} says why.")

@@ -20,10 +20,9 @@ from myxtts.audio.silences import has_detector, raised_volume, trim_silences
 from myxtts.data.formats import require_folder
 from myxtts.data.rtvc_folders import (
     REFUSED,
+    Refusals,
     append_lines,
-    append_refusals,
     audio_below,
-    begin_refusals,
     check_processes,
     folders_in,
     in_processes,
@@ -104,10 +103,11 @@ def preprocess_encoder(
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     total = 0
     with preparing(out):
-        begin_refusals(out, skip_existing)
+        refusals = Refusals(out, skip_existing)
         for name in datasets:
             for dataset, folders in _speakers(root, name):
-                total += _prepare(root, out, dataset, folders, skip_existing, processes)
+                own = root, out, dataset, folders
+                total += _prepare(*own, skip_existing, processes, refusals)
     if not total:
         told = f"; {out / REFUSED} says why" if (out / REFUSED).is_file() else ""
         raise DataError(
@@ -150,7 +150,13 @@ def english_speakers(path: Path) -> set[str]:
 
 
 def _prepare(
-    root: Path, out: Path, dataset: str, folders: list[Path], skip: bool, processes: int
+    root: Path,
+    out: Path,
+    dataset: str,
+    folders: list[Path],
+    skip: bool,
+    processes: int,
+    refusals: Refusals,
 ) -> int:
     log = [f"Creating dataset {dataset}, started on {_now()}", "-----", *_parameters(), "-----"]
     tasks, count, seconds = [], 0, []
@@ -166,7 +172,7 @@ def _prepare(
             # Speaker by speaker: a run that is broken off has the others' as they were.
             (task.target / SOURCES).unlink(missing_ok=True)
         append_lines(task.target / SOURCES, done.lines)
-        append_refusals(out, done.refused)
+        refusals.add(done.refused)
         count, seconds = count + len(done.lines), seconds + done.seconds
     (out / f"Log_{dataset.replace('/', '_')}.txt").write_text(
         "\n".join([*log, *_statistics(seconds), "-----", f"Finished on {_now()}", ""]),

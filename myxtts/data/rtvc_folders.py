@@ -204,16 +204,23 @@ def preparing(out: Path, *parts: str) -> Iterator[None]:
         yield
 
 
-def begin_refusals(out: Path, goes_on: bool) -> None:
-    """Begin ``refused.txt`` anew, if this run does not go on with another."""
-    if not goes_on:
-        (out / REFUSED).unlink(missing_ok=True)
+class Refusals:
+    """``refused.txt`` of a folder, which is not told again what it says.
 
+    Args:
+        out: the folder.
+        goes_on: whether what another run refused stays; else the file begins anew.
+    """
 
-def append_refusals(out: Path, lines: Sequence[str]) -> None:
-    """Add to ``refused.txt`` what it does not say yet."""
-    told = set(whole_lines(out / REFUSED)) if lines else set()
-    append_lines(out / REFUSED, [line for line in lines if line not in told])
+    def __init__(self, out: Path, goes_on: bool):
+        self._path = out / REFUSED
+        if not goes_on:
+            self._path.unlink(missing_ok=True)
+        self._told = set(whole_lines(self._path))
+
+    def add(self, lines: Sequence[str]) -> None:
+        append_lines(self._path, [line for line in lines if line not in self._told])
+        self._told.update(lines)
 
 
 def whole_lines(path: Path) -> list[str]:

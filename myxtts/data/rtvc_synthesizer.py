@@ -21,9 +21,8 @@ from myxtts.audio.silences import has_detector, split_on_silences, trim_silences
 from myxtts.data.rtvc_folders import (
     NAMES,
     REFUSED,
+    Refusals,
     append_lines,
-    append_refusals,
-    begin_refusals,
     check_processes,
     folders_in,
     in_processes,
@@ -129,9 +128,9 @@ def _prepare(
 ) -> int:
     names = {} if aligned else _names(speakers)
     lines: list[str] = []
-    begin_refusals(out, skip_existing)
+    refusals = Refusals(out, skip_existing)
     if skip_existing:
-        ambiguous = {path.stem for path in names}
+        ambiguous = {path.stem for own in names.values() for path in own}
         lines = [line for line in _finished(out, aligned)
                  if aligned or _recording(line, aligned) not in ambiguous]  # fmt: skip
         _begin(out, lines)
@@ -139,13 +138,15 @@ def _prepare(
     if hparams["trim_silence"] and not has_detector():
         logger.warning("webrtcvad is not installed: silences are not trimmed.")
     begun = skip_existing
-    tasks = [Speaker(folder, out, hparams, aligned, known, names) for folder in speakers]
+    tasks = [
+        Speaker(folder, out, hparams, aligned, known, names.get(folder, {})) for folder in speakers
+    ]
     for done in in_processes(prepare_speaker, tasks, processes, dataset):
         if done.lines and not begun:
             _begin(out, lines)
             begun = True
         append_lines(out / TRAIN, done.lines)
-        append_refusals(out, done.refused)
+        refusals.add(done.refused)
         count += len(done.lines)
     return count
 
@@ -154,17 +155,20 @@ def _begin(out: Path, lines: list[str]) -> None:
     (out / TRAIN).write_text("".join(f"{line}\n" for line in lines), newline="\n", **NAMES)
 
 
-def _names(speakers: list[Path]) -> dict[Path, str]:
-    """Names of recordings whose stem is not theirs alone; empty where another has that too."""
-    recordings = [path for folder in speakers for book in folders_in(folder)
+def _names(speakers: list[Path]) -> dict[Path, dict[Path, str]]:
+    """By speaker, names of recordings whose stem is not theirs alone.
+
+    One is empty where another recording has that name too.
+    """
+    recordings = [(folder, path) for folder in speakers for book in folders_in(folder)
                   for path in _recordings(book)]  # fmt: skip
-    count = Counter(path.stem for path in recordings)
+    count = Counter(path.stem for _, path in recordings)
     taken = {stem for stem, times in count.items() if times == 1}
-    found = {}
-    for path in recordings:
+    found: dict[Path, dict[Path, str]] = {}
+    for folder, path in recordings:
         if count[path.stem] > 1:
-            name = f"{path.parent.parent.name}_{path.parent.name}_{path.stem}"
-            found[path] = "" if name in taken else name
+            name = f"{folder.name}_{path.parent.name}_{path.stem}"
+            found.setdefault(folder, {})[path] = "" if name in taken else name
             taken.add(name)
     return found
 

@@ -56,6 +56,14 @@ def require_kind(path: str | Path, arrays: Any, wanted: str) -> None:
         raise WeightsError(f"{path} is no {wanted} of Real-Time-Voice-Cloning: it holds {what}.")
 
 
+def repeated(arrays: Mapping, pattern: str) -> int:
+    """How many arrays have the keys of ``pattern``, numbered from 0; taken for one at least."""
+    count = 0
+    while pattern.format(count) in arrays:
+        count += 1
+    return max(count, 1)
+
+
 def count_in(path: str | Path, value: Any, name: str) -> int:
     """A count of steps, which a file may keep as a number or an array of one.
 

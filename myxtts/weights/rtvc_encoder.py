@@ -35,6 +35,7 @@ from myxtts.weights.rtvc import (
     adam_from_torch,
     adam_to_torch,
     count_in,
+    repeated,
     require_kind,
 )
 from myxtts.weights.safetensors_file import read_safetensors
@@ -156,10 +157,7 @@ def sizes(arrays: Mapping[str, np.ndarray], path: str | Path = "the file") -> di
 
 
 def _layers(arrays: Mapping) -> int:
-    count = 0
-    while f"lstm.weight_ih_l{count}" in arrays:
-        count += 1
-    return max(count, 1)
+    return repeated(arrays, "lstm.weight_ih_l{}")
 
 
 def open_encoder(path: str | Path) -> ResemblyzerEncoder:

@@ -26,6 +26,7 @@ from myxtts.weights.rtvc import (
     cell,
     count_in,
     gru,
+    repeated,
     require_kind,
     stacked,
     undone,
@@ -68,7 +69,7 @@ def rules(config: TacotronConfig) -> list[Rule]:
             config.num_highways,
             # What comes out of its convolutions is as wide as a mel.
             config.postnet_dims != config.n_mels,
-        ),  # fmt: skip
+        ),
         Rule("post_proj.weight", "post_proj/kernel", linear),
     ]
 
@@ -139,9 +140,9 @@ def sizes(arrays: Mapping[str, np.ndarray], symbols: tuple[str, ...] | None = No
         n_mels=n_mels,
         max_r=made // n_mels,
         postnet_dims=_shape(arrays, "post_proj.weight")[1],
-        encoder_kernels=_count(arrays, "encoder.cbhg.conv1d_bank.{}.conv.weight"),
-        postnet_kernels=_count(arrays, "postnet.conv1d_bank.{}.conv.weight"),
-        num_highways=_count(arrays, "postnet.highways.{}.W1.weight"),
+        encoder_kernels=repeated(arrays, "encoder.cbhg.conv1d_bank.{}.conv.weight"),
+        postnet_kernels=repeated(arrays, "postnet.conv1d_bank.{}.conv.weight"),
+        num_highways=repeated(arrays, "postnet.highways.{}.W1.weight"),
         lstm_dims=_shape(arrays, "decoder.rnn_input.weight")[0],
         prenet_dims=0 if prenet_dims == 2 * memory[0] else prenet_dims,
         masked_attention=False,
@@ -154,13 +155,6 @@ def _shape(arrays: Mapping, key: str) -> tuple[int, ...]:
     if key not in arrays or arrays[key].ndim < 2:
         raise WeightsError(f"the synthesizer's file lacks {key}.")
     return arrays[key].shape
-
-
-def _count(arrays: Mapping, pattern: str) -> int:
-    count = 0
-    while pattern.format(count) in arrays:
-        count += 1
-    return max(count, 1)
 
 
 def load(model: Tacotron, arrays: Mapping[str, np.ndarray]) -> None:

@@ -15,7 +15,6 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -26,7 +25,6 @@ from myxtts.presets.record import MANIFEST, kind_of
 
 SUFFIX = ".pt"
 ENCODER, SYNTHESIZER, VOCODER = "speaker_encoder", "synthesizer", "vocoder"
-EXPORTS = ("encoder.pt", "synthesizer.pt", "vocoder.pt")
 # A key that only one kind of file has.
 MARKS = {
     "lstm.weight_ih_l0": ENCODER,
@@ -82,30 +80,44 @@ def preset_in(folder: Path) -> tuple[Path, str]:
             if (kind := kind_of(place)) in MARKS.values():
                 return place, kind
             raise CheckpointError(f"{place} is a preset of kind {kind!r}; RTVC has no such model.")
-    if own := [folder / name for name in EXPORTS if (folder / name).is_file()]:
+    from myxtts.inference.sv2tts import FILES
+
+    if own := [folder / name for name in FILES.values() if (folder / name).is_file()]:
         raise CheckpointError(f"{folder} has no preset yet, and {own[0]} is RTVC's file already.")
     raise CheckpointError(f"{folder} is no preset and no run: it has no {MANIFEST}.")
 
 
-def open_file(path: Path, kind: str, symbols: str | None) -> Any:
-    """The model in a file of RTVC; raises WeightsError."""
+def write_preset(preset: Path, path: Path, kind: str, symbols: str | None) -> None:
+    """Write the model in a file of RTVC as a preset.
+
+    Raises:
+        CheckpointError: the preset cannot be written.
+        WeightsError: the file cannot be read.
+    """
     if kind == SYNTHESIZER:
         from myxtts.weights.rtvc_synthesizer import read
 
-        return read(path, tuple(symbols) if symbols else None)
-    if kind == VOCODER:
+        read(path, tuple(symbols) if symbols else None).save_to_preset(preset)
+    elif kind == VOCODER:
         from myxtts.weights.rtvc_vocoder import open_vocoder
 
-        return open_vocoder(path)[0]
+        open_vocoder(path)[0].save_to_preset(preset)
+    else:
+        write_encoder_preset(preset, path)
+
+
+def write_encoder_preset(preset: Path, path: Path) -> None:
+    """As :func:`write_preset`, with what a preset of an encoder has no place for beside it."""
     from myxtts.digests import file_sha256
     from myxtts.models.speaker_encoder import PretrainedSpeakerEncoder
-    from myxtts.weights.rtvc_encoder import load_encoder, read_encoder
+    from myxtts.weights.rtvc_encoder import keep_beside, load_encoder, read_encoder
 
-    model = PretrainedSpeakerEncoder("resemblyzer")
+    model, stored = PretrainedSpeakerEncoder("resemblyzer"), read_encoder(path)
     model.build()
-    load_encoder(model.encoder, read_encoder(path), path)
+    load_encoder(model.encoder, stored, path)
     model.provenance = f"local:{path.name}@sha256:{file_sha256(path)}"
-    return model
+    model.save_to_preset(preset)
+    keep_beside(preset, stored)
 
 
 def write_file(path: Path, preset: Path, kind: str) -> None:
@@ -162,12 +174,7 @@ def main(args: argparse.Namespace) -> None:
         kind = kind_of_file(source)
         if args.symbols and kind != SYNTHESIZER:
             raise ConfigError(f"--symbols is for a synthesizer, and {source} is a {kind}.")
-        model = open_file(source, kind, args.symbols)
-        model.save_to_preset(output)
-        if kind == ENCODER:
-            from myxtts.weights.rtvc_encoder import keep_beside, read_encoder
-
-            keep_beside(output, read_encoder(source))
+        write_preset(output, source, kind, args.symbols)
     print(json.dumps({"output": str(output), "kind": kind}) if args.json else output)
 
 

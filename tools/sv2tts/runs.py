@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What --help says of a run's folder.
+RUN_DIR = "MODELS_DIR/RUN_ID"
+
 
 def add_run_options(parser: argparse.ArgumentParser, export: str | None) -> None:
     """Add the original's options of a run.
@@ -39,7 +42,7 @@ def add_run_options(parser: argparse.ArgumentParser, export: str | None) -> None
     add("-s", "--save_every", type=int, default=1000, help=saved)
     if export:
         kept = f"steps between copies of {export} that stay; 0: none (default: %(default)s)"
-        add("-b", "--backup_every", dest="backups", type=int, default=25_000, help=kept)
+        add("-b", "--backup_every", type=int, default=25_000, help=kept)
     anew = "begin anew; what the run has is moved aside"
     add("-f", "--force_restart", action="store_true", help=anew)
     dry = "print the resolved configuration and stop"
@@ -69,10 +72,6 @@ def vocoder_data(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-# What ``--help`` says of it.
-RUN_DIR = "MODELS_DIR/RUN_ID"
-
-
 def goes_on(args: argparse.Namespace, stage: str) -> bool:
     """Whether the run is gone on with from its checkpoints."""
     return has_checkpoints(args.models_dir / args.run_id, stage) and not args.force_restart
@@ -85,8 +84,6 @@ def run_values(args: argparse.Namespace, stage: str, export: str | None) -> dict
     one.
     """
     require_least(args, "save_every", 1)
-    if export is not None and args.backups < 0:
-        raise ConfigError(f"--backup_every must be at least 0, not {args.backups}.")
     run_dir, resume = args.models_dir / args.run_id, goes_on(args, stage)
     values = {
         "output_dir": str(run_dir),
@@ -96,7 +93,8 @@ def run_values(args: argparse.Namespace, stage: str, export: str | None) -> dict
     }
     if export is None:
         return values
-    values["backup_every"] = args.backups
+    require_least(args, "backup_every", 0)
+    values["backup_every"] = args.backup_every
     if not resume and not args.force_restart and has_export(run_dir / export):
         values["init_from"] = str(run_dir / export)
     return values
